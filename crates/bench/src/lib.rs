@@ -1,0 +1,1 @@
+//! Load generator and stand-in provider, processes of their own.

@@ -1,0 +1,1 @@
+//! Front doors: the API, the Stripe-compatible door, provider hooks, pages.

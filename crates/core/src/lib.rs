@@ -1,0 +1,1 @@
+//! The rules of Florin: order machine, ledger, money, ids, the trait of a rail. Pure.

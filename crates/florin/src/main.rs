@@ -1,0 +1,2 @@
+//! Florin: one binary with server, tools and client.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One provider a file: builds requests, reads replies. Pure.

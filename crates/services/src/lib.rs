@@ -1,0 +1,1 @@
+//! Engine, worker, egress, keyring, timers, webhooks: everything that waits.

@@ -1,0 +1,1 @@
+//! Where orders live: SQLite and PostgreSQL behind one coarse trait.

@@ -1,0 +1,1 @@
+//! A payment world on one thread: explorer, simulator, planted mistakes.
