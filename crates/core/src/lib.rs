@@ -1,1 +1,13 @@
-//! The rules of Florin: order machine, ledger, money, ids, the trait of a rail. Pure.
+//! The rules of Florin: the order machine, ledger, money, ids and the trait of a rail.
+//!
+//! Pure: no I/O, no clock, no dice, no async. Time and ids are arguments. Depends on none of our crates.
+#![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod decline;
+pub mod id;
+pub mod money;
+pub mod order;
+pub mod rail;
+pub mod secret;
+pub mod time;

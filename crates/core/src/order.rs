@@ -1,0 +1,7 @@
+//! The order machine: one pure machine that carries every payment.
+
+mod command;
+mod step;
+
+pub use command::*;
+pub use step::*;
