@@ -1,1 +1,147 @@
-//! Where orders live: SQLite and PostgreSQL behind one coarse trait.
+//! Where orders live: SQLite (embedded default) and PostgreSQL behind one small, coarse trait.
+//!
+//! Few methods, each a whole batch. The store checks versions, fences and uniqueness and keeps bytes; it knows no rule about money.
+//! What it promises: a batch is written whole or not at all, and what [`Store::commit`] called done survives `kill -9` and power loss.
+//!
+//! ```text
+//! orders      one row an order: snapshot, version, fence, lease, open work, first key     ┐
+//! events      one row an order and commit: events, postings, news, hash chain             ├ one commit of a lane
+//! keys        idempotency keys of later calls · inbox   notices of providers              ┘
+//! listings, refs, balances, deliveries, cursors      behind the commit, by readers that can rebuild them
+//! records     merchants, keys, connections, customers, methods, endpoints, products: small documents
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod rows;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use florin_core::id::{DeliveryId, OrderId};
+use florin_core::time::Timestamp;
+use thiserror::Error;
+
+pub use rows::*;
+
+/// The answer of a store, when it comes.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+
+/// Why the store could not do it. Says what is known about the effect.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing happened; the same call may be made again soon.
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(String),
+    /// A commit was sent and its answer was lost: ask [`Store::was_committed`] before anything else.
+    #[error("the answer to a commit was lost: {0}")]
+    Unknown(String),
+    /// No space left. Nothing happened; reads still answer.
+    #[error("the disk is full: {0}")]
+    Full(String),
+    /// A flush failed: what is on the disk is unknown, so nothing more may be acknowledged. The process must stop writing.
+    #[error("the disk failed: {0}")]
+    Broken(String),
+    /// Stored bytes do not read, or their hash is wrong.
+    #[error("order {0} is damaged in the database: {1}")]
+    Damaged(OrderId, String),
+    /// A mistake of ours in a statement or a row.
+    #[error("the database refused what it was given: {0}")]
+    Refused(String),
+}
+
+/// Where orders live.
+pub trait Store: Send + Sync + 'static {
+    // ---- the hot path: lanes --------------------------------------------------------------------------------------------------
+
+    /// Reads what a batch needs, in one query per kind.
+    fn load<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, Found>;
+
+    /// Writes a batch whole, in one durable transaction, or not at all. A taken key or reference, a moved version or a higher fence is
+    /// [`Outcome::Conflict`] and leaves nothing behind: the caller reads again and decides again.
+    fn commit<'a>(&'a self, batch: &'a Batch) -> Answer<'a, Outcome>;
+
+    /// After [`Fault::Unknown`]: whether this very batch is there (by the hashes of its event rows; a batch without events answers no,
+    /// and may be written again).
+    fn was_committed<'a>(&'a self, batch: &'a Batch) -> Answer<'a, bool>;
+
+    /// Takes orders whose `due` has passed and whose lease is over (or is this node's own, if `own`): raises the fence, sets the lease
+    /// by the database's clock, and returns the rows as they are then, oldest due first.
+    fn claim<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<OrderRow>>;
+
+    /// Notices that are not done, oldest first.
+    fn inbox<'a>(&'a self, limit: u32) -> Answer<'a, Vec<NoticeRow>>;
+
+    // ---- reading ---------------------------------------------------------------------------------------------------------------
+
+    /// All event rows of an order, oldest first.
+    fn events_of(&self, order: OrderId) -> Answer<'_, Vec<EventRow>>;
+
+    /// Event rows after `cursor` in an order in which no row can appear behind the cursor later, although commits overtake each other.
+    fn events_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventRow>>;
+
+    /// Order rows after `after`, by id: for audits and exports.
+    fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>>;
+
+    /// Ids of orders that match, newest first.
+    fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>>;
+
+    /// The order that a provider's reference belongs to.
+    fn order_of_ref<'a>(&'a self, reference: &'a ProviderRef) -> Answer<'a, Option<OrderId>>;
+
+    /// Balances as folded so far, and up to where.
+    fn balances(&self, tenant: Tenant) -> Answer<'_, (Vec<BalanceRow>, Cursor)>;
+
+    // ---- readers behind the commit ---------------------------------------------------------------------------------------------
+
+    /// Where a reader stands.
+    fn cursor<'a>(&'a self, reader: &'a str) -> Answer<'a, Cursor>;
+
+    /// Writes what a reader made of the events up to a cursor, and the cursor, in one transaction. `false`: another node was faster and
+    /// nothing was written.
+    fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool>;
+
+    // ---- webhooks out ----------------------------------------------------------------------------------------------------------
+
+    /// Takes deliveries that are due, under a lease by the database's clock.
+    fn claim_deliveries<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<DeliveryRow>>;
+
+    /// Writes what became of deliveries, or new ones (resend).
+    fn write_deliveries<'a>(&'a self, rows: &'a [DeliveryRow]) -> Answer<'a, ()>;
+
+    /// Deliveries that match, newest first.
+    fn deliveries<'a>(&'a self, search: &'a DeliverySearch) -> Answer<'a, Vec<DeliveryRow>>;
+
+    /// One delivery.
+    fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Answer<'_, Option<DeliveryRow>>;
+
+    // ---- small documents -------------------------------------------------------------------------------------------------------
+
+    /// Writes documents in one transaction. A moved version or a taken alias is a conflict and leaves nothing behind.
+    fn put<'a>(&'a self, records: &'a [Record], keys: &'a [KeyRow]) -> Answer<'a, Outcome>;
+
+    /// One document by id or alias.
+    fn get<'a>(&'a self, which: &'a Which) -> Answer<'a, Option<Record>>;
+
+    /// Documents of a kind, newest first.
+    fn list<'a>(&'a self, list: &'a ListRecords) -> Answer<'a, Vec<Record>>;
+
+    // ---- operation -------------------------------------------------------------------------------------------------------------
+
+    /// Brings the schema up to this program's level, forward only. Answers the level.
+    fn migrate(&self) -> Answer<'_, u32>;
+
+    /// The schema level that is there; 0 when there is none.
+    fn level(&self) -> Answer<'_, u32>;
+
+    /// The database's clock, which leases follow.
+    fn clock(&self) -> Answer<'_, Timestamp>;
+
+    /// Removes what is past its retention: keys, done notices, finished deliveries. Bounded per call; answers how many rows went.
+    fn tidy<'a>(&'a self, before: &'a Retention) -> Answer<'a, u64>;
+
+    /// What waits, and since when.
+    fn backlog(&self) -> Answer<'_, Backlog>;
+
+    /// Writes a consistent copy to a new file (SQLite), or says which tool does it (PostgreSQL).
+    fn backup<'a>(&'a self, to: &'a std::path::Path) -> Answer<'a, ()>;
+}

@@ -1,0 +1,476 @@
+//! The rows that cross the border of the store. Snapshots, events and work are bytes to it; only what it checks or finds by has a type.
+
+use florin_core::id::{ConnectionId, DeliveryId, EndpointId, MerchantId, NodeId, OrderId};
+use florin_core::money::Currency;
+use florin_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Test or live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Nothing real moves.
+    Test,
+    /// Money moves.
+    Live,
+}
+
+/// Whose it is: bound into every query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Who is paid.
+    pub merchant: MerchantId,
+    /// Test or live.
+    pub mode: Mode,
+}
+
+/// A SHA-256.
+pub type Hash = [u8; 32];
+
+/// An idempotency key and the hash of what came with it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IdemKey {
+    /// The caller's text, at most 255 bytes.
+    pub key: String,
+    /// SHA-256 of method, path and body.
+    pub hash: Hash,
+}
+
+/// An order as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderRow {
+    /// Its id.
+    pub id: OrderId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The merchant's name for it; unique per tenant.
+    pub reference: String,
+    /// The key of the call that made it.
+    pub key: Option<IdemKey>,
+    /// How many events it has.
+    pub version: u32,
+    /// The snapshot: JSON.
+    pub state: String,
+    /// Hash of its newest event row.
+    pub chain: Hash,
+    /// Open steps: JSON, none when nothing is open.
+    pub work: Option<String>,
+    /// When somebody has to look at it next (timer, question, resend), by the environment's clock.
+    pub due: Option<Timestamp>,
+    /// Raised by every takeover; a write under an older one is refused.
+    pub fence: u32,
+    /// Who works it, if anybody.
+    pub lease: Option<Lease>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Who works an order, until when by the database's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The node.
+    pub node: NodeId,
+    /// The end.
+    pub until: Timestamp,
+}
+
+/// One commit's events of one order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// Its place in the stream; assigned by the store ([`Cursor::START`] before that).
+    pub at: Cursor,
+    /// The order.
+    pub order: OrderId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The order's version after these events.
+    pub version: u32,
+    /// How many events it holds.
+    pub count: u32,
+    /// When they were decided.
+    pub time: Timestamp,
+    /// The events and what was learned: JSON.
+    pub body: String,
+    /// The postings: JSON, if money moved.
+    pub postings: Option<String>,
+    /// Public names of what changed: JSON, if any.
+    pub news: Option<String>,
+    /// SHA-256 of the order's previous hash, body, postings and news (each with its length before it).
+    pub hash: Hash,
+}
+
+/// A place in the event stream. Opaque: compare, store, give back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The writing transaction (PostgreSQL), or 0.
+    pub transaction: u64,
+    /// The row's number.
+    pub row: u64,
+}
+
+impl Cursor {
+    /// Before the first event.
+    pub const START: Self = Self { transaction: 0, row: 0 };
+}
+
+/// What a lane reads before it decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Orders by id.
+    pub orders: Vec<OrderId>,
+    /// Orders by the key of the call that made them.
+    pub order_keys: Vec<(Tenant, String)>,
+    /// Orders by reference.
+    pub references: Vec<(Tenant, String)>,
+    /// Keys of later calls.
+    pub keys: Vec<(Tenant, String)>,
+    /// Orders whose first event row is wanted too (what the order is for: lines, addresses, metadata).
+    pub details: Vec<OrderId>,
+}
+
+/// What was found of [`Wanted`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Orders, each once.
+    pub orders: Vec<OrderRow>,
+    /// Keys.
+    pub keys: Vec<KeyRow>,
+    /// First event rows.
+    pub details: Vec<EventRow>,
+}
+
+/// One transaction of a lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// New orders; each comes with its event row in `events`.
+    pub new: Vec<OrderRow>,
+    /// Orders that changed.
+    pub changed: Vec<Changed>,
+    /// Events, in the order in which they were decided.
+    pub events: Vec<EventRow>,
+    /// Keys of later calls: new ones are inserted plainly (a taken one is a conflict).
+    pub keys: Vec<KeyRow>,
+    /// Notices that came: inserted unless they are there already.
+    pub notices: Vec<NoticeRow>,
+    /// Notices that are done.
+    pub done: Vec<NoticeId>,
+    /// Seconds of lease for rows whose `lease` is set: counted by the database's clock from the moment of this commit.
+    pub lease_s: u32,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.new.is_empty()
+            && self.changed.is_empty()
+            && self.events.is_empty()
+            && self.keys.is_empty()
+            && self.notices.is_empty()
+            && self.done.is_empty()
+    }
+}
+
+/// An order that changed: written only if version and fence are still what was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The version that was read.
+    pub read_version: u32,
+    /// The row to be; its `fence` is the fence that was read and stays. Reference, key and times of the row do not change.
+    pub row: OrderRow,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable.
+    Done,
+    /// Somebody else was faster somewhere in it; nothing was written.
+    Conflict,
+}
+
+/// An idempotency key of a later call (confirm, capture, refund, …) or of a call that makes a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The key and what came with it.
+    pub key: IdemKey,
+    /// What it made or did: JSON (order, step and version; a refusal's code; a document's id).
+    pub made: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// A notice's name: the connection it came through and the provider's id of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NoticeId {
+    /// Through which connection it came.
+    pub connection: ConnectionId,
+    /// The provider's id.
+    pub id: String,
+}
+
+/// A notice that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeRow {
+    /// Its name.
+    pub id: NoticeId,
+    /// Whose connection it is.
+    pub tenant: Tenant,
+    /// What it says: JSON (the rail's item).
+    pub item: String,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// When to try again, if it could not be told yet.
+    pub due: Timestamp,
+}
+
+/// Who takes what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The node.
+    pub node: NodeId,
+    /// The moment, by the environment's clock.
+    pub now: Timestamp,
+    /// Length of the lease, by the database's clock.
+    pub lease_s: u32,
+    /// How many at most.
+    pub limit: u32,
+    /// Also what this node had leased before it died, at once.
+    pub own: bool,
+}
+
+/// Which orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// Whose.
+    pub tenant: Tenant,
+    /// By the merchant's name.
+    pub reference: Option<String>,
+    /// By the public word.
+    pub status: Option<String>,
+    /// By customer.
+    pub customer: Option<String>,
+    /// By metadata: all of these.
+    pub metadata: Vec<(String, String)>,
+    /// Only those that need a person.
+    pub attention: bool,
+    /// Made at or after.
+    pub from: Option<Timestamp>,
+    /// Made before.
+    pub to: Option<Timestamp>,
+    /// Older than this one.
+    pub after: Option<OrderId>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// A provider's name for something of an order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProviderRef {
+    /// Through which connection.
+    pub connection: ConnectionId,
+    /// What it names: `payment_intent`, `session`, …
+    pub kind: String,
+    /// The provider's id.
+    pub id: String,
+}
+
+/// What lists find an order by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListingRow {
+    /// The order.
+    pub order: OrderId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The public word.
+    pub status: String,
+    /// The customer.
+    pub customer: Option<String>,
+    /// Whether it needs a person.
+    pub attention: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Metadata, when the row is new.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// One account's balance. Sums are 128 bits: sums of amounts may leave the range of one amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalanceRow {
+    /// Whose books.
+    pub tenant: Tenant,
+    /// At which provider.
+    pub connection: ConnectionId,
+    /// The account's word (`receivable`, `merchant`, …).
+    pub account: String,
+    /// Its currency.
+    pub currency: Currency,
+    /// Debits less credits, posted, in minor units.
+    pub posted: i128,
+    /// Debits less credits, pending.
+    pub pending: i128,
+}
+
+/// What a reader made of some events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// The reader.
+    pub reader: String,
+    /// Where it stood.
+    pub from: Cursor,
+    /// Where it stands now.
+    pub to: Cursor,
+    /// Rows of lists, new or to be replaced.
+    pub listings: Vec<ListingRow>,
+    /// References of providers.
+    pub refs: Vec<(ProviderRef, OrderId)>,
+    /// Changes of balances, to be added.
+    pub balances: Vec<BalanceRow>,
+    /// Deliveries to be made.
+    pub deliveries: Vec<DeliveryRow>,
+}
+
+/// One event on its way to one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Where to.
+    pub endpoint: EndpointId,
+    /// About which order.
+    pub order: OrderId,
+    /// The public event's id (`evt_…`).
+    pub event: String,
+    /// Its public name.
+    pub name: String,
+    /// How it stands.
+    pub status: DeliveryStatus,
+    /// Tries so far: JSON list.
+    pub tries: String,
+    /// When to try next; none when it is over.
+    pub due: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// How a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// To be tried.
+    Pending,
+    /// The endpoint took it.
+    Succeeded,
+    /// Given up; can be sent again by hand.
+    Failed,
+}
+
+/// Which deliveries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverySearch {
+    /// Whose.
+    pub tenant: Tenant,
+    /// To this endpoint.
+    pub endpoint: Option<EndpointId>,
+    /// About this order.
+    pub order: Option<OrderId>,
+    /// With this status.
+    pub status: Option<DeliveryStatus>,
+    /// Older than this one.
+    pub after: Option<DeliveryId>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// A small document: merchant, API key, connection, customer, method, endpoint, product, price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its kind: `merchant`, `key`, …
+    pub kind: String,
+    /// Whose it is; none for what belongs to the installation.
+    pub tenant: Option<Tenant>,
+    /// Its id, as text.
+    pub id: String,
+    /// Another unique name within its kind: the hash of an API key, an e-mail.
+    pub alias: Option<String>,
+    /// What it belongs to: a method's customer.
+    pub parent: Option<String>,
+    /// Counts its changes from 1; a write names the version that it makes, one more than it read.
+    pub version: u32,
+    /// JSON.
+    pub body: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether it was removed; kept for its history, left out of lists.
+    pub removed: bool,
+}
+
+/// Which document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Which {
+    /// Its kind.
+    pub kind: String,
+    /// Whose it must be. `None` finds whoever's it is: for looking up API keys and hook addresses only.
+    pub tenant: Option<Tenant>,
+    /// Id or alias.
+    pub name: Name,
+}
+
+/// How a document is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// By id.
+    Id(String),
+    /// By its other unique name.
+    Alias(String),
+}
+
+/// Documents of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRecords {
+    /// The kind.
+    pub kind: String,
+    /// Whose; none for what belongs to the installation, or for all tenants at start.
+    pub tenant: Option<Tenant>,
+    /// Only those that belong to this.
+    pub parent: Option<String>,
+    /// Older than this one.
+    pub after: Option<String>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// What may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Keys made before this.
+    pub keys: Timestamp,
+    /// Done notices received before this.
+    pub notices: Timestamp,
+    /// Finished deliveries made before this.
+    pub deliveries: Timestamp,
+    /// Rows per table and call.
+    pub limit: u32,
+}
+
+/// What waits, and since when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Orders that are due.
+    pub due: u64,
+    /// The oldest due moment.
+    pub oldest_due: Option<Timestamp>,
+    /// Notices that are not done.
+    pub notices: u64,
+    /// The oldest of them.
+    pub oldest_notice: Option<Timestamp>,
+    /// Deliveries to be made.
+    pub deliveries: u64,
+    /// The oldest of them.
+    pub oldest_delivery: Option<Timestamp>,
+    /// Orders that need a person.
+    pub attention: u64,
+}
