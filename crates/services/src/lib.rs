@@ -1,1 +1,14 @@
-//! Engine, worker, egress, keyring, timers, webhooks: everything that waits.
+//! Everything that waits: the engine (the only caller of the order machine), the worker (the only caller of a rail), the egress and its
+//! keyring, timers, the readers behind the commit, webhooks out.
+//!
+//! ```text
+//! door ──Ask──▶ Engine ──▶ lane [ load · decide · apply ] × many ──▶ one commit ──▶ answers
+//!                                     │                                  └──▶ readers: lists, balances, refs, deliveries ──▶ notify
+//!                                     └──▶ worker ──▶ egress ──▶ provider ──▶ turn ──▶ lane
+//! ```
+#![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod ask;
+pub mod directory;
+pub mod view;
