@@ -1,207 +1,164 @@
 //! Merchants, keys, connections, customers, methods and webhook endpoints: the small documents around the orders.
 //!
-//! Each is one [`florin_store::Record`] whose body is one of these structs as JSON. The directory keeps merchants, keys, connections and
-//! endpoints in memory (loaded at start, written through, refreshed from the other nodes' changes); customers and methods are read
-//! when asked for.
+//! Merchants, keys, connections and endpoints are kept in memory: loaded at start, written through, and read again when another node
+//! has changed one (a marker record counts the changes; [`Directory::refresh`] looks at it). Customers and methods are read when asked
+//! for. Secrets are never here: API keys are hashes, endpoint secrets are sealed, connections name theirs.
 
-use std::collections::BTreeMap;
+mod cache;
+mod documents;
+mod keys;
+mod records;
 
-use florin_core::id::{ConnectionId, CustomerId, EndpointId, KeyId, MerchantId, MethodId};
+use std::sync::{Arc, RwLock};
+
+use florin_core::id::{ConnectionId, Ids, MerchantId};
 use florin_core::time::Timestamp;
-use florin_store::{Mode, Tenant};
-use serde::{Deserialize, Serialize};
+use florin_store::{Fault, IdemKey, Store, Tenant};
+use thiserror::Error;
 
-/// Who is paid.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Merchant {
-    /// Its id.
-    pub id: MerchantId,
-    /// What payers read.
-    pub name: String,
-    /// When it was made.
-    pub created_at: Timestamp,
+use cache::Cache;
+pub use documents::*;
+pub use keys::{Made as MadeKey, hash_of};
+pub use records::{Document, Made};
+
+/// How the directory tells the time and makes ids.
+pub struct Surroundings {
+    /// The environment's clock.
+    pub clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// New ids.
+    pub ids: std::sync::Mutex<Box<dyn Ids + Send>>,
 }
 
-/// An API key. Its secret is shown once and stored as a hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApiKey {
-    /// Its name.
-    pub id: KeyId,
-    /// What it opens.
-    pub tenant: Tenant,
-    /// What it is for, in the merchant's words.
-    pub label: String,
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-    /// SHA-256 of the secret, in hex: the record's alias.
-    pub hash: String,
-    /// The first characters, for people to tell keys apart: `sk_test_a1b2`.
-    pub hint: String,
-    /// When it stops working, if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<Timestamp>,
-    /// When it was made.
-    pub created_at: Timestamp,
+/// The small documents around the orders.
+pub struct Directory {
+    store: Arc<dyn Store>,
+    around: Surroundings,
+    cache: RwLock<Arc<Cache>>,
 }
 
-/// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Read everything of the tenant.
-    Read,
-    /// Make, pay, capture, void and cancel orders.
-    Pay,
-    /// Give money back.
-    Refund,
-    /// Customers, methods, connections, endpoints, keys.
-    Manage,
+/// Why a document was not written or read.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] Fault),
+    /// There is none of this tenant.
+    #[error("there is no {0} of this id")]
+    NotFound(&'static str),
+    /// The idempotency key came before with another body.
+    #[error("this idempotency key was used with another request")]
+    KeyReused,
+    /// Somebody else changed it at the same time, several times in a row.
+    #[error("this {0} is being changed by somebody else: read it again and repeat the change")]
+    Moved(&'static str),
+    /// A body in the database does not read.
+    #[error("a {0} in the database does not read: {1}")]
+    Unreadable(&'static str, serde_json::Error),
 }
 
-/// A merchant's account at a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connection {
-    /// Its id; part of its hook address `/hooks/{connection}`.
-    pub id: ConnectionId,
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// The rail's name.
-    pub rail: String,
-    /// Where the provider is.
-    pub base: String,
-    /// Names of its secrets in the configuration: the rail's word (`api_key`, `webhook_secret`) to the configuration's name. Never values.
-    pub secrets: BTreeMap<String, String>,
-    /// Anything else the rail's sheet asks for.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub settings: BTreeMap<String, String>,
-    /// The one that is used when a call names none.
-    pub default: bool,
-    /// Whether new attempts may use it.
-    pub enabled: bool,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// Who pays, as the merchant knows them.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Customer {
-    /// Its id.
-    pub id: CustomerId,
-    /// Name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// E-mail address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-    /// Phone number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phone: Option<String>,
-    /// The merchant's words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// The merchant's own names and values.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<String, String>,
-    /// What a door keeps in its own shape.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub door: BTreeMap<String, serde_json::Value>,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-impl std::fmt::Debug for Customer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "[customer {}]", self.id)
+impl Directory {
+    /// Reads merchants, keys, connections and endpoints.
+    pub async fn load(store: Arc<dyn Store>, around: Surroundings) -> Result<Arc<Self>, DirectoryError> {
+        let cache = Cache::read(&*store).await?;
+        Ok(Arc::new(Self {
+            store,
+            around,
+            cache: RwLock::new(Arc::new(cache)),
+        }))
     }
-}
 
-/// A stored method: a token at a provider and what people may see of it. Never a card number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Method {
-    /// Its id.
-    pub id: MethodId,
-    /// Whose it is; none until it is attached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub customer: Option<CustomerId>,
-    /// The rail that knows the token.
-    pub rail: String,
-    /// The provider's token, or the name of a test method.
-    pub token: String,
-    /// `visa`, `mastercard`, …
-    pub brand: String,
-    /// The last four digits.
-    pub last4: String,
-    /// Month of expiry, 1 to 12.
-    pub exp_month: u8,
-    /// Year of expiry, four digits.
-    pub exp_year: u16,
-    /// What a door keeps in its own shape (billing details).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub door: BTreeMap<String, serde_json::Value>,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
+    /// Reads again if any node has changed something since. Called every few seconds.
+    pub async fn refresh(&self) -> Result<(), DirectoryError> {
+        if Cache::marker(&*self.store).await? != self.cached().marker {
+            self.reload().await?;
+        }
+        Ok(())
+    }
 
-/// Where a merchant wants its webhooks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// Its id.
-    pub id: EndpointId,
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// The address.
-    pub url: String,
-    /// Names it wants; empty: all. `order.*` is every name that starts so.
-    pub events: Vec<String>,
-    /// What the merchant calls it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// In whose words it is told.
-    pub dialect: Dialect,
-    /// Its secrets, newest first, sealed under the root key; two while rotating. Base64.
-    pub secrets: Vec<Sealed>,
-    /// Whether it is told anything.
-    pub enabled: bool,
-    /// What a door keeps in its own shape.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub door: BTreeMap<String, serde_json::Value>,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
+    /// A merchant.
+    pub fn merchant(&self, id: MerchantId) -> Option<Arc<Merchant>> {
+        self.cached().merchants.get(&id).cloned()
+    }
 
-/// In whose words an endpoint is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dialect {
-    /// Our own events, signed by Standard Webhooks.
-    Florin,
-    /// Stripe's events and `Stripe-Signature`.
-    Stripe,
-}
+    /// All merchants, newest first.
+    pub fn merchants(&self) -> Vec<Arc<Merchant>> {
+        self.cached().merchants.values().rev().cloned().collect()
+    }
 
-/// A secret that has to be read back: AES-256-GCM under the root key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sealed {
-    /// Nonce and sealed bytes, base64.
-    pub sealed: String,
-    /// When it stops being used for signing, if a newer one replaced it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-}
+    /// A connection, whoever's it is: for hook addresses. Doors check the tenant.
+    pub fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.cached().connections.get(&id).cloned()
+    }
 
-/// Tenants that a merchant has.
-pub fn tenants_of(merchant: MerchantId) -> [Tenant; 2] {
-    [
-        Tenant {
-            merchant,
-            mode: Mode::Test,
-        },
-        Tenant {
-            merchant,
-            mode: Mode::Live,
-        },
-    ]
+    /// A tenant's connections, newest first.
+    pub fn connections(&self, tenant: Tenant) -> Vec<Arc<Connection>> {
+        let cache = self.cached();
+        cache
+            .connections
+            .values()
+            .rev()
+            .filter(|connection| connection.tenant == tenant)
+            .cloned()
+            .collect()
+    }
+
+    /// The connection that a new attempt uses when the call names none: the tenant's enabled default, else its newest enabled one.
+    pub fn default_connection(&self, tenant: Tenant) -> Option<Arc<Connection>> {
+        self.cached().defaults.get(&tenant).cloned()
+    }
+
+    /// A tenant's webhook endpoints, newest first.
+    pub fn endpoints(&self, tenant: Tenant) -> Vec<Arc<Endpoint>> {
+        self.cached().endpoints.get(&tenant).cloned().unwrap_or_default()
+    }
+
+    /// A tenant's API keys, newest first.
+    pub fn keys(&self, tenant: Tenant) -> Vec<Arc<ApiKey>> {
+        let mut keys: Vec<_> = self
+            .cached()
+            .keys
+            .values()
+            .filter(|key| key.tenant == tenant)
+            .cloned()
+            .collect();
+        keys.sort_by_key(|key| std::cmp::Reverse(key.id));
+        keys
+    }
+
+    /// Now, by the environment's clock.
+    pub fn now(&self) -> Timestamp {
+        (self.around.clock)()
+    }
+
+    /// A new UUID for an id.
+    pub fn new_uuid(&self) -> uuid::Uuid {
+        self.around
+            .ids
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .next_uuid()
+    }
+
+    /// Makes a merchant.
+    pub async fn create_merchant(&self, name: &str, key: Option<IdemKey>) -> Result<Made<Merchant>, DirectoryError> {
+        let merchant = Merchant {
+            id: MerchantId::from_uuid(self.new_uuid()),
+            name: name.to_owned(),
+            created_at: self.now(),
+        };
+        self.make(None, merchant, key).await
+    }
+
+    fn cached(&self) -> Arc<Cache> {
+        self.cache
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn reload(&self) -> Result<(), DirectoryError> {
+        let fresh = Arc::new(Cache::read(&*self.store).await?);
+        *self.cache.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+        Ok(())
+    }
 }

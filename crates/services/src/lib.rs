@@ -10,5 +10,6 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod ask;
+pub mod dice;
 pub mod directory;
 pub mod view;

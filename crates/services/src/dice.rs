@@ -1,0 +1,80 @@
+//! The only place where chance comes from: new ids and unguessable values.
+
+use florin_core::id::Ids;
+use florin_core::time::Timestamp;
+use uuid::Uuid;
+
+/// Random bytes from the operating system.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+/// An unguessable value of 128 bits and more: `N` random bytes in lower-case hex.
+pub fn token<const N: usize>() -> String {
+    const { assert!(N >= 16, "what opens something without a key has at least 128 bits") };
+    hex(&random::<N>())
+}
+
+/// Bytes in lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+/// New ids: UUIDs of version 7 made of the given clock and the operating system's dice, ascending within this process.
+pub struct SystemIds<C> {
+    clock: C,
+    last_ms: u64,
+    counter: u16,
+}
+
+impl<C: Fn() -> Timestamp> SystemIds<C> {
+    /// Ids that take their time from `clock`.
+    pub fn new(clock: C) -> Self {
+        Self {
+            clock,
+            last_ms: 0,
+            counter: 0,
+        }
+    }
+}
+
+impl<C: Fn() -> Timestamp> Ids for SystemIds<C> {
+    fn next_uuid(&mut self) -> Uuid {
+        let now_ms = u64::try_from((self.clock)().millis()).unwrap_or(0);
+        // A clock that stands still or steps back must not make ids descend: lists are sorted by id.
+        if now_ms > self.last_ms {
+            (self.last_ms, self.counter) = (now_ms, 0);
+        } else if self.counter < 0xfff {
+            self.counter += 1;
+        } else {
+            (self.last_ms, self.counter) = (self.last_ms + 1, 0);
+        }
+        let mut bytes = [0; 10];
+        getrandom::fill(&mut bytes[2..]).expect("the operating system gives random bytes");
+        bytes[..2].copy_from_slice(&self.counter.to_be_bytes());
+        uuid::Builder::from_unix_timestamp_millis(self.last_ms, &bytes).into_uuid()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_ascend_even_when_the_clock_stands_still_or_steps_back() {
+        let times = std::cell::RefCell::new(vec![5, 5, 3, 9, 9]);
+        let clock = || Timestamp::from_millis(times.borrow_mut().pop().unwrap_or(1));
+        let mut ids = SystemIds::new(clock);
+        let made: Vec<Uuid> = (0..10_000).map(|_| ids.next_uuid()).collect();
+        assert!(made.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(made.iter().all(|id| id.get_version_num() == 7));
+    }
+}

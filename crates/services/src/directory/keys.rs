@@ -1,0 +1,126 @@
+//! API keys: made with 192 random bits, shown once, stored as SHA-256 (a random value needs no slow hash).
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use florin_core::id::KeyId;
+use florin_core::secret::Secret;
+use florin_store::{IdemKey, Mode, Name, Tenant, Which};
+
+use super::documents::{ApiKey, Scope};
+use super::records::{Document, read};
+use super::{Directory, DirectoryError};
+use crate::dice;
+
+/// Characters of a key that people may see, to tell keys apart.
+const HINT_CHARS: usize = 12;
+/// Longest text that is looked at as a key.
+const KEY_CHARS_MAX: usize = 200;
+
+/// A key that was made. `secret` is shown once; a replay of the call has none, because nobody has it any more.
+#[derive(Debug)]
+pub struct Made {
+    /// The key.
+    pub key: ApiKey,
+    /// Its secret.
+    pub secret: Option<Secret<String>>,
+}
+
+/// What is stored of a key's secret.
+pub fn hash_of(secret: &str) -> String {
+    dice::hex(digest(&SHA256, secret.as_bytes()).as_ref())
+}
+
+impl Directory {
+    /// The key that this secret opens, if it opens one now.
+    pub async fn authenticate(&self, secret: &str) -> Result<Option<Arc<ApiKey>>, DirectoryError> {
+        if secret.len() > KEY_CHARS_MAX {
+            return Ok(None);
+        }
+        // Looked up by hash: the time it takes tells nothing about a secret.
+        let hash = hash_of(secret);
+        if let Some(key) = self.cached().keys.get(&hash) {
+            return Ok(self.in_force(key).then(|| Arc::clone(key)));
+        }
+        // Another node may have made it a moment ago.
+        let which = Which {
+            kind: ApiKey::KIND.to_owned(),
+            tenant: None,
+            name: Name::Alias(hash),
+        };
+        let Some(record) = self.store.get(&which).await?.filter(|record| !record.removed) else {
+            return Ok(None);
+        };
+        let key: ApiKey = read(&record)?;
+        self.reload().await?;
+        Ok(self.in_force(&key).then(|| Arc::new(key)))
+    }
+
+    /// Makes a key.
+    pub async fn create_key(
+        &self,
+        tenant: Tenant,
+        label: &str,
+        scopes: Vec<Scope>,
+        idem: Option<IdemKey>,
+    ) -> Result<Made, DirectoryError> {
+        let prefix = match tenant.mode {
+            Mode::Test => "sk_test_",
+            Mode::Live => "sk_live_",
+        };
+        let secret = format!("{prefix}{}", dice::token::<24>());
+        self.create_key_with(tenant, label, scopes, Secret::new(secret), idem)
+            .await
+    }
+
+    /// Makes a key with a secret that is given: for `dev`, whose keys stay the same over the same data.
+    pub async fn create_key_with(
+        &self,
+        tenant: Tenant,
+        label: &str,
+        scopes: Vec<Scope>,
+        secret: Secret<String>,
+        idem: Option<IdemKey>,
+    ) -> Result<Made, DirectoryError> {
+        let key = ApiKey {
+            id: KeyId::from_uuid(self.new_uuid()),
+            tenant,
+            label: label.to_owned(),
+            scopes,
+            hash: hash_of(secret.expose()),                           // hashed, never kept
+            hint: secret.expose().chars().take(HINT_CHARS).collect(), // the prefix and four characters
+            expires_at: None,
+            revoked_at: None,
+            created_at: self.now(),
+        };
+        let made = self.make(Some(tenant), key, idem).await?;
+        Ok(Made {
+            key: made.document,
+            secret: (!made.replayed).then_some(secret),
+        })
+    }
+
+    /// Makes a key like this one, and lets the old one work for `overlap_s` more seconds.
+    pub async fn roll_key(&self, tenant: Tenant, id: KeyId, overlap_s: u32) -> Result<Made, DirectoryError> {
+        let ends = self.now().plus_seconds(i64::from(overlap_s));
+        let old: ApiKey = self
+            .change(Some(tenant), &id.to_string(), move |key: &mut ApiKey| {
+                key.expires_at = Some(ends)
+            })
+            .await?;
+        self.create_key(tenant, &old.label, old.scopes, None).await
+    }
+
+    /// Switches a key off, now and for good.
+    pub async fn revoke_key(&self, tenant: Tenant, id: KeyId) -> Result<ApiKey, DirectoryError> {
+        let now = self.now();
+        self.change(Some(tenant), &id.to_string(), move |key: &mut ApiKey| {
+            key.revoked_at.get_or_insert(now);
+        })
+        .await
+    }
+
+    fn in_force(&self, key: &ApiKey) -> bool {
+        key.revoked_at.is_none() && key.expires_at.is_none_or(|end| self.now() < end)
+    }
+}

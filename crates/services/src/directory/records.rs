@@ -1,0 +1,263 @@
+//! Documents as records: made once per idempotency key, changed by version, removed but kept.
+
+use florin_store::{IdemKey, KeyRow, ListRecords, Name, Outcome, Record, Tenant, Wanted, Which};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::cache::{Cache, MARKER_ID, MARKER_KIND};
+use super::documents::{ApiKey, Connection, Customer, Endpoint, Merchant, Method};
+use super::{Directory, DirectoryError};
+
+/// Tries before a change that keeps meeting other changes gives up.
+const TRIES_MAX: u32 = 8;
+
+/// A document of the directory.
+pub trait Document: Serialize + DeserializeOwned + Send + Sync {
+    /// The record's kind, and the word in errors.
+    const KIND: &'static str;
+    /// Whether every node keeps it in memory.
+    const CACHED: bool;
+    /// Its id.
+    fn id(&self) -> String;
+    /// Another unique name.
+    fn alias(&self) -> Option<String> {
+        None
+    }
+    /// What it belongs to.
+    fn parent(&self) -> Option<String> {
+        None
+    }
+}
+
+macro_rules! documents {
+    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)?;)*) => {$(
+        impl Document for $type {
+            const KIND: &'static str = $kind;
+            const CACHED: bool = $cached;
+            fn id(&self) -> String {
+                self.id.to_string()
+            }
+            $(fn alias(&self) -> Option<String> {
+                let alias: fn(&Self) -> Option<String> = $alias;
+                alias(self)
+            })?
+            $(fn parent(&self) -> Option<String> {
+                let parent: fn(&Self) -> Option<String> = $parent;
+                parent(self)
+            })?
+        }
+    )*};
+}
+
+documents! {
+    Merchant = "merchant", true;
+    ApiKey = "key", true, alias |key| Some(key.hash.clone());
+    Connection = "connection", true;
+    Endpoint = "endpoint", true;
+    Customer = "customer", false;
+    Method = "method", false, parent |method| method.customer.map(|customer| customer.to_string());
+}
+
+/// A document that was made, or found under the same idempotency key.
+#[derive(Clone, Debug)]
+pub struct Made<D> {
+    /// The document.
+    pub document: D,
+    /// Whether the same call made it before.
+    pub replayed: bool,
+}
+
+/// The document in a record.
+pub(super) fn read<D: Document>(record: &Record) -> Result<D, DirectoryError> {
+    serde_json::from_str(&record.body).map_err(|error| DirectoryError::Unreadable(D::KIND, error))
+}
+
+impl Directory {
+    /// Makes a document. The same key and body give the document that was made before.
+    pub async fn make<D: Document + Clone>(
+        &self,
+        tenant: Option<Tenant>,
+        document: D,
+        key: Option<IdemKey>,
+    ) -> Result<Made<D>, DirectoryError> {
+        let record = Record {
+            kind: D::KIND.to_owned(),
+            tenant,
+            id: document.id(),
+            alias: document.alias(),
+            parent: document.parent(),
+            version: 1,
+            body: body_of(&document)?,
+            created_at: self.now(),
+            removed: false,
+        };
+        // Keys of calls outside any tenant (making a merchant) are kept under the nil merchant of the installation.
+        let key_row = key.map(|key| KeyRow {
+            tenant: tenant.unwrap_or(INSTALLATION),
+            key,
+            made: serde_json::json!({ "kind": D::KIND, "id": record.id }).to_string(),
+            created_at: self.now(),
+        });
+        for _ in 0..TRIES_MAX {
+            let keys: Vec<KeyRow> = key_row.iter().cloned().collect();
+            if self.write::<D>(record.clone(), &keys).await? {
+                return Ok(Made {
+                    document,
+                    replayed: false,
+                });
+            }
+            if let Some(made) = self.made_before::<D>(tenant, key_row.as_ref()).await? {
+                return Ok(made);
+            }
+        }
+        Err(DirectoryError::Moved(D::KIND))
+    }
+
+    /// Changes a document: reads it, lets `change` change it, writes it if nobody was faster, else again.
+    pub async fn change<D: Document + Clone>(
+        &self,
+        tenant: Option<Tenant>,
+        id: &str,
+        change: impl Fn(&mut D) + Send + Sync,
+    ) -> Result<D, DirectoryError> {
+        for _ in 0..TRIES_MAX {
+            let mut record = self
+                .record::<D>(tenant, id)
+                .await?
+                .ok_or(DirectoryError::NotFound(D::KIND))?;
+            let mut document: D = read(&record)?;
+            change(&mut document);
+            record.version += 1;
+            record.body = body_of(&document)?;
+            record.alias = document.alias();
+            record.parent = document.parent();
+            if self.write::<D>(record, &[]).await? {
+                return Ok(document);
+            }
+        }
+        Err(DirectoryError::Moved(D::KIND))
+    }
+
+    /// Removes a document: it is kept, and left out of lists and look-ups. Answers it as it was.
+    pub async fn remove<D: Document + Clone>(&self, tenant: Option<Tenant>, id: &str) -> Result<D, DirectoryError> {
+        for _ in 0..TRIES_MAX {
+            let mut record = self
+                .record::<D>(tenant, id)
+                .await?
+                .ok_or(DirectoryError::NotFound(D::KIND))?;
+            let document = read(&record)?;
+            record.version += 1;
+            record.removed = true;
+            record.alias = None;
+            if self.write::<D>(record, &[]).await? {
+                return Ok(document);
+            }
+        }
+        Err(DirectoryError::Moved(D::KIND))
+    }
+
+    /// A document of a tenant.
+    pub async fn get<D: Document>(&self, tenant: Option<Tenant>, id: &str) -> Result<Option<D>, DirectoryError> {
+        self.record::<D>(tenant, id)
+            .await?
+            .map(|record| read(&record))
+            .transpose()
+    }
+
+    /// Documents of a tenant, newest first.
+    pub async fn list<D: Document>(
+        &self,
+        tenant: Option<Tenant>,
+        parent: Option<&str>,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<D>, DirectoryError> {
+        let list = ListRecords {
+            kind: D::KIND.to_owned(),
+            tenant,
+            parent: parent.map(str::to_owned),
+            after: after.map(str::to_owned),
+            limit,
+        };
+        self.store.list(&list).await?.iter().map(read).collect()
+    }
+
+    async fn record<D: Document>(&self, tenant: Option<Tenant>, id: &str) -> Result<Option<Record>, DirectoryError> {
+        let which = Which {
+            kind: D::KIND.to_owned(),
+            tenant,
+            name: Name::Id(id.to_owned()),
+        };
+        Ok(self.store.get(&which).await?.filter(|record| !record.removed))
+    }
+
+    /// Writes a record; a document that every node keeps in memory moves the marker in the same transaction.
+    async fn write<D: Document>(&self, record: Record, keys: &[KeyRow]) -> Result<bool, DirectoryError> {
+        let mut records = vec![record];
+        if D::CACHED {
+            records.push(Record {
+                kind: MARKER_KIND.to_owned(),
+                tenant: None,
+                id: MARKER_ID.to_owned(),
+                alias: None,
+                parent: None,
+                version: Cache::marker(&*self.store).await? + 1,
+                body: "{}".to_owned(),
+                created_at: self.now(),
+                removed: false,
+            });
+        }
+        let done = self.store.put(&records, keys).await? == Outcome::Done;
+        if done && D::CACHED {
+            self.reload().await?;
+        }
+        Ok(done)
+    }
+
+    async fn made_before<D: Document>(
+        &self,
+        tenant: Option<Tenant>,
+        key: Option<&KeyRow>,
+    ) -> Result<Option<Made<D>>, DirectoryError> {
+        let Some(key) = key else { return Ok(None) };
+        let wanted = Wanted {
+            keys: vec![(key.tenant, key.key.key.clone())],
+            ..Wanted::default()
+        };
+        let Some(found) = self.store.load(&wanted).await?.keys.into_iter().next() else {
+            return Ok(None);
+        };
+        if found.key.hash != key.key.hash {
+            return Err(DirectoryError::KeyReused);
+        }
+        let made: MadeBefore =
+            serde_json::from_str(&found.made).map_err(|error| DirectoryError::Unreadable(D::KIND, error))?;
+        if made.kind != D::KIND {
+            return Err(DirectoryError::KeyReused);
+        }
+        let document = self
+            .get::<D>(tenant, &made.id)
+            .await?
+            .ok_or(DirectoryError::NotFound(D::KIND))?;
+        Ok(Some(Made {
+            document,
+            replayed: true,
+        }))
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct MadeBefore {
+    kind: String,
+    id: String,
+}
+
+/// Whose keys are kept that belong to no merchant: nobody authenticates as it.
+const INSTALLATION: Tenant = Tenant {
+    merchant: florin_core::id::MerchantId::from_uuid(uuid::Uuid::nil()),
+    mode: florin_store::Mode::Test,
+};
+
+fn body_of<D: Document>(document: &D) -> Result<String, DirectoryError> {
+    serde_json::to_string(document).map_err(|error| DirectoryError::Unreadable(D::KIND, error))
+}
