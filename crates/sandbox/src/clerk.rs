@@ -1,0 +1,302 @@
+//! The clerk: the one thread that decides, writes the book and answers.
+//!
+//! It takes whatever has queued up while it was writing, decides each request in turn, writes all entries and flushes
+//! **once**, and only then answers. One request at a time pays one flush; a hundred at a time share one. Reading goes the
+//! same way, so nobody ever sees what a crash could take back.
+//!
+//! When the book cannot be written the clerk stops: from then on every request is answered with [`Trouble::Stopped`], for
+//! nobody knows what of the last write is on the disk.
+
+use jiff::{SignedDuration, Timestamp};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+use crate::book::{Book, OpenError};
+use crate::entry::{AuthorizationId, Entry, Key};
+use crate::issuer::Issuer;
+use crate::message::{Authorize, Authorized, Found, Operate, Operated, Totals, Trouble, View};
+
+/// Requests that may wait; more are turned away with [`Trouble::Busy`]. At 1 KiB each this is 4 MiB.
+const QUEUE_MAX: usize = 4_096;
+
+/// Requests that share a flush; bounds the memory of one batch and the wait of its first request.
+const BATCH_MAX: usize = 512;
+
+/// Entries that a book takes. About 400 bytes of memory each, so some 400 MiB at the end; more is no sandbox.
+pub const ENTRIES_MAX: u64 = 1_000_000;
+
+/// How long disputes and slow refunds take: long enough to see the state before, short enough to wait for.
+pub const LATER_DEFAULT: SignedDuration = SignedDuration::from_secs(2);
+
+/// How often the clock is looked at while something is to follow; a test may set the clock forward.
+const LOOK_AT_CLOCK: Duration = Duration::from_millis(20);
+
+/// Where the time comes from.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The machine's own clock.
+pub fn wall_clock() -> Clock {
+    Arc::new(Timestamp::now)
+}
+
+/// How an issuer is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The book.
+    pub book: PathBuf,
+    /// Makes the network's transaction ids.
+    pub seed: u64,
+    /// How long disputes and slow refunds take.
+    pub later: SignedDuration,
+    /// Entries that the book takes.
+    pub entries_max: u64,
+}
+
+impl Settings {
+    /// The defaults, over this book.
+    pub fn new(book: impl Into<PathBuf>) -> Settings {
+        Settings {
+            book: book.into(),
+            seed: 0,
+            later: LATER_DEFAULT,
+            entries_max: ENTRIES_MAX,
+        }
+    }
+}
+
+/// A handle on the clerk. When the last one is dropped the thread ends, with everything it answered in the book.
+#[derive(Clone)]
+pub struct Clerk {
+    queue: SyncSender<Ask>,
+}
+
+/// A page of the book: lines with commas between them, and whether there are more.
+pub type Page = (Vec<u8>, bool);
+
+type Answer<T> = oneshot::Sender<Result<T, Trouble>>;
+
+enum Ask {
+    Authorize(Authorize, Answer<Authorized>),
+    Operate(Operate, Answer<Operated>),
+    Read(Read),
+}
+
+enum Read {
+    View(AuthorizationId, Answer<View>),
+    ByKey(Key, Answer<Found>),
+    Totals {
+        after: u32,
+        limit: usize,
+        answer: Answer<Totals>,
+    },
+    Page {
+        after: u64,
+        limit: usize,
+        answer: Answer<Page>,
+    },
+}
+
+impl Clerk {
+    /// Opens the book, rebuilds the state from it and starts the thread.
+    pub fn open(settings: Settings, clock: Clock) -> Result<Clerk, OpenError> {
+        let mut issuer = Issuer::new(settings.seed, settings.later);
+        let book = Book::open(&settings.book, |entry| issuer.apply(entry))?;
+        tracing::info!(book = %settings.book.display(), entries = book.entries(), "the issuer's book is open");
+        let (queue, asks) = sync_channel(QUEUE_MAX);
+        let desk = Desk {
+            book,
+            issuer,
+            clock,
+            entries_max: settings.entries_max,
+            stopped: None,
+        };
+        std::thread::Builder::new()
+            .name("issuer".into())
+            .spawn(move || desk.run(&asks))
+            .map_err(|source| OpenError::Io {
+                path: settings.book,
+                source,
+            })?;
+        Ok(Clerk { queue })
+    }
+
+    /// Asks for an authorisation.
+    pub async fn authorize(&self, ask: Authorize) -> Result<Authorized, Trouble> {
+        self.ask(|answer| Ask::Authorize(ask, answer)).await
+    }
+
+    /// Asks for a step on an authorisation.
+    pub async fn operate(&self, ask: Operate) -> Result<Operated, Trouble> {
+        self.ask(|answer| Ask::Operate(ask, answer)).await
+    }
+
+    /// An authorisation as it stands.
+    pub async fn view(&self, id: AuthorizationId) -> Result<View, Trouble> {
+        self.ask(|answer| Ask::Read(Read::View(id, answer))).await
+    }
+
+    /// What is known under a key, as it stands.
+    pub async fn by_key(&self, key: Key) -> Result<Found, Trouble> {
+        self.ask(|answer| Ask::Read(Read::ByKey(key, answer))).await
+    }
+
+    /// Totals of up to `limit` authorisations after number `after`, oldest first.
+    pub async fn totals(&self, after: u32, limit: usize) -> Result<Totals, Trouble> {
+        self.ask(|answer| Ask::Read(Read::Totals { after, limit, answer }))
+            .await
+    }
+
+    /// Up to `limit` lines of the book after entry number `after`.
+    pub async fn page(&self, after: u64, limit: usize) -> Result<Page, Trouble> {
+        self.ask(|answer| Ask::Read(Read::Page { after, limit, answer })).await
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(Answer<T>) -> Ask) -> Result<T, Trouble> {
+        let (answer, answered) = oneshot::channel();
+        match self.queue.try_send(ask(answer)) {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(gone())),
+            Err(TrySendError::Full(_)) => Err(Trouble::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> Trouble {
+    Trouble::Stopped("its thread ended unexpectedly (the log says why)".into())
+}
+
+/// What the thread owns.
+struct Desk {
+    book: Book,
+    issuer: Issuer,
+    clock: Clock,
+    entries_max: u64,
+    stopped: Option<Trouble>,
+}
+
+/// Sends an answer once the batch is on the disk, or the trouble that kept it from getting there.
+type Reply = Box<dyn FnOnce(Option<&Trouble>)>;
+
+impl Desk {
+    fn run(mut self, asks: &Receiver<Ask>) {
+        while let Some(first) = self.wait(asks) {
+            self.turn(first.into_iter().chain(asks.try_iter()).take(BATCH_MAX));
+        }
+    }
+
+    /// The next request; `Some(None)` when something may be due instead, `None` when all handles are gone.
+    fn wait(&self, asks: &Receiver<Ask>) -> Option<Option<Ask>> {
+        if self.issuer.next_due().is_none() || self.stopped.is_some() {
+            return asks.recv().ok().map(Some);
+        }
+        match asks.recv_timeout(LOOK_AT_CLOCK) {
+            Ok(ask) => Some(Some(ask)),
+            Err(RecvTimeoutError::Timeout) => Some(None),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Decides a batch, flushes once, answers.
+    fn turn(&mut self, asks: impl Iterator<Item = Ask>) {
+        let now = (self.clock)();
+        // Milliseconds are what the protocol shows.
+        let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+        let mut replies: Vec<Reply> = Vec::new();
+        let mut reads = Vec::new();
+        while let Some(entry) = self.issuer.due(now).filter(|_| self.stopped.is_none()) {
+            self.record(&[entry]);
+        }
+        for ask in asks {
+            match ask {
+                Ask::Authorize(ask, answer) => {
+                    let result = self.authorize(&ask, now);
+                    replies.push(reply(result, answer));
+                }
+                Ask::Operate(ask, answer) => {
+                    let result = self.operate(&ask, now);
+                    replies.push(reply(result, answer));
+                }
+                Ask::Read(read) => reads.push(read),
+            }
+        }
+        if let (None, Err(error)) = (&self.stopped, self.book.flush()) {
+            tracing::error!(%error, "the issuer's book could not be written; nothing is acknowledged any more");
+            self.stopped = Some(Trouble::Stopped(format!("its book could not be written ({error})")));
+        }
+        for reply in replies {
+            reply(self.stopped.as_ref());
+        }
+        for read in reads {
+            self.read(read);
+        }
+    }
+
+    fn authorize(&mut self, ask: &Authorize, now: Timestamp) -> Result<Authorized, Trouble> {
+        self.ready()?;
+        let entries = self.issuer.authorize(ask, now)?;
+        self.room_for(&entries)?;
+        self.record(&entries);
+        Ok(self
+            .issuer
+            .authorized(&ask.key, entries.is_empty())
+            .expect("its entries were applied just now or before"))
+    }
+
+    fn operate(&mut self, ask: &Operate, now: Timestamp) -> Result<Operated, Trouble> {
+        self.ready()?;
+        let entry = self.issuer.operate(ask, now)?;
+        self.room_for(entry.as_slice())?;
+        self.record(entry.as_slice());
+        Ok(self
+            .issuer
+            .operated(&ask.key, entry.is_none())
+            .expect("its entry was applied just now or before"))
+    }
+
+    fn ready(&self) -> Result<(), Trouble> {
+        self.stopped.clone().map_or(Ok(()), Err)
+    }
+
+    fn room_for(&self, entries: &[Entry]) -> Result<(), Trouble> {
+        let fits = entries.is_empty() || self.issuer.last_seq() + (entries.len() as u64) <= self.entries_max;
+        if fits {
+            Ok(())
+        } else {
+            Err(Trouble::Full(self.entries_max))
+        }
+    }
+
+    fn record(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.book.stage(entry);
+            self.issuer.apply(entry);
+        }
+    }
+
+    fn read(&self, read: Read) {
+        // A caller that went away does not want its answer: a failed send is no fault.
+        match read {
+            Read::View(id, answer) => drop(answer.send(self.ready().and_then(|()| self.issuer.view(id)))),
+            Read::ByKey(key, answer) => drop(answer.send(self.ready().and_then(|()| self.issuer.by_key(&key)))),
+            Read::Totals { after, limit, answer } => {
+                drop(answer.send(self.ready().map(|()| self.issuer.totals(after, limit))));
+            }
+            Read::Page { after, limit, answer } => {
+                let unreadable = |error| Trouble::Stopped(format!("its book could not be read ({error})"));
+                drop(
+                    answer.send(
+                        self.ready()
+                            .and_then(|()| self.book.page(after, limit).map_err(unreadable)),
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn reply<T: 'static>(result: Result<T, Trouble>, answer: Answer<T>) -> Reply {
+    Box::new(move |stopped| drop(answer.send(stopped.map_or(result, |trouble| Err(trouble.clone())))))
+}

@@ -1,0 +1,575 @@
+//! The issuer's rules: what happens to a card's money when somebody asks, and what follows by itself.
+//!
+//! Pure: time is an argument, nothing is written here. [`Issuer::authorize`], [`Issuer::operate`] and [`Issuer::due`] say
+//! which entries a request makes; [`Issuer::apply`] makes an entry so and cannot fail, which is also how the state is
+//! rebuilt from the book. A request whose key is known makes no entry: its answer is read from the state.
+//!
+//! Held always, per authorisation: captured + released ≤ approved, refunded + on its way ≤ captured, disputed ≤ captured.
+
+mod answers;
+
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::cards::{DisputeReason, Later, TestCard, ThreeDs};
+use crate::entry::{Asked, Authentication, AuthorizationId, Currency, Entry, Key, Operation, Text, What};
+use crate::message::{Authorize, Operate, Progress, Status, Step, Sums, Trouble};
+use crate::reason::Reason;
+
+/// Largest amount: DE4 of an ISO 8583 message has twelve digits. More is declined, as an issuer would.
+pub const AMOUNT_MAX: i64 = 999_999_999_999;
+
+/// Steps that one authorisation takes; more is a caller in a loop.
+pub const OPERATIONS_MAX: usize = 200;
+
+/// Everything the issuer knows.
+pub struct Issuer {
+    authorizations: Vec<Authorization>,
+    operations: Vec<Taken>,
+    keys: HashMap<Key, Known>,
+    due: BTreeSet<(Timestamp, Due)>,
+    currencies: BTreeMap<Currency, Sums>,
+    last_seq: u64,
+    seed: u64,
+    later: SignedDuration,
+}
+
+/// What is known under a key.
+#[derive(Clone, Copy)]
+enum Known {
+    Authorization(AuthorizationId),
+    Operation(usize),
+}
+
+/// One authorisation and what moved since.
+struct Authorization {
+    key: Key,
+    card: &'static TestCard,
+    amount: i64,
+    currency: Currency,
+    status: Status,
+    asked: Asked,
+    at: Timestamp,
+    captured: i64,
+    released: i64,
+    refunded: i64,
+    refund_pending: i64,
+    disputed: i64,
+    dispute_open: bool,
+    operations: Vec<usize>,
+    due_at: Option<Timestamp>,
+}
+
+/// One step that was taken on, or refused.
+struct Taken {
+    authorization: AuthorizationId,
+    key: Key,
+    step: Step,
+    amount: i64,
+    reason: Reason,
+    answered: Progress,
+    status: Progress,
+    due_at: Option<Timestamp>,
+}
+
+/// What is still to follow by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    AfterCapture(AuthorizationId),
+    AfterRefund(usize),
+}
+
+impl Issuer {
+    /// An issuer that nobody has asked anything. `seed` makes the network's names; `later` is how long disputes and slow
+    /// refunds take.
+    pub fn new(seed: u64, later: SignedDuration) -> Issuer {
+        Issuer {
+            authorizations: Vec::new(),
+            operations: Vec::new(),
+            keys: HashMap::new(),
+            due: BTreeSet::new(),
+            currencies: BTreeMap::new(),
+            last_seq: 0,
+            seed,
+            later,
+        }
+    }
+
+    /// The number of the last entry that was applied.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// The entries that an authorisation makes; none if its key is known.
+    pub fn authorize(&self, ask: &Authorize, at: Timestamp) -> Result<Vec<Entry>, Trouble> {
+        if let Some(known) = self.keys.get(&ask.key) {
+            return match known {
+                Known::Authorization(id) if self.authorization(*id).answers(ask) => Ok(Vec::new()),
+                Known::Authorization(_) | Known::Operation(_) => Err(Trouble::KeyReused(ask.key.as_str().into())),
+            };
+        }
+        if ask.amount < 0 || (ask.amount == 0 && ask.capture) {
+            return Err(Trouble::Misuse(
+                "`amount` must be at least 1, or 0 with `capture` false to check a card".into(),
+            ));
+        }
+        let number = u32::try_from(self.authorizations.len() + 1).expect("the book is full long before 2^32 entries");
+        let id = AuthorizationId(number);
+        let (status, reason) = verdict(ask);
+        let asked = Asked {
+            capture: ask.capture,
+            three_ds: ask.three_ds,
+            description: ask.description.clone(),
+            reason,
+            code: reason.into(),
+            network_transaction_id: network_transaction_id(self.seed, id),
+        };
+        let seq = self.last_seq + 1;
+        let entry = |seq, what| Entry {
+            seq,
+            at,
+            what,
+            authorization: id,
+            key: Some(ask.key.clone()),
+            card: ask.card,
+            amount: ask.amount,
+            currency: ask.currency,
+            more: false,
+        };
+        Ok(match status {
+            Status::Declined => vec![entry(seq, What::Declined(asked))],
+            Status::Challenge => vec![entry(seq, What::Challenged(asked))],
+            Status::Approved if ask.capture => vec![
+                Entry {
+                    more: true,
+                    ..entry(seq, What::Authorized(asked))
+                },
+                entry(
+                    seq + 1,
+                    What::Captured {
+                        last: true,
+                        released: 0,
+                    },
+                ),
+            ],
+            Status::Approved => vec![entry(seq, What::Authorized(asked))],
+        })
+    }
+
+    /// The entry that a step makes; none if its key is known.
+    pub fn operate(&self, ask: &Operate, at: Timestamp) -> Result<Option<Entry>, Trouble> {
+        if let Some(known) = self.keys.get(&ask.key) {
+            return match known {
+                Known::Operation(taken) if self.operations[*taken].answers(ask) => Ok(None),
+                Known::Operation(_) | Known::Authorization(_) => Err(Trouble::KeyReused(ask.key.as_str().into())),
+            };
+        }
+        let it = self.find(ask.authorization).ok_or_else(|| no_such(ask.authorization))?;
+        if it.operations.len() >= OPERATIONS_MAX {
+            return Err(Trouble::Misuse(format!(
+                "{} has taken {OPERATIONS_MAX} steps and takes no more",
+                ask.authorization
+            )));
+        }
+        let amount = match ask.step {
+            Step::Capture { amount, .. } | Step::Refund { amount } | Step::Dispute { amount } => amount,
+            Step::Cancel => it.held(),
+            Step::CloseDispute { .. } => it.disputed,
+        };
+        if amount < 1 && !matches!(ask.step, Step::Cancel | Step::CloseDispute { .. }) {
+            return Err(Trouble::Misuse("`amount` must be at least 1".into()));
+        }
+        let what = it.step(ask.step).unwrap_or_else(|reason| What::Refused {
+            operation: ask.step.operation(),
+            last: matches!(ask.step, Step::Capture { last: true, .. }),
+            won: matches!(ask.step, Step::CloseDispute { won: true }),
+            reason,
+            code: reason.into(),
+        });
+        Ok(Some(Entry {
+            seq: self.last_seq + 1,
+            at,
+            what,
+            authorization: ask.authorization,
+            key: Some(ask.key.clone()),
+            card: it.card,
+            amount,
+            currency: it.currency,
+            more: false,
+        }))
+    }
+
+    /// When the next thing follows by itself.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The entry of the first thing that has fallen due by now; apply it and ask again until there is none.
+    ///
+    /// What fell due and has nothing left to happen to (a dispute of money that was refunded meanwhile) is dropped.
+    pub fn due(&mut self, now: Timestamp) -> Option<Entry> {
+        loop {
+            let first = *self.due.first()?;
+            if first.0 > now {
+                return None;
+            }
+            self.due.remove(&first);
+            let (id, key, amount, what) = match first.1 {
+                Due::AfterCapture(id) => match self.authorization(id).after_capture() {
+                    Some((amount, what)) => (id, None, amount, what),
+                    None => continue,
+                },
+                Due::AfterRefund(taken) => {
+                    let it = &self.operations[taken];
+                    match it.after_refund() {
+                        Some(what) => (it.authorization, Some(it.key.clone()), it.amount, what),
+                        None => continue,
+                    }
+                }
+            };
+            let it = self.authorization(id);
+            return Some(Entry {
+                seq: self.last_seq + 1,
+                at: now,
+                what,
+                authorization: id,
+                key,
+                card: it.card,
+                amount,
+                currency: it.currency,
+                more: false,
+            });
+        }
+    }
+
+    /// Makes an entry so. It was decided by these rules, so it fits; the book has seen to it that none is missing.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.last_seq = entry.seq;
+        let amount = entry.amount;
+        match &entry.what {
+            What::Authorized(asked) => self.add(entry, asked, Status::Approved),
+            What::Declined(asked) => self.add(entry, asked, Status::Declined),
+            What::Challenged(asked) => self.add(entry, asked, Status::Challenge),
+            What::Captured { last, released } => {
+                self.change(entry).captured += amount;
+                self.change(entry).released += released;
+                self.sums(entry).captured += i128::from(amount);
+                self.sums(entry).released += i128::from(*released);
+                self.take(entry, Step::Capture { amount, last: *last }, Progress::Done);
+                self.owe_after_capture(entry);
+            }
+            What::Canceled => {
+                self.change(entry).released += amount;
+                self.sums(entry).released += i128::from(amount);
+                self.take(entry, Step::Cancel, Progress::Done);
+            }
+            What::RefundPending => {
+                self.change(entry).refund_pending += amount;
+                self.sums(entry).refund_pending += i128::from(amount);
+                let taken = self.take(entry, Step::Refund { amount }, Progress::Pending);
+                self.owe_after_refund(entry, taken);
+            }
+            What::Refunded => {
+                self.change(entry).refunded += amount;
+                self.sums(entry).refunded += i128::from(amount);
+                if self.settle(entry, Progress::Done) {
+                    self.change(entry).refund_pending -= amount;
+                    self.sums(entry).refund_pending -= i128::from(amount);
+                } else {
+                    let taken = self.take(entry, Step::Refund { amount }, Progress::Done);
+                    self.owe_after_refund(entry, taken);
+                }
+            }
+            What::RefundFailed { .. } => {
+                self.change(entry).refunded -= amount;
+                self.sums(entry).refunded -= i128::from(amount);
+                self.settle(entry, Progress::Failed);
+            }
+            What::Refused {
+                operation, last, won, ..
+            } => {
+                let step = match operation {
+                    Operation::Capture => Step::Capture { amount, last: *last },
+                    Operation::Cancel => Step::Cancel,
+                    Operation::Refund => Step::Refund { amount },
+                    Operation::Dispute => Step::Dispute { amount },
+                    Operation::CloseDispute => Step::CloseDispute { won: *won },
+                };
+                self.take(entry, step, Progress::Refused);
+            }
+            What::Disputed { .. } => {
+                self.change(entry).disputed += amount;
+                self.change(entry).dispute_open = true;
+                self.sums(entry).disputed += i128::from(amount);
+                self.follow(entry);
+                self.take(entry, Step::Dispute { amount }, Progress::Done);
+            }
+            What::DisputeWon => {
+                self.change(entry).disputed -= amount;
+                self.change(entry).dispute_open = false;
+                self.sums(entry).disputed -= i128::from(amount);
+                self.take(entry, Step::CloseDispute { won: true }, Progress::Done);
+            }
+            What::DisputeLost => {
+                self.change(entry).dispute_open = false;
+                self.take(entry, Step::CloseDispute { won: false }, Progress::Done);
+            }
+            What::Inquired | What::FraudWarned => self.follow(entry),
+        }
+    }
+
+    fn authorization(&self, id: AuthorizationId) -> &Authorization {
+        self.find(id).expect("an id that this issuer gave out")
+    }
+
+    fn find(&self, id: AuthorizationId) -> Option<&Authorization> {
+        self.authorizations.get(usize::try_from(id.0).ok()?.checked_sub(1)?)
+    }
+
+    fn change(&mut self, entry: &Entry) -> &mut Authorization {
+        let at = entry.authorization.0 as usize - 1;
+        self.authorizations
+            .get_mut(at)
+            .expect("an entry names an authorisation that stands before it")
+    }
+
+    fn sums(&mut self, entry: &Entry) -> &mut Sums {
+        self.currencies.entry(entry.currency).or_default()
+    }
+
+    fn add(&mut self, entry: &Entry, asked: &Asked, status: Status) {
+        let key = entry.key.clone().expect("an authorisation has a key");
+        self.keys.insert(key.clone(), Known::Authorization(entry.authorization));
+        if status == Status::Approved {
+            self.sums(entry).authorized += i128::from(entry.amount);
+        }
+        self.authorizations.push(Authorization {
+            key,
+            card: entry.card,
+            amount: entry.amount,
+            currency: entry.currency,
+            status,
+            asked: asked.clone(),
+            at: entry.at,
+            captured: 0,
+            released: 0,
+            refunded: 0,
+            refund_pending: 0,
+            disputed: 0,
+            dispute_open: false,
+            operations: Vec::new(),
+            due_at: None,
+        });
+    }
+
+    /// Remembers a step under its key. The capture that came with an authorisation is part of it and no step of its own,
+    /// and what happened by itself has no key.
+    fn take(&mut self, entry: &Entry, step: Step, answered: Progress) -> Option<usize> {
+        let key = entry
+            .key
+            .clone()
+            .filter(|key| *key != self.authorization(entry.authorization).key)?;
+        let taken = self.operations.len();
+        self.keys.insert(key.clone(), Known::Operation(taken));
+        self.change(entry).operations.push(taken);
+        let reason = if let What::Refused { reason, .. } = entry.what {
+            reason
+        } else {
+            Reason::Approved
+        };
+        self.operations.push(Taken {
+            authorization: entry.authorization,
+            key,
+            step,
+            amount: entry.amount,
+            reason,
+            answered,
+            status: answered,
+            due_at: None,
+        });
+        Some(taken)
+    }
+
+    /// The step under this entry's key came to its end; false if there is none.
+    fn settle(&mut self, entry: &Entry, status: Progress) -> bool {
+        let Some(Known::Operation(taken)) = entry.key.as_ref().and_then(|key| self.keys.get(key)).copied() else {
+            return false;
+        };
+        let it = &mut self.operations[taken];
+        it.status = status;
+        if let What::RefundFailed { reason } = entry.what {
+            it.reason = reason;
+        }
+        if let Some(at) = it.due_at.take() {
+            self.due.remove(&(at, Due::AfterRefund(taken)));
+        }
+        true
+    }
+
+    fn owe_after_capture(&mut self, entry: &Entry) {
+        let follows = match entry.card.later {
+            Later::Dispute(_) | Later::Inquiry | Later::FraudWarning => true,
+            Later::Nothing | Later::RefundPends | Later::RefundFails => false,
+        };
+        let at = self.later_than(entry.at);
+        let it = self.change(entry);
+        if follows && it.due_at.is_none() {
+            it.due_at = Some(at);
+            self.due.insert((at, Due::AfterCapture(entry.authorization)));
+        }
+    }
+
+    fn owe_after_refund(&mut self, entry: &Entry, taken: Option<usize>) {
+        let follows = match entry.card.later {
+            Later::RefundPends | Later::RefundFails => true,
+            Later::Nothing | Later::Dispute(_) | Later::Inquiry | Later::FraudWarning => false,
+        };
+        let at = self.later_than(entry.at);
+        if let (true, Some(taken)) = (follows, taken) {
+            self.operations[taken].due_at = Some(at);
+            self.due.insert((at, Due::AfterRefund(taken)));
+        }
+    }
+
+    /// What was to follow the capture has followed. It follows once, so its time stays where it was.
+    fn follow(&mut self, entry: &Entry) {
+        if let Some(at) = self.change(entry).due_at {
+            self.due.remove(&(at, Due::AfterCapture(entry.authorization)));
+        }
+    }
+
+    fn later_than(&self, at: Timestamp) -> Timestamp {
+        at.checked_add(self.later).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl Authorization {
+    /// Whether this is what a repeat of the request would ask for.
+    fn answers(&self, ask: &Authorize) -> bool {
+        (self.card, self.amount, self.currency) == (ask.card, ask.amount, ask.currency)
+            && (self.asked.capture, self.asked.three_ds) == (ask.capture, ask.three_ds)
+            && self.asked.description == ask.description
+    }
+
+    fn held(&self) -> i64 {
+        match self.status {
+            Status::Approved => self.amount - self.captured - self.released,
+            Status::Declined | Status::Challenge => 0,
+        }
+    }
+
+    fn refundable(&self) -> i64 {
+        (self.captured - self.refunded - self.refund_pending - self.disputed).max(0)
+    }
+
+    /// What a step does, or why it does not.
+    fn step(&self, step: Step) -> Result<What, Reason> {
+        match step {
+            Step::Capture { .. } | Step::Cancel if self.held() == 0 => Err(Reason::NotOpen),
+            Step::Capture { amount, .. } if amount > self.held() => Err(Reason::ExceedsAuthorized),
+            Step::Capture { amount, last: true } => Ok(What::Captured {
+                last: true,
+                released: self.held() - amount,
+            }),
+            Step::Capture { last: false, .. } => Ok(What::Captured {
+                last: false,
+                released: 0,
+            }),
+            Step::Cancel => Ok(What::Canceled),
+            Step::Refund { .. } | Step::Dispute { .. } if self.captured == 0 => Err(Reason::NotCaptured),
+            Step::Refund { amount } if amount > self.refundable() => Err(Reason::ExceedsCaptured),
+            Step::Refund { .. } => Ok(match self.card.later {
+                Later::RefundPends => What::RefundPending,
+                Later::Nothing | Later::RefundFails | Later::Dispute(_) | Later::Inquiry | Later::FraudWarning => {
+                    What::Refunded
+                }
+            }),
+            Step::Dispute { .. } if self.dispute_open => Err(Reason::AlreadyDisputed),
+            // A cardholder may dispute what was refunded already: that is how a merchant comes to pay twice.
+            Step::Dispute { amount } if amount > self.captured - self.disputed => Err(Reason::ExceedsCaptured),
+            Step::Dispute { .. } => Ok(What::Disputed {
+                reason: DisputeReason::Fraudulent,
+            }),
+            Step::CloseDispute { .. } if !self.dispute_open => Err(Reason::NotDisputed),
+            Step::CloseDispute { won: true } => Ok(What::DisputeWon),
+            Step::CloseDispute { won: false } => Ok(What::DisputeLost),
+        }
+    }
+
+    fn after_capture(&self) -> Option<(i64, What)> {
+        match self.card.later {
+            Later::Dispute(_) if self.refundable() == 0 || self.dispute_open => None,
+            Later::Dispute(reason) => Some((self.refundable(), What::Disputed { reason })),
+            Later::Inquiry => Some((self.captured, What::Inquired)),
+            Later::FraudWarning => Some((self.captured, What::FraudWarned)),
+            Later::Nothing | Later::RefundPends | Later::RefundFails => None,
+        }
+    }
+}
+
+impl Taken {
+    /// Whether this is what a repeat of the request would ask for.
+    fn answers(&self, ask: &Operate) -> bool {
+        (self.authorization, self.step) == (ask.authorization, ask.step)
+    }
+
+    fn after_refund(&self) -> Option<What> {
+        match self.status {
+            Progress::Pending => Some(What::Refunded),
+            Progress::Done => Some(What::RefundFailed {
+                reason: Reason::AccountClosed,
+            }),
+            Progress::Refused | Progress::Failed => None,
+        }
+    }
+}
+
+impl Step {
+    /// The step's name.
+    pub fn operation(self) -> Operation {
+        match self {
+            Step::Capture { .. } => Operation::Capture,
+            Step::Cancel => Operation::Cancel,
+            Step::Refund { .. } => Operation::Refund,
+            Step::Dispute { .. } => Operation::Dispute,
+            Step::CloseDispute { .. } => Operation::CloseDispute,
+        }
+    }
+}
+
+/// What the issuer says to an authorisation. Authentication comes first, the card's own nature after it.
+fn verdict(ask: &Authorize) -> (Status, Reason) {
+    if ask.amount > AMOUNT_MAX {
+        return (Status::Declined, Reason::InvalidAmount);
+    }
+    match (ask.card.three_ds, ask.three_ds) {
+        (_, Authentication::Failed) => (Status::Declined, Reason::AuthenticationFailed),
+        (ThreeDs::RequiredBroken, Authentication::None | Authentication::Passed)
+        | (ThreeDs::SupportedBroken, Authentication::Passed) => (Status::Declined, Reason::AuthenticationUnavailable),
+        (ThreeDs::Required, Authentication::None) => (Status::Challenge, Reason::AuthenticationRequired),
+        (ThreeDs::Required | ThreeDs::Supported | ThreeDs::NotSupported, Authentication::Passed)
+        | (ThreeDs::Supported | ThreeDs::NotSupported | ThreeDs::SupportedBroken, Authentication::None) => {
+            match ask.card.verdict {
+                Reason::Approved => (Status::Approved, Reason::Approved),
+                declined => (Status::Declined, declined),
+            }
+        }
+    }
+}
+
+fn no_such(id: AuthorizationId) -> Trouble {
+    Trouble::NotFound(format!("there is no authorisation {id}"))
+}
+
+/// Fifteen characters, as Visa's have; letters among them, so that nobody takes one for a card number.
+fn network_transaction_id(seed: u64, id: AuthorizationId) -> Text {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    let mut state = seed ^ (u64::from(id.0) << 32);
+    let mut bits = u128::from(crate::faults::mix(&mut state)) << 64 | u128::from(crate::faults::mix(&mut state));
+    let mut text = String::from("T");
+    for _ in 0..14 {
+        text.push(char::from(ALPHABET[(bits & 31) as usize]));
+        bits >>= 5;
+    }
+    text.into()
+}
