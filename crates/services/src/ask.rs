@@ -3,6 +3,7 @@
 //! `Engine::ask` is the only way in: a click, a merchant's call, a payer's return, a person's word all come through it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use florin_core::id::{ConnectionId, OrderId};
 use florin_core::money::Money;
@@ -152,7 +153,7 @@ pub struct Pay {
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// The order as it stands (for a replay: as it stood at the version that answered).
-    pub order: View,
+    pub order: Arc<View>,
     /// The step that the call started, if it started one.
     pub step: Option<StepName>,
     /// Whether the call is over.
@@ -179,7 +180,7 @@ pub enum Denied {
         /// Why.
         refusal: Refusal,
         /// The order as it stands.
-        order: Box<View>,
+        order: Arc<View>,
         /// Whether the same call was answered before.
         replayed: bool,
     },

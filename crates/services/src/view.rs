@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use florin_core::id::CustomerId;
-use florin_core::order::Order;
+use florin_core::order::{Order, StepName};
 use florin_core::rail::{Line, Memo};
 use florin_store::Tenant;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct View {
     pub details: Details,
     /// What was learned, by attempt: the provider's ids.
     pub memos: BTreeMap<u8, Memo>,
+    /// What was learned in other steps (captures, refunds, …), where it is not about the attempt.
+    pub steps: BTreeMap<StepName, Memo>,
 }
 
 /// What an order is for: written once with its first event (changes are events of their own), never logged.

@@ -70,8 +70,14 @@ pub struct OrderRow {
 pub struct Lease {
     /// The node.
     pub node: NodeId,
-    /// The end.
+    /// The end. In a batch: [`Lease::FROM_NOW`] is [`Batch::lease_s`] after this commit; any other moment is written as it was read, so
+    /// that a commit beside somebody's lease leaves it alone.
     pub until: Timestamp,
+}
+
+impl Lease {
+    /// The end of a lease that starts with the commit that writes it.
+    pub const FROM_NOW: Timestamp = Timestamp::from_millis(0);
 }
 
 /// One commit's events of one order.
@@ -124,7 +130,8 @@ pub struct Wanted {
     pub references: Vec<(Tenant, String)>,
     /// Keys of later calls.
     pub keys: Vec<(Tenant, String)>,
-    /// Orders whose first event row is wanted too (what the order is for: lines, addresses, metadata).
+    /// Orders whose event rows are wanted too, all of them: an order that is not in memory is proven by its chain before it is believed,
+    /// and what it is for (lines, addresses, metadata) is in its events.
     pub details: Vec<OrderId>,
 }
 
@@ -135,7 +142,7 @@ pub struct Found {
     pub orders: Vec<OrderRow>,
     /// Keys.
     pub keys: Vec<KeyRow>,
-    /// First event rows.
+    /// Event rows, oldest first within an order.
     pub details: Vec<EventRow>,
 }
 
@@ -148,13 +155,14 @@ pub struct Batch {
     pub changed: Vec<Changed>,
     /// Events, in the order in which they were decided.
     pub events: Vec<EventRow>,
-    /// Keys of later calls: new ones are inserted plainly (a taken one is a conflict).
+    /// Keys of later calls: new ones are inserted plainly. A taken one is a conflict, and it is taken too if it made an order; as a key
+    /// that is to make an order is taken if a later call had it.
     pub keys: Vec<KeyRow>,
     /// Notices that came: inserted unless they are there already.
     pub notices: Vec<NoticeRow>,
     /// Notices that are done.
     pub done: Vec<NoticeId>,
-    /// Seconds of lease for rows whose `lease` is set: counted by the database's clock from the moment of this commit.
+    /// Seconds of lease for rows whose lease ends at [`Lease::FROM_NOW`]: counted by the database's clock from the moment of this commit.
     pub lease_s: u32,
 }
 
