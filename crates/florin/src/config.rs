@@ -1,0 +1,470 @@
+//! Settings: flag over environment (`FLORIN_…`) over file over default.
+//!
+//! The file is TOML. A key that is not known is an error that names its line and the nearest key that is. Secrets are written here or
+//! in the environment by name, and referred to by name everywhere else; no request and no database row holds one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use florin_core::secret::Secret;
+use serde::Deserialize;
+
+/// Everything that can be set. `florin.example.toml` has each with its default and its reason; a test holds the two together.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) database: Option<String>,
+    pub(crate) node: Option<String>,
+    pub(crate) server: Server,
+    pub(crate) limits: Limits,
+    pub(crate) sqlite: Sqlite,
+    pub(crate) log: Log,
+    pub(crate) webhooks: Webhooks,
+    /// Secrets by name: `api_key` and `webhook_secret` of connections, the root key. A list while rotating, newest first.
+    pub(crate) secrets: BTreeMap<String, Vec<Secret<String>>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) api: SocketAddr,
+    pub(crate) stripe: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) public_url: Option<String>,
+    pub(crate) stripe_public_url: Option<String>,
+    pub(crate) behind_proxy: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(crate) answer_wait_s: u32,
+    pub(crate) drain_s: u32,
+    pub(crate) queue: usize,
+    pub(crate) body_bytes: usize,
+    pub(crate) requests_per_s: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    pub(crate) checkpoint_pages: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) filter: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// JSON when standard error is not a terminal.
+    Auto,
+    Json,
+    Text,
+}
+
+#[derive(Debug)]
+pub(crate) struct Webhooks {
+    pub(crate) allow_private: bool,
+}
+
+/// The file as it is written: everything optional, unknown keys refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data: Option<PathBuf>,
+    database: Option<String>,
+    node: Option<String>,
+    #[serde(default)]
+    server: ServerFile,
+    #[serde(default)]
+    limits: LimitsFile,
+    #[serde(default)]
+    sqlite: SqliteFile,
+    #[serde(default)]
+    log: LogFile,
+    #[serde(default)]
+    webhooks: WebhooksFile,
+    #[serde(default)]
+    secrets: BTreeMap<String, OneOrMany>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerFile {
+    api: Option<SocketAddr>,
+    stripe: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    public_url: Option<String>,
+    stripe_public_url: Option<String>,
+    behind_proxy: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsFile {
+    answer_wait_s: Option<u32>,
+    drain_s: Option<u32>,
+    queue: Option<usize>,
+    body_bytes: Option<usize>,
+    requests_per_s: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SqliteFile {
+    checkpoint_pages: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogFile {
+    filter: Option<String>,
+    format: Option<LogFormat>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhooksFile {
+    allow_private: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl std::fmt::Debug for OneOrMany {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Why the settings cannot be used: a sentence with the place and the fix.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ConfigError(pub(crate) String);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the file, if one is named or lies at `florin.toml`, and the environment over it.
+    pub(crate) fn load(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let named = file
+            .map(Path::to_path_buf)
+            .or_else(|| env.get("FLORIN_CONFIG").map(PathBuf::from));
+        let (path, must_exist) = named.map_or((PathBuf::from("florin.toml"), false), |path| (path, true));
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => String::new(),
+            Err(error) => return Err(ConfigError(format!("cannot read {}: {error}", path.display()))),
+        };
+        Self::from_text(&text, &path, env)
+    }
+
+    pub(crate) fn from_text(text: &str, path: &Path, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|error| ConfigError(explain(&error, text, path)))?;
+        let over = Environment { values: env };
+        over.refuse_unknown()?;
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut secrets: BTreeMap<String, Vec<Secret<String>>> = BTreeMap::new();
+        for (name, value) in file.secrets {
+            let values = match value {
+                OneOrMany::One(value) => vec![value],
+                OneOrMany::Many(values) => values,
+            };
+            secrets.insert(name, values.into_iter().map(Secret::new).collect());
+        }
+        for (name, value) in env
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix("FLORIN_SECRET_")?, value)))
+        {
+            let values = value
+                .split(',')
+                .map(|value| Secret::new(value.trim().to_owned()))
+                .collect();
+            secrets.insert(name.to_ascii_lowercase(), values);
+        }
+        Ok(Self {
+            data: over
+                .read("FLORIN_DATA")?
+                .or(file.data)
+                .unwrap_or_else(|| PathBuf::from("florin-data")),
+            database: over.read("FLORIN_DATABASE")?.or(file.database),
+            node: over.read("FLORIN_NODE")?.or(file.node),
+            server: Server {
+                api: over
+                    .read("FLORIN_SERVER_API")?
+                    .or(file.server.api)
+                    .unwrap_or(loopback(4000)),
+                stripe: over
+                    .read("FLORIN_SERVER_STRIPE")?
+                    .or(file.server.stripe)
+                    .unwrap_or(loopback(4002)),
+                admin: over
+                    .read("FLORIN_SERVER_ADMIN")?
+                    .or(file.server.admin)
+                    .unwrap_or(loopback(4005)),
+                public_url: over.read("FLORIN_SERVER_PUBLIC_URL")?.or(file.server.public_url),
+                stripe_public_url: over
+                    .read("FLORIN_SERVER_STRIPE_PUBLIC_URL")?
+                    .or(file.server.stripe_public_url),
+                behind_proxy: over
+                    .read("FLORIN_SERVER_BEHIND_PROXY")?
+                    .or(file.server.behind_proxy)
+                    .unwrap_or(false),
+            },
+            limits: Limits {
+                answer_wait_s: over
+                    .read("FLORIN_LIMITS_ANSWER_WAIT_S")?
+                    .or(file.limits.answer_wait_s)
+                    .unwrap_or(10),
+                drain_s: over
+                    .read("FLORIN_LIMITS_DRAIN_S")?
+                    .or(file.limits.drain_s)
+                    .unwrap_or(25),
+                queue: over.read("FLORIN_LIMITS_QUEUE")?.or(file.limits.queue).unwrap_or(8_192),
+                body_bytes: over
+                    .read("FLORIN_LIMITS_BODY_BYTES")?
+                    .or(file.limits.body_bytes)
+                    .unwrap_or(256 * 1024),
+                requests_per_s: over
+                    .read("FLORIN_LIMITS_REQUESTS_PER_S")?
+                    .or(file.limits.requests_per_s)
+                    .unwrap_or(0),
+            },
+            sqlite: Sqlite {
+                checkpoint_pages: over
+                    .read("FLORIN_SQLITE_CHECKPOINT_PAGES")?
+                    .or(file.sqlite.checkpoint_pages)
+                    .unwrap_or(4_000),
+            },
+            log: Log {
+                filter: over
+                    .read("FLORIN_LOG_FILTER")?
+                    .or(file.log.filter)
+                    .unwrap_or_else(|| "info".to_owned()),
+                format: match over.read::<String>("FLORIN_LOG_FORMAT")?.as_deref() {
+                    None => file.log.format.unwrap_or(LogFormat::Auto),
+                    Some("auto") => LogFormat::Auto,
+                    Some("json") => LogFormat::Json,
+                    Some("text") => LogFormat::Text,
+                    Some(other) => {
+                        return Err(ConfigError(format!(
+                            "FLORIN_LOG_FORMAT is `{other}`: use auto, json or text"
+                        )));
+                    }
+                },
+            },
+            webhooks: Webhooks {
+                allow_private: over
+                    .read("FLORIN_WEBHOOKS_ALLOW_PRIVATE")?
+                    .or(file.webhooks.allow_private)
+                    .unwrap_or(false),
+            },
+            secrets,
+        })
+    }
+}
+
+/// Every setting that the environment may hold, beside `FLORIN_SECRET_…` and `FLORIN_CONFIG`.
+const NAMES: &[&str] = &[
+    "FLORIN_DATA",
+    "FLORIN_DATABASE",
+    "FLORIN_NODE",
+    "FLORIN_SERVER_API",
+    "FLORIN_SERVER_STRIPE",
+    "FLORIN_SERVER_ADMIN",
+    "FLORIN_SERVER_PUBLIC_URL",
+    "FLORIN_SERVER_STRIPE_PUBLIC_URL",
+    "FLORIN_SERVER_BEHIND_PROXY",
+    "FLORIN_LIMITS_ANSWER_WAIT_S",
+    "FLORIN_LIMITS_DRAIN_S",
+    "FLORIN_LIMITS_QUEUE",
+    "FLORIN_LIMITS_BODY_BYTES",
+    "FLORIN_LIMITS_REQUESTS_PER_S",
+    "FLORIN_SQLITE_CHECKPOINT_PAGES",
+    "FLORIN_LOG_FILTER",
+    "FLORIN_LOG_FORMAT",
+    "FLORIN_WEBHOOKS_ALLOW_PRIVATE",
+];
+
+/// Names that start like ours and mean something to somebody else: the client commands and the test kits.
+const OTHER_NAMES: &[&str] = &[
+    "FLORIN_CONFIG",
+    "FLORIN_API",
+    "FLORIN_KEY",
+    "FLORIN_ADMIN_KEY",
+    "FLORIN_SPECS",
+    "FLORIN_FULL",
+    "FLORIN_BIN",
+    "FLORIN_TARGET",
+];
+
+struct Environment<'a> {
+    values: &'a BTreeMap<String, String>,
+}
+
+impl Environment<'_> {
+    fn read<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, ConfigError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        debug_assert!(NAMES.contains(&name), "{name} is not in NAMES");
+        let Some(text) = self.values.get(name) else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|error| ConfigError(format!("{name} is `{text}`: {error}")))
+    }
+
+    fn refuse_unknown(&self) -> Result<(), ConfigError> {
+        for name in self.values.keys().filter(|name| name.starts_with("FLORIN_")) {
+            let known = NAMES.contains(&name.as_str()) || OTHER_NAMES.contains(&name.as_str());
+            if !known && !name.starts_with("FLORIN_SECRET_") {
+                let near = nearest(name, NAMES.iter().copied());
+                return Err(ConfigError(format!(
+                    "the environment has {name}, which is no setting{}",
+                    did_you_mean(near)
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A sentence with file, line and, for a key that is not known, the nearest one that is.
+fn explain(error: &toml::de::Error, text: &str, path: &Path) -> String {
+    let line = error
+        .span()
+        .map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    let message = error.message();
+    let place = format!("{}, line {line}", path.display());
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if message.starts_with("unknown field") {
+        let wrong = quoted.next().unwrap_or_default().to_owned();
+        let known: Vec<String> = quoted.map(str::to_owned).collect();
+        let near = nearest(&wrong, known.iter().map(String::as_str));
+        return format!("{place}: `{wrong}` is no setting here{}", did_you_mean(near));
+    }
+    format!("{place}: {message}")
+}
+
+fn did_you_mean(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+}
+
+/// The candidate with the fewest edits, if it is near enough to be meant.
+fn nearest<'a>(wrong: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (edits(wrong, candidate), candidate))
+        .min()
+        .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 3)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, other) in to.iter().enumerate() {
+            let swap = diagonal + usize::from(letter != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = swap.min(row[column] + 1).min(row[column + 1] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let env = env
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        Config::from_text(text, Path::new("florin.toml"), &env)
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_its_line_and_the_nearest_right_one() {
+        let error = load("data = \"x\"\n\n[server]\npublic_ur = \"https://pay.example\"\n", &[]).unwrap_err();
+        assert_eq!(
+            error.0,
+            "florin.toml, line 4: `public_ur` is no setting here; did you mean `public_url`?"
+        );
+        let error = load("[limit]\nqueue = 1\n", &[]).unwrap_err();
+        assert_eq!(
+            error.0,
+            "florin.toml, line 1: `limit` is no setting here; did you mean `limits`?"
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line() {
+        let error = load("[limits]\nqueue = \"many\"\n", &[]).unwrap_err();
+        assert!(error.0.starts_with("florin.toml, line 2: invalid type"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_stands_over_the_file() {
+        let config = load("[limits]\nqueue = 5\n", &[("FLORIN_LIMITS_QUEUE", "7")]).unwrap();
+        assert_eq!(config.limits.queue, 7);
+        let error = load("", &[("FLORIN_LIMITS_QUEUE", "seven")]).unwrap_err();
+        assert_eq!(error.0, "FLORIN_LIMITS_QUEUE is `seven`: invalid digit found in string");
+        let error = load("", &[("FLORIN_LIMIT_QUEUE", "7")]).unwrap_err();
+        assert!(error.0.contains("did you mean `FLORIN_LIMITS_QUEUE`?"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let config = load(
+            "[secrets]\nstripe_key = \"sk_live_abc\"\n",
+            &[("FLORIN_SECRET_HOOK", "whsec_1,whsec_2")],
+        )
+        .unwrap();
+        assert_eq!(config.secrets["hook"].len(), 2);
+        let printed = format!("{config:?}");
+        assert!(!printed.contains("sk_live") && !printed.contains("whsec"), "{printed}");
+    }
+
+    #[test]
+    fn the_commented_example_holds_every_setting_at_its_default() {
+        let example = include_str!("../../../florin.example.toml");
+        let mut uncommented = String::new();
+        for line in example.lines() {
+            match line.strip_prefix("#:") {
+                Some(setting) => uncommented.push_str(setting.trim()),
+                None => uncommented.push_str(line),
+            }
+            uncommented.push('\n');
+        }
+        let config = load(&uncommented, &[]).unwrap();
+        assert_eq!(
+            format!("{:?}", config.limits),
+            format!("{:?}", load("", &[]).unwrap().limits)
+        );
+        for name in NAMES {
+            let key = name.trim_start_matches("FLORIN_").to_ascii_lowercase();
+            let found = uncommented
+                .lines()
+                .filter_map(|line| line.split_once('='))
+                .any(|(left, _)| key.ends_with(left.trim()));
+            assert!(found, "florin.example.toml does not explain {name}");
+        }
+    }
+}
