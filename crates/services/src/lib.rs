@@ -10,6 +10,8 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod ask;
+pub mod base64;
 pub mod dice;
 pub mod directory;
+pub mod notify;
 pub mod view;

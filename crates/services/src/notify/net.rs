@@ -1,0 +1,238 @@
+//! Sending a webhook: one POST, no redirects, 20 seconds, and never to an address inside the operator's network unless allowed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioExecutor;
+
+use super::Message;
+
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(20);
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// What is read of an answer: the status is all that counts.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Idle connections kept per endpoint.
+const IDLE_PER_HOST: usize = 8;
+
+/// Why an endpoint gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsent {
+    /// The address is none.
+    #[error("`{0}` is no http or https address")]
+    Address(String),
+    /// It is inside the operator's network.
+    #[error("the address is private: set `allow_private` under [webhooks] to deliver inside your own network")]
+    Private,
+    /// Nothing came back in time.
+    #[error("no answer within {} s", TRY.as_secs())]
+    Slow,
+    /// The connection failed.
+    #[error("{0}")]
+    Connection(String),
+}
+
+/// Sends webhooks.
+#[derive(Clone)]
+pub struct Sender {
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    allow_private: bool,
+}
+
+impl Sender {
+    /// A sender that refuses private addresses unless they are allowed.
+    pub fn new(allow_private: bool) -> Self {
+        let mut http = HttpConnector::new_with_resolver(Resolver { allow_private });
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(CONNECT));
+        http.set_nodelay(true);
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .build(https);
+        Self { client, allow_private }
+    }
+
+    /// Posts a message and answers the status.
+    pub async fn post(&self, url: &str, message: &Message) -> Result<u16, Unsent> {
+        let address = || Unsent::Address(url.to_owned());
+        let uri: http::Uri = url.parse().map_err(|_| address())?;
+        let host = uri.host().ok_or_else(address)?;
+        // The connector resolves names through `Resolver`, but takes literal addresses as they are.
+        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>()
+            && !self.allow_private
+            && !is_public(ip)
+        {
+            return Err(Unsent::Private);
+        }
+        let mut request = http::Request::post(uri).header("content-type", "application/json; charset=utf-8");
+        for (name, value) in &message.headers {
+            request = request.header(name, value);
+        }
+        let request = request.header("user-agent", concat!("Florin/", env!("CARGO_PKG_VERSION")));
+        let request = request
+            .body(Full::new(Bytes::from(message.body.clone())))
+            .map_err(|_| address())?;
+        let answer = async {
+            let response = self.client.request(request).await.map_err(|error| explain(&error))?;
+            let status = response.status().as_u16();
+            // Read to the end so that the connection can be used again; what it says does not matter.
+            let _ = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+            Ok(status)
+        };
+        tokio::time::timeout(TRY, answer).await.map_err(|_| Unsent::Slow)?
+    }
+}
+
+fn explain(error: &hyper_util::client::legacy::Error) -> Unsent {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if inner.downcast_ref::<PrivateAddress>().is_some() {
+            return Unsent::Private;
+        }
+        text = inner.to_string();
+        source = inner.source();
+    }
+    Unsent::Connection(text)
+}
+
+/// Looks names up and leaves private addresses out, so that a name cannot lead inside, not even one that changes between two look-ups.
+#[derive(Clone)]
+struct Resolver {
+    allow_private: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the name leads to a private address")]
+struct PrivateAddress;
+
+impl tower_service::Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let allow_private = self.allow_private;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let usable: Vec<SocketAddr> = found
+                .iter()
+                .copied()
+                .filter(|address| allow_private || is_public(address.ip()))
+                .collect();
+            if usable.is_empty() && !found.is_empty() {
+                return Err(PrivateAddress.into());
+            }
+            Ok(usable.into_iter())
+        })
+    }
+}
+
+/// Whether an address is in the public internet. Everything that RFC 6890 sets aside is not.
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_broadcast()
+                || ip.is_documentation()
+                || ip.is_multicast()
+                || a == 0
+                || a >= 240
+                || (a == 100 && (64..128).contains(&b))
+                || (a == 192 && b == 0 && c == 0)
+                || (a == 198 && (18..20).contains(&b)))
+        }
+        IpAddr::V6(ip) => {
+            if let Some(mapped) = ip.to_ipv4_mapped() {
+                return is_public(IpAddr::V4(mapped));
+            }
+            let [first, second, ..] = ip.segments();
+            let translated = first == 0x64 && second == 0xff9b;
+            // Only 2000::/3 is given out; documentation, 6to4 and Teredo can carry a private address inside.
+            (0x2000..0x4000).contains(&first)
+                && !translated
+                && first != 0x2002
+                && !(first == 0x2001 && (second == 0xdb8 || second == 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_inside_a_network_are_not_public() {
+        for ip in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "2001:db8::1",
+            "198.18.0.1",
+            "192.0.0.1",
+        ] {
+            assert!(!is_public(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in [
+            "1.1.1.1",
+            "93.184.216.34",
+            "2606:4700::1111",
+            "172.32.0.1",
+            "100.128.0.1",
+        ] {
+            assert!(is_public(ip.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_and_numbers_that_lead_inside_are_refused_without_a_connection() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let message = Message {
+            body: b"{}".to_vec(),
+            headers: vec![],
+        };
+        let sender = Sender::new(false);
+        for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"] {
+            let answer = sender.post(&format!("http://{host}:{port}/hook"), &message).await;
+            assert!(matches!(answer, Err(Unsent::Private)), "{host}: {answer:?}");
+        }
+        let knocked = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(knocked.is_err(), "nobody connected");
+    }
+}
