@@ -11,7 +11,7 @@ import { Kit, startFlorin, until } from '../lib/kit.mjs';
 const EVENTS = [
   'payment_intent.succeeded', 'checkout.session.completed',
   'payment_intent.created', 'payment_intent.canceled', 'payment_intent.amount_capturable_updated', 'charge.captured',
-  'charge.refunded', 'checkout.session.expired', 'product.created', 'price.created',
+  'charge.refunded', 'payment_intent.payment_failed', 'checkout.session.expired', 'product.created', 'price.created',
 ];
 
 const kit = new Kit('stripe-cli');

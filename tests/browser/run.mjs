@@ -1,0 +1,165 @@
+// A person with a browser: buys, is challenged, is declined and pays with another card, abandons and comes back; with
+// scripts and without. Then every page in light and dark, narrow and wide, and what the browsers reported.
+
+import assert from 'node:assert/strict';
+import { Kit, startFlorin, until } from '../lib/kit.mjs';
+import { look } from './accessible.mjs';
+import { openBrowser, openPage } from './open.mjs';
+import { CARDS, answerChallenge, goToPayment, leavePayment, onPaymentPage, orderSays, payWith } from './pages.mjs';
+
+const kit = new Kit('browser');
+const florin = await startFlorin(kit, { needs: ['shop', 'api', 'issuer', 'key'] });
+const browser = await openBrowser();
+console.log(`Chromium ${browser.version()} against ${florin.shop}`);
+
+const PAID = /^\s*paid\b/i;
+
+/** What the shop's pages had refused by browsers. */
+const reports = async () => (await (await fetch(`${florin.shop}/csp-reports`)).json()).violations;
+
+/** What the card issuer's own book holds, of one kind. */
+async function book(kind) {
+  const { data } = await (await fetch(`${florin.issuer}/book?limit=1000`)).json();
+  return data.filter((entry) => entry.kind === kind).length;
+}
+
+async function visit(options, run) {
+  const visitor = await openPage(browser, florin, options);
+  try {
+    await run(visitor.page, visitor);
+    assert.deepEqual(visitor.complaints, [], 'the browser had nothing to complain about');
+  } finally {
+    await visitor.close();
+  }
+}
+
+for (const scripts of [true, false]) {
+  const how = scripts ? 'with scripts' : 'without scripts';
+  const options = { javaScriptEnabled: scripts };
+
+  await kit.test(`${how}: somebody buys`, () => visit(options, async (page) => {
+    const before = await book('authorized');
+    await goToPayment(page, florin);
+    assert.equal(await page.locator('script').count(), 0, 'a page that takes cards has no script');
+    await payWith(page, CARDS.pays);
+    await orderSays(page, florin, PAID, scripts);
+    assert.equal(await book('authorized'), before + 1, 'the issuer was asked once');
+  }));
+
+  await kit.test(`${how}: somebody is challenged, passes, and has paid`, () => visit(options, async (page) => {
+    await goToPayment(page, florin);
+    await payWith(page, CARDS.asks);
+    await answerChallenge(page, 'complete');
+    await orderSays(page, florin, PAID, scripts);
+  }));
+
+  await kit.test(`${how}: somebody fails the challenge and pays with another card`, () => visit(options, async (page) => {
+    await goToPayment(page, florin);
+    await payWith(page, CARDS.asks);
+    await answerChallenge(page, 'fail');
+    await onPaymentPage(page);
+    await payWith(page, CARDS.pays);
+    await orderSays(page, florin, PAID, scripts);
+  }));
+
+  await kit.test(`${how}: somebody is declined, is not told why, and pays with another card`, () => visit(options, async (page) => {
+    const before = await book('authorized');
+    await goToPayment(page, florin);
+    await payWith(page, CARDS.noFunds);
+    const alert = page.getByRole('alert').filter({ hasText: /declined/i }).first();
+    await alert.waitFor();
+    assert.doesNotMatch(await page.locator('main').innerText(), /insufficient|funds/i, 'the reason is not for the payer');
+    assert.equal(await page.getByLabel(/card number/i).inputValue(), '', 'the number is not sent back to the page');
+    await payWith(page, CARDS.pays);
+    await orderSays(page, florin, PAID, scripts);
+    assert.equal(await book('authorized'), before + 1, 'one card was charged, once');
+  }));
+
+  await kit.test(`${how}: somebody leaves the payment page, comes back and pays`, () => visit(options, async (page) => {
+    await goToPayment(page, florin);
+    await leavePayment(page);
+    await page.waitForURL((url) => url.href.startsWith(florin.shop));
+    await page.goto(`${florin.shop}/orders`);
+    await page.locator('main').getByRole('link').first().click();
+    await page.getByRole('button', { name: /^pay\b/i }).first().click();
+    await onPaymentPage(page);
+    await payWith(page, CARDS.pays);
+    await orderSays(page, florin, PAID, scripts);
+  }));
+
+  await kit.test(`${how}: somebody closes the window and pays from another one`, () => visit(options, async (page, { context }) => {
+    await goToPayment(page, florin);
+    await page.close();
+    const other = await context.newPage();
+    await other.goto(`${florin.shop}/orders`);
+    await other.locator('main').getByRole('link').first().click();
+    await other.getByRole('button', { name: /^pay\b/i }).first().click();
+    await onPaymentPage(other);
+    await payWith(other, CARDS.pays);
+    await orderSays(other, florin, PAID, scripts);
+  }));
+
+  await kit.test(`${how}: a number that is no test card is refused and not repeated`, () => visit(options, async (page) => {
+    await goToPayment(page, florin);
+    await payWith(page, '4111111111111111');
+    await page.getByText(/test card/i).first().waitFor();
+    assert.doesNotMatch(await page.content(), /4111111111111111/);
+  }));
+}
+
+await kit.test('an open order page says by itself that it is paid, and shows the ledger', () => visit({}, async (page, { context }) => {
+  await goToPayment(page, florin);
+  const watching = await context.newPage();
+  await watching.goto(`${florin.shop}/orders`);
+  await watching.locator('main').getByRole('link').first().click();
+  await watching.locator('#state-word').waitFor();
+  await payWith(page, CARDS.pays);
+  await orderSays(watching, florin, PAID, true);
+  const scenes = watching.locator('#part-scenes');
+  await until('the webhook that fulfilled it', async () => /order\.captured/.test(await scenes.innerText()), 15_000);
+  assert.match(await scenes.innerText(), /ledger/i);
+}));
+
+// What each page looks like, once in every state that a newcomer sees.
+const visitor = await openPage(browser, florin, { bypassCSP: true });
+const { page } = visitor;
+const stops = [
+  ['catalogue', () => page.goto(florin.shop)],
+  ['product', () => page.locator('main h2 a').first().click()],
+  ['cart-empty', () => page.goto(`${florin.shop}/cart`)],
+  ['orders-empty', () => page.goto(`${florin.shop}/orders`)],
+  ['trouble', () => page.goto(`${florin.shop}/orders/nobody-knows-this`)],
+  ['payment', () => goToPayment(page, florin)],
+  ['payment-declined', async () => { await payWith(page, CARDS.noFunds); await page.getByRole('alert').first().waitFor(); }],
+  ['challenge', async () => { await payWith(page, CARDS.asks); await page.getByRole('button', { name: /complete|approve|confirm/i }).first().waitFor(); }],
+  ['order-paid', async () => { await answerChallenge(page, 'complete'); await orderSays(page, florin, PAID, true); }],
+  ['orders', () => page.goto(`${florin.shop}/orders`)],
+  ['cart', async () => { await page.goto(florin.shop); await page.getByRole('button', { name: /^add .* to the cart$/i }).first().click(); await page.goto(`${florin.shop}/cart`); }],
+  ['order-waiting', async () => { await page.getByRole('button', { name: /^pay\b/i }).first().click(); await onPaymentPage(page); await leavePayment(page); await page.goto(`${florin.shop}/orders`); await page.locator('main').getByRole('link').first().click(); }],
+  ['reference', () => page.goto(`${florin.api}/docs`)],
+  ['problem', () => page.goto(`${florin.api}/problems/key_reused`)],
+];
+for (const [name, go] of stops) {
+  await kit.test(`${name}: no violation in light and dark, at 320 and 1280 px`, async () => {
+    await go();
+    await look(kit, page, name);
+  });
+}
+await visitor.close();
+
+await kit.test('no page was reported for breaking its policy', async () => assert.equal(await reports(), 0));
+
+await kit.test('a control page with a forbidden script is refused and reported', async () => {
+  const control = await openPage(browser, florin);
+  await control.page.goto(`${florin.shop}/_policy`);
+  assert.equal(await control.page.locator('#control').innerText(), 'The policy holds');
+  assert.ok(control.complaints.some((one) => /content security policy/i.test(one)), `${control.complaints}`);
+  await until('the report', async () => (await reports()) > 0, 30_000);
+  await control.close();
+});
+
+await browser.close();
+await florin.stop();
+await florin.neverWrote('card numbers', [...Object.values(CARDS), '4111111111111111']);
+florin.forget();
+kit.done();
