@@ -65,6 +65,8 @@ pub struct Task {
     pub memo: Memo,
     /// The moment this turn is decided.
     pub now: Timestamp,
+    /// The end of the order's pay window, if it has one: a hosted page need not live longer.
+    pub until: Option<Timestamp>,
 }
 
 impl Task {
@@ -558,6 +560,9 @@ pub struct Table {
     pub exchanges: &'static [&'static str],
     /// Waits it has. Each rail has `finished`, where a notice for a step that is over arrives.
     pub waits: &'static [&'static str],
+    /// Names in the memo that hold the provider's own ids, the most telling first: what [`About::Ref`] is looked up by, and what the API
+    /// shows as `provider_reference`.
+    pub refs: &'static [&'static str],
     /// How long the provider remembers an idempotency key.
     pub remembers_s: u32,
     /// Days after which the provider refuses refunds.
