@@ -1,0 +1,48 @@
+//! What a rail learned: reading it, and adding to it.
+//!
+//! A memo holds facts of the attempt (the provider's ids) and facts of one step (where it stands). The latter carry the step's name behind
+//! the word, `moved 1/auth/0`: a fact of another step of the attempt is no fact of this one.
+
+use std::borrow::Cow;
+
+use florin_core::rail::{Name, Task, Turn};
+
+use crate::http::safe_id;
+
+/// An id of the provider's that was learned.
+pub(crate) fn id<'a>(task: &'a Task, name: &str) -> Option<&'a str> {
+    task.memo.get(name).map(String::as_str).filter(|id| safe_id(id))
+}
+
+/// A number that was learned.
+pub(crate) fn number(task: &Task, name: &str) -> Option<i64> {
+    task.memo.get(name)?.parse().ok()
+}
+
+/// What this very step learned under `name`.
+pub(crate) fn own<'a>(task: &'a Task, name: &str) -> Option<&'a str> {
+    let (word, step) = task.memo.get(name)?.rsplit_once(' ')?;
+    (step == task.key.step().to_string()).then_some(word)
+}
+
+/// The turn learns `value` under `name`, unless that is known.
+pub(crate) fn learn(turn: &mut Turn, task: &Task, name: impl Into<Name>, value: String) {
+    let name = name.into();
+    if task.memo.get(name.as_ref()) != Some(&value) && !turn.learn.iter().any(|(known, _)| *known == name) {
+        turn.learn.push((name, value));
+    }
+}
+
+/// The turn learns `word` for this step only.
+pub(crate) fn learn_own(turn: &mut Turn, task: &Task, name: impl Into<Cow<'static, str>>, word: &str) {
+    learn(turn, task, name, format!("{word} {}", task.key.step()));
+}
+
+/// The task as it stands when the turn is committed: with what the turn learned.
+pub(crate) fn known(task: &Task, turn: &Turn) -> Task {
+    let mut known = task.clone();
+    known
+        .memo
+        .extend(turn.learn.iter().map(|(name, value)| (name.to_string(), value.clone())));
+    known
+}

@@ -1,0 +1,173 @@
+//! The parts of Stripe's objects that we read. Everything else is ignored; a part that has another type makes the reply unclear.
+
+use std::collections::BTreeMap;
+
+use florin_core::money::Money;
+use serde::Deserialize;
+
+use super::money;
+
+/// An id, or the object itself where the request asked for it (`expand[]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Expandable<T> {
+    Id(String),
+    Object(Box<T>),
+}
+
+impl<T> Expandable<T> {
+    pub(super) fn object(&self) -> Option<&T> {
+        match self {
+            Self::Id(_) => None,
+            Self::Object(object) => Some(object),
+        }
+    }
+}
+
+/// A `checkout.session`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Session {
+    pub id: String,
+    pub status: Option<String>,
+    pub payment_status: Option<String>,
+    pub url: Option<String>,
+    pub expires_at: Option<i64>,
+    pub payment_intent: Option<Expandable<Intent>>,
+}
+
+/// A `payment_intent`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Intent {
+    pub id: String,
+    pub status: String,
+    pub amount_received: Option<i64>,
+    pub amount_capturable: Option<i64>,
+    pub currency: String,
+    pub metadata: Option<BTreeMap<String, String>>,
+    pub last_payment_error: Option<Problem>,
+    pub next_action: Option<NextAction>,
+    pub latest_charge: Option<Expandable<Charge>>,
+    pub cancellation_reason: Option<String>,
+}
+
+impl Intent {
+    pub(super) fn money(&self, amount: i64) -> Option<Money> {
+        money::from_wire(amount, &self.currency)
+    }
+
+    pub(super) fn charge(&self) -> Option<&Charge> {
+        self.latest_charge.as_ref().and_then(Expandable::object)
+    }
+
+    pub(super) fn note(&self, name: &str) -> Option<&str> {
+        note(self.metadata.as_ref(), name)
+    }
+}
+
+/// What the payer must do.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct NextAction {
+    pub redirect_to_url: Option<RedirectToUrl>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct RedirectToUrl {
+    pub url: Option<String>,
+}
+
+/// A `charge`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Charge {
+    pub id: String,
+    pub status: Option<String>,
+    pub amount: i64,
+    pub amount_captured: Option<i64>,
+    pub captured: Option<bool>,
+    pub balance_transaction: Option<Expandable<BalanceTransaction>>,
+    pub refunds: Option<List<Refund>>,
+    pub payment_method_details: Option<MethodDetails>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct MethodDetails {
+    pub card: Option<CardDetails>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct CardDetails {
+    /// When the hold ends.
+    pub capture_before: Option<i64>,
+}
+
+/// A `balance_transaction`: what moved on our account at Stripe, and what Stripe took for it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct BalanceTransaction {
+    pub id: String,
+    pub fee: i64,
+    pub currency: String,
+}
+
+/// A `refund`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Refund {
+    pub id: String,
+    pub status: Option<String>,
+    pub amount: i64,
+    pub currency: String,
+    pub metadata: Option<BTreeMap<String, String>>,
+    pub failure_reason: Option<String>,
+    pub balance_transaction: Option<Expandable<BalanceTransaction>>,
+}
+
+impl Refund {
+    pub(super) fn money(&self) -> Option<Money> {
+        money::from_wire(self.amount, &self.currency)
+    }
+
+    pub(super) fn note(&self, name: &str) -> Option<&str> {
+        note(self.metadata.as_ref(), name)
+    }
+}
+
+/// A `dispute`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Dispute {
+    pub id: String,
+    pub status: String,
+    pub amount: i64,
+    pub currency: String,
+    pub balance_transactions: Option<Vec<BalanceTransaction>>,
+}
+
+/// A list. `object` tells it from everything else that has `data`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct List<T> {
+    pub data: Vec<T>,
+    pub has_more: bool,
+}
+
+/// `{"error": …}`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ErrorBody {
+    pub error: Problem,
+}
+
+/// What an error says, also of the last try of an intent.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Problem {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub code: Option<String>,
+    pub decline_code: Option<String>,
+    pub payment_intent: Option<Named>,
+}
+
+/// Only the name of an object.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Named {
+    pub id: String,
+}
+
+fn note<'a>(metadata: Option<&'a BTreeMap<String, String>>, name: &str) -> Option<&'a str> {
+    metadata?.get(name).map(String::as_str)
+}
