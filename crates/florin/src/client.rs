@@ -1,0 +1,173 @@
+//! The client half: talks to `/v1` as any merchant's program does.
+
+pub(crate) mod commands;
+mod http;
+pub(crate) mod listen;
+mod print;
+pub(crate) mod trigger;
+
+use std::path::Path;
+
+use florin_core::secret::Secret;
+use serde_json::Value;
+
+use crate::cli::Remote;
+
+/// Why a client command failed, with its exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) problem: Value,
+}
+
+/// Exit codes (`docs/decisions`, conventions of the command line).
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const USAGE: u8 = 2;
+pub(crate) const NOT_ALLOWED: u8 = 3;
+pub(crate) const NOT_FOUND: u8 = 4;
+pub(crate) const CONFLICT: u8 = 5;
+pub(crate) const UNREACHABLE: u8 = 6;
+
+impl Failure {
+    pub(crate) fn new(code: u8, what: &str, detail: impl Into<String>, fix: &str) -> Self {
+        Self { code, problem: serde_json::json!({ "code": what, "detail": detail.into(), "fix": fix }) }
+    }
+
+    /// What the server said, and what that means to a script.
+    fn from_problem(status: u16, problem: Value) -> Self {
+        let code = match status {
+            401 | 403 => NOT_ALLOWED,
+            404 => NOT_FOUND,
+            409 | 422 => CONFLICT,
+            _ => FAILED,
+        };
+        Self { code, problem }
+    }
+
+    /// On standard error: a sentence, or JSON.
+    pub(crate) fn print(&self, json: bool) {
+        if json {
+            eprintln!("{}", self.problem);
+            return;
+        }
+        let text = |name: &str| self.problem.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        eprintln!("florin: {}", text("detail").or_else(|| text("title")).unwrap_or("the server gave no reason"));
+        if let Some(fix) = text("fix") {
+            eprintln!("  {fix}");
+        }
+        if let Some(id) = text("request_id") {
+            eprintln!("  request {id}");
+        }
+    }
+}
+
+/// The server and the key.
+#[derive(Clone)]
+pub(crate) struct Api {
+    base: String,
+    key: Secret<String>,
+    http: http::Http,
+}
+
+impl Api {
+    /// For a merchant's calls.
+    pub(crate) fn merchant(remote: &Remote) -> Result<Self, Failure> {
+        Self::open(remote, "FLORIN_KEY", "key")
+    }
+
+    /// For the installation's calls (merchants).
+    pub(crate) fn admin(remote: &Remote) -> Result<Self, Failure> {
+        Self::open(remote, "FLORIN_ADMIN_KEY", "admin_key")
+    }
+
+    fn open(remote: &Remote, variable: &str, member: &str) -> Result<Self, Failure> {
+        let dev = left_by_dev(&remote.data);
+        let from_dev = |name: &str| dev.as_ref().and_then(|line| line.get(name)).and_then(Value::as_str).map(str::to_owned);
+        let base = remote.api.clone().or_else(|| from_dev("api")).unwrap_or_else(|| "http://127.0.0.1:4000".to_owned());
+        let given = match &remote.key_file {
+            Some(file) => Some(read_key(file)?),
+            None => std::env::var(variable).ok().or_else(|| from_dev(member)),
+        };
+        let key = given.filter(|key| !key.trim().is_empty()).ok_or_else(|| {
+            Failure::new(
+                NOT_ALLOWED,
+                "no_key",
+                "there is no API key to use",
+                &format!("set {variable}, name a file with --key-file, or start `florin dev` in this folder"),
+            )
+        })?;
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), key: Secret::new(key.trim().to_owned()), http: http::Http::new() })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.call("GET", path, None, None).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call("DELETE", path, None, None).await
+    }
+
+    /// Posts under a new idempotency key, and tries again under the same one while the server cannot be reached or is busy.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let key = florin_services::dice::token::<16>();
+        let mut waits_ms = [200, 1_000, 3_000].into_iter();
+        loop {
+            let answer = self.call("POST", path, Some(body), Some(&key)).await;
+            let again = answer.as_ref().is_err_and(|failure| failure.code == UNREACHABLE);
+            match waits_ms.next().filter(|_| again) {
+                Some(wait_ms) => tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await,
+                None => return answer,
+            }
+        }
+    }
+
+    /// Every item of a list, page by page, in the server's order, at most `limit`.
+    pub(crate) async fn list(&self, path: &str, query: &[(String, String)], limit: u32) -> Result<Vec<Value>, Failure> {
+        const PAGE: u32 = 100;
+        let mut items: Vec<Value> = Vec::new();
+        loop {
+            let left = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+            let mut query = query.to_vec();
+            query.push(("limit".to_owned(), left.min(PAGE).to_string()));
+            if let Some(last) = items.last().and_then(|item| item.get("id")).and_then(Value::as_str) {
+                query.retain(|(name, _)| name != "after");
+                query.push(("after".to_owned(), last.to_owned()));
+            }
+            let page = self.get(&format!("{path}?{}", query_text(&query))).await?;
+            let more = page.get("has_more").and_then(Value::as_bool).unwrap_or(false);
+            let data = page.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
+            let got = data.len();
+            items.extend(data);
+            if !more || got == 0 || items.len() >= limit as usize {
+                return Ok(items);
+            }
+        }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>, key: Option<&str>) -> Result<Value, Failure> {
+        let url = format!("{}{path}", self.base);
+        let (status, text) = self.http.call(method, &url, &self.key, body, key).await.map_err(|error| {
+            let detail = format!("cannot reach {}: {error}", self.base);
+            Failure::new(UNREACHABLE, "unreachable", detail, "start the server with `florin dev`, or name its address with --api")
+        })?;
+        let value: Value = if text.is_empty() { Value::Null } else { serde_json::from_slice(&text).unwrap_or(Value::Null) };
+        if (200..300).contains(&status) { Ok(value) } else { Err(Failure::from_problem(status, value)) }
+    }
+}
+
+/// `name=value` pairs as a query.
+pub(crate) fn query_text(pairs: &[(String, String)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// The line that `dev` printed when it was ready.
+fn left_by_dev(data: &Path) -> Option<Value> {
+    serde_json::from_str(&std::fs::read_to_string(data.join("dev.json")).ok()?).ok()
+}
+
+fn read_key(file: &Path) -> Result<String, Failure> {
+    let read = if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    read.map_err(|error| {
+        Failure::new(USAGE, "no_key", format!("cannot read the key from {}: {error}", file.display()), "name a file that holds the key alone")
+    })
+}

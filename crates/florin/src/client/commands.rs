@@ -1,0 +1,238 @@
+//! Each client command: one or two calls, and what is printed.
+
+use serde_json::{Value, json};
+
+use super::{Api, Failure, USAGE, print, query_text};
+use crate::cli::{Attempts, Capture, Events, Get, Keys, Ledger, Merchants, OrderArg, Orders, Output, Pay, Refund, Webhooks};
+
+/// Entries that an export reads at most; beyond it, narrow the time.
+const EXPORT_MAX: u32 = 10_000_000;
+
+pub(crate) async fn merchants(output: Output, command: &Merchants) -> Result<(), Failure> {
+    match command {
+        Merchants::Create { name, remote } => {
+            let made = Api::admin(remote)?.post("/v1/merchants", &json!({ "name": name })).await?;
+            print::object(output, &made);
+        }
+        Merchants::List { remote } => {
+            let list = Api::admin(remote)?.list("/v1/merchants", &[], 1_000).await?;
+            print::list(output, &list, "no merchants yet: make one with `florin merchants create NAME`");
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> {
+    match command {
+        Keys::Create { merchant, mode, label, scope, remote } => {
+            let mut body = json!({ "label": label, "mode": mode.word() });
+            if !scope.is_empty() {
+                body["scopes"] = json!(scope);
+            }
+            let made = match merchant {
+                Some(merchant) => {
+                    body["merchant"] = json!(merchant);
+                    Api::admin(remote)?.post("/v1/keys", &body).await?
+                }
+                None => Api::merchant(remote)?.post("/v1/keys", &body).await?,
+            };
+            print::object(output, &made);
+        }
+        Keys::Roll { id, overlap, remote } => {
+            let body = json!({ "overlap_s": overlap });
+            print::object(output, &Api::merchant(remote)?.post(&format!("/v1/keys/{id}/roll"), &body).await?);
+        }
+        Keys::Revoke { id, remote } => {
+            print::object(output, &Api::merchant(remote)?.post(&format!("/v1/keys/{id}/revoke"), &json!({})).await?);
+        }
+        Keys::List { remote } => print::list(output, &Api::merchant(remote)?.list("/v1/keys", &[], 1_000).await?, "no keys"),
+    }
+    Ok(())
+}
+
+pub(crate) async fn pay(output: Output, pay: &Pay) -> Result<(), Failure> {
+    let reference = pay.reference.clone().unwrap_or_else(|| format!("cli-{}", florin_services::dice::token::<16>()));
+    let mut body = json!({
+        "amount": pay.amount,
+        "currency": pay.currency.to_uppercase(),
+        "reference": reference,
+        "capture": if pay.hold { "later" } else { "at_once" },
+        "confirm": true,
+        "method": pay.method,
+    });
+    if let Some(description) = &pay.description {
+        body["description"] = json!(description);
+    }
+    print::object(output, &Api::merchant(&pay.remote)?.post("/v1/orders", &body).await?);
+    Ok(())
+}
+
+pub(crate) async fn capture(output: Output, capture: &Capture) -> Result<(), Failure> {
+    let mut body = json!({ "final": !capture.keep_rest });
+    if let Some(amount) = capture.amount {
+        body["amount"] = json!(amount);
+    }
+    let path = format!("/v1/orders/{}/capture", capture.order);
+    print::object(output, &Api::merchant(&capture.remote)?.post(&path, &body).await?);
+    Ok(())
+}
+
+/// `void` and `cancel`: no body, one order.
+pub(crate) async fn simple(output: Output, order: &OrderArg, verb: &str) -> Result<(), Failure> {
+    let path = format!("/v1/orders/{}/{verb}", order.order);
+    print::object(output, &Api::merchant(&order.remote)?.post(&path, &json!({})).await?);
+    Ok(())
+}
+
+pub(crate) async fn refund(output: Output, refund: &Refund) -> Result<(), Failure> {
+    let body = refund.amount.map_or_else(|| json!({}), |amount| json!({ "amount": amount }));
+    let path = format!("/v1/orders/{}/refunds", refund.order);
+    print::object(output, &Api::merchant(&refund.remote)?.post(&path, &body).await?);
+    Ok(())
+}
+
+/// Where each kind of id is read.
+const PLACES: [(&str, &str); 8] = [
+    ("ord_", "orders"),
+    ("evt_", "events"),
+    ("cus_", "customers"),
+    ("met_", "methods"),
+    ("con_", "connections"),
+    ("whe_", "webhook_endpoints"),
+    ("del_", "deliveries"),
+    ("ref_", "refunds"),
+];
+
+pub(crate) async fn get(output: Output, get: &Get) -> Result<(), Failure> {
+    let api = Api::merchant(&get.remote)?;
+    if let Some((_, place)) = PLACES.into_iter().find(|(prefix, _)| get.id.starts_with(prefix)) {
+        print::object(output, &api.get(&format!("/v1/{place}/{}", get.id)).await?);
+        return Ok(());
+    }
+    let query = query_text(&[("reference".to_owned(), get.id.clone())]);
+    let found = api.get(&format!("/v1/orders?{query}")).await?;
+    let first = found.get("data").and_then(Value::as_array).and_then(|data| data.first()).cloned();
+    let order = first.ok_or_else(|| {
+        let detail = format!("there is no order with the reference `{}`", get.id);
+        Failure::new(super::NOT_FOUND, "not_found", detail, "give an id such as ord_…, or the reference the order was made with")
+    })?;
+    print::object(output, &order);
+    Ok(())
+}
+
+pub(crate) async fn orders(output: Output, orders: &Orders) -> Result<(), Failure> {
+    let mut query: Vec<(String, String)> = Vec::new();
+    let given = [("status", &orders.status), ("reference", &orders.reference), ("customer", &orders.customer), ("after", &orders.after)];
+    query.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
+    for pair in &orders.metadata {
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            Failure::new(USAGE, "usage", format!("`{pair}` is no metadata filter"), "write --metadata name=value")
+        })?;
+        query.push((format!("metadata[{name}]"), value.to_owned()));
+    }
+    if orders.attention {
+        query.push(("attention".to_owned(), "true".to_owned()));
+    }
+    let list = Api::merchant(&orders.remote)?.list("/v1/orders", &query, orders.limit).await?;
+    print::list(output, &list, "no orders here: make one with `florin pay 1099 EUR`");
+    Ok(())
+}
+
+pub(crate) async fn attempts(output: Output, command: &Attempts) -> Result<(), Failure> {
+    match command {
+        Attempts::List(order) => {
+            let path = format!("/v1/orders/{}/attempts", order.order);
+            print::list(output, &Api::merchant(&order.remote)?.list(&path, &[], 100).await?, "no attempts");
+        }
+        Attempts::Resolve { id, outcome, amount, note, remote } => {
+            let mut body = json!({ "as": outcome.word(), "note": note });
+            if let Some(amount) = amount {
+                body["amount"] = json!(amount);
+            }
+            let (attempt, step) = id.split_once('/').map_or((id.as_str(), None), |(attempt, step)| (attempt, Some(step)));
+            if let Some(step) = step {
+                body["step"] = json!(step);
+            }
+            print::object(output, &Api::merchant(remote)?.post(&format!("/v1/attempts/{attempt}/resolve"), &body).await?);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn events(output: Output, command: &Events) -> Result<(), Failure> {
+    match command {
+        Events::List { order, limit, remote } => {
+            let path = order.as_ref().map_or("/v1/events".to_owned(), |order| format!("/v1/orders/{order}/events"));
+            print::list(output, &Api::merchant(remote)?.list(&path, &[], *limit).await?, "no events");
+        }
+        Events::Resend { id, endpoint, remote } => {
+            let body = endpoint.as_ref().map_or_else(|| json!({}), |endpoint| json!({ "endpoint": endpoint }));
+            print::object(output, &Api::merchant(remote)?.post(&format!("/v1/events/{id}/resend"), &body).await?);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn webhooks(output: Output, command: &Webhooks) -> Result<(), Failure> {
+    match command {
+        Webhooks::Create { url, event, remote } => {
+            let body = json!({ "url": url, "events": event });
+            print::object(output, &Api::merchant(remote)?.post("/v1/webhook_endpoints", &body).await?);
+        }
+        Webhooks::List { remote } => {
+            let list = Api::merchant(remote)?.list("/v1/webhook_endpoints", &[], 1_000).await?;
+            print::list(output, &list, "no endpoints: add one with `florin webhooks create URL`");
+        }
+        Webhooks::Rotate { id, remote } => {
+            let path = format!("/v1/webhook_endpoints/{id}/rotate_secret");
+            print::object(output, &Api::merchant(remote)?.post(&path, &json!({})).await?);
+        }
+        Webhooks::Delete { id, remote } => {
+            print::object(output, &Api::merchant(remote)?.delete(&format!("/v1/webhook_endpoints/{id}")).await?);
+        }
+        Webhooks::Deliveries { order, status, limit, remote } => {
+            let given = [("order", order), ("status", status)];
+            let query: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect();
+            print::list(output, &Api::merchant(remote)?.list("/v1/deliveries", &query, *limit).await?, "no deliveries");
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failure> {
+    match command {
+        Ledger::Balances { remote } => {
+            let balances = Api::merchant(remote)?.get("/v1/balances").await?;
+            let rows = balances.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
+            if output.json {
+                print::list(output, &rows, "");
+            } else {
+                for row in &rows {
+                    let text = |name: &str| row.get(name).map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned)).unwrap_or_default();
+                    print::line(&format!("{:<16} {} {:>20} posted {:>20} pending", text("account"), text("currency"), text("posted"), text("pending")));
+                }
+            }
+        }
+        Ledger::Export { from, to, remote } => {
+            let given = [("from", from), ("to", to)];
+            let mut query: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect();
+            query.push(("order".to_owned(), "oldest".to_owned()));
+            let entries = Api::merchant(remote)?.list("/v1/ledger_entries", &query, EXPORT_MAX).await?;
+            if output.json {
+                print::list(output, &entries, "");
+            } else {
+                print::line("created_at,order,event,template,phase,debit,credit,amount,currency");
+                for entry in &entries {
+                    print::line(&csv(entry));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One ledger entry as a line of CSV (RFC 4180; none of these members can hold a comma or a quote).
+fn csv(entry: &Value) -> String {
+    let at = |path: &str| entry.pointer(path).map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned)).unwrap_or_default();
+    ["/created_at", "/order", "/event", "/template", "/phase", "/debit/account", "/credit/account", "/amount", "/currency"].map(at).join(",")
+}

@@ -1,0 +1,64 @@
+//! One HTTP client for the command line: http and https, one request at a time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use florin_core::secret::Secret;
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// Longer than the server waits for a provider before it answers 202.
+const ANSWER: Duration = Duration::from_secs(30);
+
+#[derive(Clone)]
+pub(super) struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl Http {
+    pub(super) fn new() -> Self {
+        let https = hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        Self(Client::builder(TokioExecutor::new()).build(https))
+    }
+
+    pub(super) async fn call(
+        &self,
+        method: &str,
+        url: &str,
+        key: &Secret<String>,
+        body: Option<&Value>,
+        idempotency_key: Option<&str>,
+    ) -> anyhow::Result<(u16, Bytes)> {
+        let mut request = http::Request::builder().method(method).uri(url);
+        request = request.header("authorization", format!("Bearer {}", key.expose())); // the call's own credential
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let request = request.body(Full::new(bytes))?;
+        let answer = async {
+            let response = self.0.request(request).await?;
+            let status = response.status().as_u16();
+            anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
+        };
+        match tokio::time::timeout(ANSWER, answer).await {
+            Ok(answer) => answer,
+            Err(_) => anyhow::bail!("no answer within {} s", ANSWER.as_secs()),
+        }
+    }
+
+    /// Posts bytes as they are with these headers, and answers the status: for handing events on.
+    pub(super) async fn post_bytes(&self, url: &str, headers: &[(&str, String)], body: Vec<u8>) -> anyhow::Result<u16> {
+        let mut request = http::Request::post(url).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = tokio::time::timeout(ANSWER, self.0.request(request.body(Full::new(Bytes::from(body)))?)).await??;
+        Ok(response.status().as_u16())
+    }
+}

@@ -1,0 +1,127 @@
+//! `florin listen`: prints events as they happen, and hands each to a program on this machine, signed like a webhook.
+//!
+//! It reads `GET /v1/events`, so it needs no public address and misses nothing that happened while it ran: it starts at the newest
+//! event and goes on from there.
+
+use std::time::Duration;
+
+use florin_core::secret::Secret;
+use florin_core::time::Timestamp;
+use florin_services::notify::sign;
+use serde_json::{Value, json};
+
+use super::{Api, Failure, http, print};
+use crate::cli::{Listen, Output};
+
+/// How often the server is asked.
+const EVERY: Duration = Duration::from_millis(500);
+/// Events that may happen between two looks; more are fetched page by page.
+const BETWEEN_MAX: u32 = 10_000;
+
+pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> {
+    let api = Api::merchant(&listen.remote)?;
+    let forward = listen.forward_to.as_ref().map(|url| Forward { url: url.clone(), secret: sign::new_secret(), http: http::Http::new() });
+    if let Some(forward) = &forward
+        && !output.quiet
+    {
+        // Shown because the program that is tried here must verify with it; it lives as long as this command.
+        eprintln!("events go to {}; verify them with {}", forward.url, forward.secret.expose());
+    }
+    let mut newest = api.list("/v1/events", &[], 1).await?.first().and_then(id_of);
+    let mut seen = 0;
+    loop {
+        for event in news(&api, newest.as_deref()).await? {
+            newest = id_of(&event);
+            if !wanted(&listen.event, &event) {
+                continue;
+            }
+            print::list(output, std::slice::from_ref(&event), "");
+            if let Some(forward) = &forward {
+                forward.hand_on(&event).await;
+            }
+            seen += 1;
+            if listen.count > 0 && seen >= listen.count {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Events newer than `newest`, oldest first.
+async fn news(api: &Api, newest: Option<&str>) -> Result<Vec<Value>, Failure> {
+    let mut fresh: Vec<Value> = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let query: Vec<_> = after.iter().map(|id| ("after".to_owned(), id.clone())).collect();
+        let page = api.list("/v1/events", &query, 100).await?;
+        let full = page.len() == 100;
+        for event in page {
+            if newest.is_some() && id_of(&event).as_deref() == newest {
+                fresh.reverse();
+                return Ok(fresh);
+            }
+            fresh.push(event);
+        }
+        after = fresh.last().and_then(id_of);
+        if !full || fresh.len() >= BETWEEN_MAX as usize {
+            fresh.reverse();
+            return Ok(fresh);
+        }
+    }
+}
+
+fn id_of(event: &Value) -> Option<String> {
+    event.get("id").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// `order.captured` names one, `order.*` all that start so; none given is all.
+fn wanted(names: &[String], event: &Value) -> bool {
+    let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
+    names.is_empty() || names.iter().any(|want| want == name || want.strip_suffix('*').is_some_and(|start| name.starts_with(start)))
+}
+
+struct Forward {
+    url: String,
+    secret: Secret<String>,
+    http: http::Http,
+}
+
+impl Forward {
+    async fn hand_on(&self, event: &Value) {
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+        let body = json!({
+            "specversion": "1.0", "id": text("id"), "type": text("type"), "source": "/florin/listen", "subject": text("order"),
+            "time": text("created_at"), "sequence": event.get("sequence"), "data": event.get("data"),
+        })
+        .to_string();
+        let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
+        let signature = match sign::standard(std::slice::from_ref(&self.secret), text("id"), now, body.as_bytes()) {
+            Ok(signature) => signature,
+            Err(error) => return eprintln!("cannot sign: {error}"),
+        };
+        let headers = [
+            ("webhook-id", text("id").to_owned()),
+            ("webhook-timestamp", now.seconds().to_string()),
+            ("webhook-signature", signature),
+        ];
+        match self.http.post_bytes(&self.url, &headers, body.into_bytes()).await {
+            Ok(status) => eprintln!("  {} -> {status}", text("type")),
+            Err(error) => eprintln!("  {} -> {error}", text("type")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_choose_events() {
+        let event = json!({ "type": "order.captured" });
+        assert!(wanted(&[], &event));
+        assert!(wanted(&["order.*".into()], &event));
+        assert!(wanted(&["order.captured".into()], &event));
+        assert!(!wanted(&["refund.*".into(), "order.created".into()], &event));
+    }
+}
