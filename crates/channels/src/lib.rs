@@ -1,1 +1,47 @@
-//! Front doors: the API, the Stripe-compatible door, provider hooks, pages.
+//! Front doors. One door a module; each speaks its own language and knows no rule about money.
+//!
+//! ```text
+//! api            /v1, native: orders, refunds, events, webhooks, books            ─┐
+//! stripe_compat  Stripe's language, an origin of its own, with a hosted page       ├─▶ services::Engine
+//! hooks          what providers tell us                                            │
+//! pages          where payers come back to; reference, problems                   ─┘
+//! admin          health and metrics
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod api;
+pub mod problem;
+
+use std::sync::Arc;
+
+use florin_services::directory::Directory;
+use florin_services::engine::Engine;
+
+/// What every door needs.
+#[derive(Clone)]
+pub struct Doors {
+    /// Carries commands out.
+    pub engine: Arc<Engine>,
+    /// Knows merchants, keys and connections.
+    pub directory: Arc<Directory>,
+    /// What was set.
+    pub settings: Arc<Settings>,
+}
+
+/// What an operator sets for the doors.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The API's base address as payers and providers reach it, without a slash at its end.
+    pub api_url: String,
+    /// The Stripe door's base address.
+    pub stripe_url: String,
+    /// The largest request body.
+    pub body_bytes: usize,
+    /// Requests a second that one key may make; 0 is no limit.
+    pub requests_per_s: u32,
+    /// SHA-256 of the installation's admin key, in hex.
+    pub admin_key_hash: Option<String>,
+    /// Whether webhooks may go to private addresses.
+    pub allow_private_webhooks: bool,
+}

@@ -1,0 +1,50 @@
+//! The admin door: health and metrics, on an address of its own that is never public.
+//!
+//! `/livez` says that the process runs; `/readyz` that it can take work now (database answers, not draining); `/startupz` that it has
+//! started; `/metrics` is Prometheus text, rendered here and nowhere else.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+/// Asked whether work can be taken; the text says why not.
+pub type Ready = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// Called before metrics are rendered, so that ages and depths are of this moment.
+pub type Gather = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+#[derive(Clone)]
+struct Admin {
+    metrics: PrometheusHandle,
+    ready: Ready,
+    gather: Gather,
+}
+
+/// Routes of the admin door.
+pub fn router(metrics: PrometheusHandle, ready: Ready, gather: Gather) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/startupz", get(readyz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(render))
+        .with_state(Admin { metrics, ready, gather })
+}
+
+async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
+    match (admin.ready)().await {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+async fn render(State(admin): State<Admin>) -> impl IntoResponse {
+    (admin.gather)().await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+}

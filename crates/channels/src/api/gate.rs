@@ -1,0 +1,274 @@
+//! What every call passes: who calls, whether they may, how often, under which idempotency key, and whether the body reads.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use florin_core::id::KeyId;
+use florin_core::time::Timestamp;
+use florin_services::directory::{Scope, hash_of};
+use florin_store::{IdemKey, Tenant};
+use serde::de::DeserializeOwned;
+use subtle::ConstantTimeEq;
+
+use crate::Doors;
+use crate::problem::Problem;
+
+/// Longest idempotency key (Stripe's limit, so that its libraries' keys fit).
+pub const KEY_BYTES_MAX: usize = 255;
+/// Keys whose use is counted at once; the oldest count is forgotten beyond it.
+const COUNTED_KEYS_MAX: usize = 100_000;
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Whose orders they may touch.
+    pub tenant: Tenant,
+    /// The key they hold.
+    pub key: KeyId,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+impl Caller {
+    /// Whether the key has this scope.
+    pub fn may(&self, scope: Scope) -> Result<(), Problem> {
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        let word = match scope {
+            Scope::Read => "read",
+            Scope::Pay => "pay",
+            Scope::Refund => "refund",
+            Scope::Manage => "manage",
+        };
+        Err(Problem::new("forbidden", format!("this key lacks the scope `{word}`")))
+    }
+}
+
+impl FromRequestParts<Doors> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Problem> {
+        let secret = bearer(&parts.headers)?;
+        let key = doors.directory.authenticate(secret).await?.ok_or_else(|| {
+            Problem::new("unauthorized", "the API key is not in force: mistyped, revoked, or rolled")
+        })?;
+        Ok(Self { tenant: key.tenant, key: key.id, scopes: key.scopes.clone() })
+    }
+}
+
+/// The holder of the installation's admin key.
+#[derive(Clone, Copy, Debug)]
+pub struct Admin;
+
+impl FromRequestParts<Doors> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Problem> {
+        let given = hash_of(bearer(&parts.headers)?);
+        let right = doors.settings.admin_key_hash.as_deref().unwrap_or_default();
+        if !right.is_empty() && bool::from(given.as_bytes().ct_eq(right.as_bytes())) {
+            Ok(Self)
+        } else {
+            Err(Problem::new("unauthorized", "this call needs the installation's admin key"))
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let value = value.ok_or_else(|| Problem::new("unauthorized", "there is no Authorization header"))?;
+    let (scheme, secret) = value.split_once(' ').unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("bearer") && !secret.trim().is_empty() {
+        Ok(secret.trim())
+    } else {
+        Err(Problem::new("unauthorized", "the Authorization header is not `Bearer` and a key"))
+    }
+}
+
+/// A POST: who, under which key, with what.
+#[derive(Debug)]
+pub struct Call<C> {
+    /// Who calls.
+    pub caller: C,
+    /// The idempotency key, with the hash of method, path and body.
+    pub key: Option<IdemKey>,
+    body: Bytes,
+}
+
+impl<C: FromRequestParts<Doors, Rejection = Problem> + Send> FromRequest<Doors> for Call<C> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, doors: &Doors) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let caller = C::from_request_parts(&mut parts, doors).await?;
+        let limit = doors.settings.body_bytes;
+        let body = axum::body::to_bytes(body, limit)
+            .await
+            .map_err(|_| Problem::new("body_too_large", format!("the body is larger than {limit} bytes, or broke off")))?;
+        if !body.is_empty() && !is_json(&parts.headers) {
+            return Err(Problem::new("unsupported_media_type", "the body is not declared as application/json"));
+        }
+        let key = match parts.headers.get("idempotency-key") {
+            None => None,
+            Some(value) => Some(idem_key(value.as_bytes(), &parts, &body)?),
+        };
+        Ok(Self { caller, key, body })
+    }
+}
+
+impl<C> Call<C> {
+    /// The body as `T`. An empty body reads as `{}`.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let bytes: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        read(bytes)
+    }
+
+    /// The key, where money moves.
+    pub fn needs_key(&self) -> Result<IdemKey, Problem> {
+        self.key.clone().ok_or_else(|| Problem::new("missing_key", "this call moves money and has no Idempotency-Key").at("Idempotency-Key"))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn idem_key(value: &[u8], parts: &Parts, body: &[u8]) -> Result<IdemKey, Problem> {
+    let wrong = |why: &str| Problem::new("invalid_value", why).at("Idempotency-Key");
+    let text = std::str::from_utf8(value).map_err(|_| wrong("the Idempotency-Key is not text"))?;
+    if text.is_empty() || text.len() > KEY_BYTES_MAX || !text.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
+        return Err(wrong("an Idempotency-Key has 1 to 255 visible ASCII characters without spaces"));
+    }
+    let mut digest = Context::new(&SHA256);
+    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), body] {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest.finish().as_ref());
+    Ok(IdemKey { key: text.to_owned(), hash })
+}
+
+/// JSON as `T`, or a problem that names the member.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut from = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut from).map_err(|error| {
+        let path = error.path().to_string();
+        explain(&error.into_inner().to_string(), &path)
+    })?;
+    from.end().map_err(|error| Problem::new("invalid_request", format!("there is more after the body: {error}")))?;
+    Ok(value)
+}
+
+/// The problem in a reader's message.
+fn explain(message: &str, path: &str) -> Problem {
+    let said = message.split(" at line ").next().unwrap_or(message);
+    let quoted = said.split('`').nth(1).map(str::to_owned);
+    let place = if path == "." { None } else { Some(path.to_owned()) };
+    if said.starts_with("unknown field") {
+        let problem = Problem::new("unknown_member", said);
+        return match quoted {
+            Some(name) => problem.at(name),
+            None => problem,
+        };
+    }
+    if said.starts_with("missing field") {
+        let problem = Problem::new("missing_member", said);
+        return match quoted {
+            Some(name) => problem.at(name),
+            None => problem,
+        };
+    }
+    match place {
+        Some(place) => Problem::new("invalid_value", format!("`{place}`: {said}")).at(place),
+        None => Problem::new("invalid_request", format!("the body does not read: {said}")),
+    }
+}
+
+/// Counts each key's requests by the second.
+#[derive(Clone, Default)]
+pub struct Meter(Arc<Mutex<HashMap<KeyId, (i64, u32)>>>);
+
+/// What is left of a key's second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Requests a second.
+    pub limit: u32,
+    /// How many are left in this one; none: this request is one too many.
+    pub remaining: Option<u32>,
+}
+
+impl Meter {
+    /// Counts one request of a key.
+    pub fn count(&self, key: KeyId, limit: u32, now: Timestamp) -> Allowance {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= COUNTED_KEYS_MAX && !counts.contains_key(&key) {
+            counts.retain(|_, (second, _)| *second == now.seconds());
+        }
+        let entry = counts.entry(key).or_insert((now.seconds(), 0));
+        if entry.0 != now.seconds() {
+            *entry = (now.seconds(), 0);
+        }
+        entry.1 = entry.1.saturating_add(1);
+        Allowance { limit, remaining: limit.checked_sub(entry.1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only read")]
+    struct Body {
+        amount: i64,
+        #[serde(default)]
+        lines: Vec<Line>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only read")]
+    struct Line {
+        quantity: u32,
+    }
+
+    #[test]
+    fn a_body_that_does_not_read_is_answered_with_the_member_that_is_wrong() {
+        for (body, code, param) in [
+            (r#"{"amount":1,"captur":true}"#, "unknown_member", Some("captur")),
+            (r"{}", "missing_member", Some("amount")),
+            (r#"{"amount":"1"}"#, "invalid_value", Some("amount")),
+            (r#"{"amount":1.5}"#, "invalid_value", Some("amount")),
+            (r#"{"amount":1e400}"#, "invalid_value", Some("amount")),
+            (r#"{"amount":1,"lines":[{"quantity":-1}]}"#, "invalid_value", Some("lines[0].quantity")),
+            (r#"{"amount":1} x"#, "invalid_request", None),
+            ("", "invalid_request", None),
+            ("\u{0}", "invalid_request", None),
+            (r#"{"amount":1,"amount":2}"#, "invalid_value", Some("amount")),
+        ] {
+            let problem = read::<Body>(body.as_bytes()).unwrap_err();
+            assert_eq!((problem.code, problem.param.as_deref()), (code, param), "{body}: {}", problem.detail);
+        }
+    }
+
+    #[test]
+    fn a_key_may_make_as_many_requests_a_second_as_are_allowed() {
+        let (meter, key) = (Meter::default(), KeyId::from_uuid(uuid::Uuid::nil()));
+        let at = Timestamp::from_millis(10_500);
+        assert_eq!(meter.count(key, 2, at).remaining, Some(1));
+        assert_eq!(meter.count(key, 2, at).remaining, Some(0));
+        assert_eq!(meter.count(key, 2, at).remaining, None);
+        assert_eq!(meter.count(key, 2, Timestamp::from_millis(11_000)).remaining, Some(1));
+    }
+}

@@ -1,0 +1,266 @@
+//! What goes wrong, in the words of RFC 9457: a type that leads to a page, what happened, and one sentence of what to do now.
+//!
+//! One list of codes for the whole API. `docs/problems.md` has a paragraph for each, which the server itself serves at
+//! `/problems/{code}`; a test holds list and paragraphs together.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use florin_core::order::Refusal;
+use florin_services::ask::Denied;
+use florin_services::directory::DirectoryError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An error as it is answered, `application/problem+json`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Leads to a page about this code.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/too_much")]
+    pub kind: String,
+    /// The code's short name.
+    #[schema(example = "Too much")]
+    pub title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 409)]
+    pub status: u16,
+    /// What happened, with the values.
+    #[schema(example = "EUR 25.00 exceeds the EUR 19.99 that is available")]
+    pub detail: String,
+    /// For programs.
+    #[schema(example = "too_much")]
+    pub code: &'static str,
+    /// The member or parameter that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "amount")]
+    pub param: Option<String>,
+    /// The order that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// Names this answer in the logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// What to do now.
+    #[schema(example = "ask for at most what is available, or leave the amount out to take all of it")]
+    pub fix: String,
+    #[serde(skip)]
+    pub(crate) retry_after_s: Option<u32>,
+    #[serde(skip)]
+    pub(crate) replayed: bool,
+}
+
+/// Code, status, title, what to do now.
+type Row = (&'static str, u16, &'static str, &'static str);
+
+/// Every code.
+pub const CODES: &[Row] = &[
+    ("invalid_request", 400, "Invalid request", "send a body and parameters of the shape that the reference shows"),
+    ("unknown_member", 400, "Unknown member", "leave it out, or use the name from the reference"),
+    ("invalid_value", 400, "Invalid value", "send one of the values that the message names"),
+    ("missing_member", 400, "Missing member", "add it"),
+    ("missing_key", 400, "Missing Idempotency-Key", "send a new random Idempotency-Key, and the same one when you repeat the call"),
+    ("unauthorized", 401, "Not authenticated", "send `Authorization: Bearer sk_…` with a key that is in force"),
+    ("forbidden", 403, "Not allowed", "use a key with the scope that the message names"),
+    ("not_found", 404, "Not found", "check the id, and that the key is of the same merchant and mode"),
+    ("method_not_allowed", 405, "Method not allowed", "use one of the methods in the Allow header"),
+    ("reference_taken", 409, "Reference taken", "read that order; if this is another purchase, use another reference"),
+    ("in_flight", 409, "An attempt is running", "wait for its outcome, or have the payer leave it; never charge again beside it"),
+    ("already_paid", 409, "Already paid", "read the order: an earlier attempt won"),
+    ("order_over", 409, "Order over", "make a new order"),
+    ("attempt_over", 409, "Attempt over", "read the order's attempts"),
+    ("stale_action", 409, "Stale action", "read the order and send the payer to its current next_action"),
+    ("uncertain", 409, "Outcome uncertain", "wait: the outcome is being asked for, and the order will say it"),
+    ("too_late", 409, "Too late", "wait for the outcome; if it was paid, refund it"),
+    ("use_void", 409, "Void instead", "call /void"),
+    ("use_refund", 409, "Refund instead", "call /refunds"),
+    ("not_authorized", 409, "Nothing is authorized", "confirm the order first"),
+    ("not_captured", 409, "Nothing is captured", "capture first, or void the hold"),
+    ("already_captured", 409, "Already captured", "refund if money shall go back"),
+    ("step_in_flight", 409, "A step is running", "wait until it has ended, then repeat the call with a new key"),
+    ("hold_over", 409, "The hold is over", "make a new order"),
+    ("too_much", 409, "Too much", "ask for at most what is available, or leave the amount out to take all of it"),
+    ("not_positive", 409, "Not more than zero", "send an amount of at least one minor unit; to take nothing, void"),
+    ("other_currency", 409, "Another currency", "use the order's currency"),
+    ("void_refused", 409, "Void refused", "wait until the hold ends by itself, or capture and refund"),
+    ("refund_window_over", 409, "Too late to refund", "pay the customer back by other means"),
+    ("too_many_attempts", 409, "Too many attempts", "make a new order"),
+    ("too_many_captures", 409, "Too many captures", "make the last capture final and use a new order for the rest"),
+    ("too_many_increments", 409, "Too many increments", "use a new order for the rest"),
+    ("too_many_refunds", 409, "Too many refunds", "pay the customer back by other means"),
+    ("too_many_voids", 409, "Too many voids", "wait until the hold ends by itself"),
+    ("being_changed", 409, "Being changed", "read it again and repeat the change"),
+    ("body_too_large", 413, "Body too large", "send less, or raise body_bytes under [limits]"),
+    ("unsupported_media_type", 415, "Not JSON", "send `Content-Type: application/json`"),
+    ("key_reused", 422, "Idempotency key reused", "use a new key for a new request; repeat a request byte for byte"),
+    ("conflict", 422, "Other body for the same step", "repeat the step as it was first asked, or start a new one"),
+    ("unknown_method", 422, "Unknown method", "use hosted, a stored method's id, or in test mode a name from the list of test methods"),
+    ("no_connection", 422, "No connection", "add a connection to a provider, or name one that is enabled"),
+    ("unsupported", 422, "Not supported by the provider", "choose another method or connection"),
+    ("rate_limited", 429, "Too many requests", "wait as long as Retry-After says"),
+    ("busy", 429, "Too busy", "wait as long as Retry-After says and repeat the call with the same key"),
+    ("internal", 500, "Our mistake", "repeat the call with the same key; if it stays, give the request id to the people who run this server"),
+    ("record_damaged", 500, "Record damaged", "do not repeat: the people who run this server must restore this order's record"),
+    ("unavailable", 503, "Unavailable", "wait as long as Retry-After says and repeat the call with the same key"),
+    ("draining", 503, "Stopping", "repeat the call with the same key: another server takes it"),
+    ("disk_full", 507, "Disk full", "the people who run this server must free space; repeat the call with the same key then"),
+];
+
+impl Problem {
+    /// A problem of the list.
+    pub fn new(code: &str, detail: impl Into<String>) -> Self {
+        let row = CODES.iter().find(|row| row.0 == code).or_else(|| CODES.iter().find(|row| row.0 == "internal"));
+        let (code, status, title, fix) = row.copied().expect("the list holds `internal`");
+        Self {
+            kind: format!("/problems/{code}"),
+            title,
+            status,
+            detail: detail.into(),
+            code,
+            param: None,
+            order: None,
+            request_id: None,
+            fix: fix.to_owned(),
+            retry_after_s: None,
+            replayed: false,
+        }
+    }
+
+    /// Names the member or parameter.
+    #[must_use]
+    pub fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Says when to come back.
+    #[must_use]
+    pub fn after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+/// The code of a refusal by the rules.
+pub fn code_of(refusal: &Refusal) -> &'static str {
+    use florin_core::order::TooMany;
+    match refusal {
+        Refusal::InFlight => "in_flight",
+        Refusal::AlreadyPaid => "already_paid",
+        Refusal::OrderOver => "order_over",
+        Refusal::AttemptOver => "attempt_over",
+        Refusal::StaleAction => "stale_action",
+        Refusal::Uncertain => "uncertain",
+        Refusal::TooLate => "too_late",
+        Refusal::UseVoid => "use_void",
+        Refusal::UseRefund => "use_refund",
+        Refusal::NotAuthorized => "not_authorized",
+        Refusal::NotCaptured => "not_captured",
+        Refusal::AlreadyCaptured => "already_captured",
+        Refusal::StepInFlight => "step_in_flight",
+        Refusal::HoldOver => "hold_over",
+        Refusal::TooMuch { .. } => "too_much",
+        Refusal::NotPositive => "not_positive",
+        Refusal::OtherCurrency => "other_currency",
+        Refusal::VoidRefused => "void_refused",
+        Refusal::RefundWindowOver => "refund_window_over",
+        Refusal::TooMany(TooMany::Attempts) => "too_many_attempts",
+        Refusal::TooMany(TooMany::Captures) => "too_many_captures",
+        Refusal::TooMany(TooMany::Increments) => "too_many_increments",
+        Refusal::TooMany(TooMany::Refunds) => "too_many_refunds",
+        Refusal::TooMany(TooMany::Voids) => "too_many_voids",
+        Refusal::Conflict => "conflict",
+        Refusal::Unsupported => "unsupported",
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let detail = denied.to_string();
+        match denied {
+            Denied::Refused { refusal, order, replayed } => {
+                let mut problem = Self::new(code_of(&refusal), detail);
+                problem.order = Some(order.order.id.to_string());
+                problem.replayed = replayed;
+                problem
+            }
+            Denied::NotFound => Self::new("not_found", detail),
+            Denied::KeyReused => Self::new("key_reused", detail),
+            Denied::ReferenceTaken { order } => {
+                let mut problem = Self::new("reference_taken", detail).at("reference");
+                problem.order = Some(order.to_string());
+                problem
+            }
+            Denied::Misuse { param, code, detail } => Self::new(code, detail).at(param),
+            Denied::Busy { retry_after_s } => Self::new("busy", detail).after(retry_after_s),
+            Denied::Unavailable { retry_after_s } => Self::new("unavailable", detail).after(retry_after_s),
+            Denied::Full => Self::new("disk_full", detail),
+            Denied::Damaged => Self::new("record_damaged", detail),
+        }
+    }
+}
+
+impl From<DirectoryError> for Problem {
+    fn from(error: DirectoryError) -> Self {
+        use florin_store::Fault;
+        /// How soon a database that does not answer is worth another call.
+        const SOON_S: u32 = 2;
+        match error {
+            DirectoryError::NotFound(_) => Self::new("not_found", error.to_string()),
+            DirectoryError::KeyReused => Self::new("key_reused", error.to_string()),
+            DirectoryError::Moved(_) => Self::new("being_changed", error.to_string()),
+            DirectoryError::Store(Fault::Full(_)) => Self::new("disk_full", "the disk is full"),
+            DirectoryError::Store(Fault::Unavailable(_) | Fault::Unknown(_) | Fault::Broken(_)) => {
+                Self::new("unavailable", "the database does not answer").after(SOON_S)
+            }
+            DirectoryError::Store(Fault::Damaged(..) | Fault::Refused(_)) | DirectoryError::Unreadable(..) => {
+                tracing::error!(%error, "the directory cannot be read or written");
+                Self::new("internal", "something here is wrong")
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after_s.and_then(|seconds| HeaderValue::from_str(&seconds.to_string()).ok());
+        let replayed = self.replayed;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds);
+        }
+        if replayed {
+            headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_once_and_says_what_to_do() {
+        for (at, (code, status, title, fix)) in CODES.iter().enumerate() {
+            assert!(CODES[..at].iter().all(|row| row.0 != *code), "{code} stands twice");
+            assert!((400..600).contains(status), "{code}");
+            assert!(!title.is_empty() && !fix.is_empty(), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_paragraph_in_the_docs_and_no_paragraph_is_about_nothing() {
+        let docs = include_str!("../../../docs/problems.md");
+        let told: Vec<&str> = docs.lines().filter_map(|line| line.strip_prefix("## ")).map(|line| line.trim_matches('`')).collect();
+        for (code, ..) in CODES {
+            assert!(told.contains(code), "docs/problems.md has no paragraph about {code}");
+        }
+        for code in told {
+            assert!(CODES.iter().any(|row| row.0 == code), "docs/problems.md tells of {code}, which is no code");
+        }
+    }
+}
