@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from kit import Florin, Kit  # noqa: E402
 
 EXAMPLES = 200 if os.environ.get("FLORIN_FULL") else 15
-SEED = os.environ.get("FLORIN_SEED", "20261121")
+SEED = os.environ.get("KIT_SEED", "20261121")
 MINUTES = 90 if os.environ.get("FLORIN_FULL") else 8
 
 kit = Kit("api")

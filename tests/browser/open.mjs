@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { cannotRun } from '../lib/kit.mjs';
 
-const PLACES = [process.env.FLORIN_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const PLACES = [process.env.KIT_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const PATIENCE_MS = 15_000;
 
 /** Starts the browser. It looks nothing up and updates nothing: what it asks for is what our pages ask for. */

@@ -21,7 +21,7 @@ export class Kit {
 
   constructor(name) {
     this.name = name;
-    this.work = process.env.FLORIN_KIT_WORK ?? mkdtempSync(join(tmpdir(), `florin-${name}-`));
+    this.work = process.env.KIT_WORK ?? mkdtempSync(join(tmpdir(), `florin-${name}-`));
   }
 
   /** Runs one test, named as a sentence. A test that throws has failed; the next one runs all the same. */
@@ -62,7 +62,7 @@ export async function startFlorin(kit, { needs = [], args = [] } = {}) {
   const log = join(kit.work, `${kit.name}.florin.log`);
   const child = spawn(binary, ['dev', '--json', '--port', '0', '--data', data, ...args], {
     stdio: ['ignore', 'pipe', openSync(log, 'w')],
-    env: { ...process.env, RUST_LOG: process.env.RUST_LOG ?? 'debug', NO_COLOR: '1' },
+    env: { ...foreignEnvironment(), FLORIN_LOG_FILTER: 'debug', NO_COLOR: '1' },
   });
   process.on('exit', () => child.exitCode ?? child.kill('SIGKILL'));
   const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
@@ -134,6 +134,11 @@ export async function until(what, look, patience_ms = 10_000) {
 }
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms).unref?.());
+
+/** The environment without settings of ours, which it would obey or refuse. */
+function foreignEnvironment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FLORIN_')));
+}
 
 function tail(file) {
   return readFileSync(file, 'utf8').split('\n').slice(-15).join('\n');

@@ -28,7 +28,7 @@ class Kit:
 
     def __init__(self, name):
         self.name, self.passed, self.failed, self.skipped = name, 0, 0, 0
-        self.work = os.environ.get("FLORIN_KIT_WORK") or tempfile.mkdtemp(prefix=f"florin-{name}-")
+        self.work = os.environ.get("KIT_WORK") or tempfile.mkdtemp(prefix=f"florin-{name}-")
 
     def test(self, sentence):
         """Runs the function below it at once, as one test named by a sentence."""
@@ -67,7 +67,8 @@ class Florin(dict):
         self.kit = kit
         self.data = tempfile.mkdtemp(prefix=f"florin-{kit.name}-data-")
         self.log = os.path.join(kit.work, f"{kit.name}.florin.log")
-        environment = {"RUST_LOG": "debug", "NO_COLOR": "1", **os.environ}
+        # Without settings of ours, which it would obey or refuse.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("FLORIN_")} | {"FLORIN_LOG_FILTER": "debug", "NO_COLOR": "1"}
         command = [binary, "dev", "--json", "--port", "0", "--data", self.data, *args]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment)

@@ -366,7 +366,7 @@ const schema = join(process.env.FLORIN_SPECS ?? '', 'stripe/openapi-v1-2023-08-1
 if (process.env.FLORIN_SPECS && existsSync(schema)) {
   await kit.test('every answer has the shape that the published schema asks for', async () => {
     try {
-      execFileSync(process.env.FLORIN_PYTHON, [join(import.meta.dirname, 'schema.py'), schema, calls], { encoding: 'utf8' });
+      execFileSync(process.env.KIT_PYTHON, [join(import.meta.dirname, 'schema.py'), schema, calls], { encoding: 'utf8' });
     } catch (error) {
       throw new Error(error.stdout || error.message);
     }

@@ -60,7 +60,7 @@ await kit.test('the JavaScript library accepts every one of them', async () => {
 await kit.test('the Python library accepts it too', async () => {
   const program = 'import json, sys; from standardwebhooks import Webhook; a = json.load(sys.stdin); Webhook(a["secret"]).verify(a["body"], a["headers"])';
   const input = JSON.stringify({ secret: endpoint.secret, body: captured.body, headers: captured.headers });
-  execFileSync(process.env.FLORIN_PYTHON, ['-c', program], { input, stdio: ['pipe', 'ignore', 'pipe'] });
+  execFileSync(process.env.KIT_PYTHON, ['-c', program], { input, stdio: ['pipe', 'ignore', 'pipe'] });
 });
 
 await kit.test('neither accepts another body, another secret or another id', async () => {
