@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrows;
+pub mod cards;
 pub mod dependencies;
 pub mod documents;
 pub mod migrations;

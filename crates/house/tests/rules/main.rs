@@ -1,6 +1,7 @@
 //! The rules of the house, held against the repository; beside each, proof that it finds what is planted.
 
 mod arrows;
+mod cards;
 mod dependencies;
 mod documents;
 mod migrations;
