@@ -39,16 +39,32 @@ pub(crate) struct Bench {
     pub(crate) options: Options,
     /// The program that plays all roles.
     pub(crate) program: PathBuf,
-    pub(crate) directory: PathBuf,
     pub(crate) session: Session,
     pub(crate) provider_url: String,
     /// What `pgbench` reached, each time it ran.
     pub(crate) tps: Vec<f64>,
+    /// Sales that were finished, and that the provider must therefore have been asked for.
+    pub(crate) sold: u64,
     cluster: Cluster,
     database_pid: Option<u32>,
     provider: RoleProcess,
     made: u32,
     databases: Vec<String>,
+    /// Last, so that it is removed when everything that lies in it has been stopped.
+    directory: Directory,
+}
+
+/// A directory of ours, removed with all that is in it even when the bench fails or is interrupted.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            eprintln!("cannot remove {}: {error}", self.0.display());
+        }
+    }
 }
 
 /// A fresh server, and where it lies.
@@ -78,12 +94,12 @@ impl Bench {
             "{} is {kind}, which is memory: choose a directory on a disk with --dir",
             base.display()
         );
-        let directory = base.join(format!("florin-bench-{}", std::process::id()));
+        let directory = Directory(base.join(format!("florin-bench-{}", std::process::id())));
         let cluster = match &options.database {
             Some(url) => Cluster::attach(url)?,
-            None => Cluster::start(&directory.join("pg"))?,
+            None => Cluster::start(&directory.0.join("pg"))?,
         };
-        fs::create_dir_all(&directory)?;
+        fs::create_dir_all(&directory.0)?;
         let session = Session::open(cluster.url()).await?;
         let database_pid = match cluster.pid() {
             Some(pid) => Some(pid),
@@ -95,15 +111,16 @@ impl Bench {
         Ok(Self {
             options: options.clone(),
             program: program.to_owned(),
-            directory,
             session,
             provider_url: ready.base_url,
             tps: Vec::new(),
+            sold: 0,
             cluster,
             database_pid,
             provider,
             made: 0,
             databases: Vec::new(),
+            directory,
         })
     }
 
@@ -135,7 +152,7 @@ impl Bench {
     /// Starts a server over nothing.
     pub(crate) async fn fresh(&mut self, setup: Setup) -> anyhow::Result<Site> {
         let name = self.name();
-        let directory = self.directory.join(name);
+        let directory = self.directory.0.join(name);
         let database_url = match setup.database {
             Database::Sqlite => None,
             Database::Postgres => Some(self.empty_database()?),
@@ -176,7 +193,12 @@ impl Bench {
             provider_pid: self.provider.pid(),
             database,
         };
-        take(&site.server, &around, shape).await
+        let taken = take(&site.server, &around, shape).await;
+        let sample = taken.with_context(|| site.server.last_words())?;
+        if shape.kind == Kind::Sale {
+            self.sold += sample.finished;
+        }
+        Ok(sample)
     }
 
     /// Measures the highest rate of one case on a fresh server; also says which checkpoint setting held.
@@ -222,7 +244,6 @@ impl Bench {
             }
         }
         self.cluster.stop()?;
-        fs::remove_dir_all(&self.directory).with_context(|| format!("cannot remove {}", self.directory.display()))?;
         Ok(seen)
     }
 }

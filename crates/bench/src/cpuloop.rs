@@ -5,11 +5,12 @@
 
 use std::time::Instant;
 
-/// Blocks of 64 bytes in one timing: about 5 ms, shorter than a scheduler's slice.
-const BLOCKS: u32 = 16_384;
+/// Blocks of 64 bytes in one timing: about half a millisecond, so that most timings are not interrupted even when
+/// several processes share the core.
+const BLOCKS: u32 = 2048;
 
 /// Timings of which the fastest is taken: the one that nothing interrupted.
-const TIMINGS: usize = 12;
+const TIMINGS: usize = 150;
 
 /// Microseconds for 1,000 blocks, the fastest of several timings.
 pub fn us_per_thousand_blocks() -> f64 {

@@ -23,6 +23,7 @@ pub(crate) fn ratio(per_second: f64, before: f64, after: f64) -> f64 {
 pub(crate) fn median_sample(samples: &[Sample]) -> Sample {
     let of = |read: fn(&Sample) -> f64| median(&samples.iter().map(read).collect::<Vec<_>>());
     Sample {
+        finished: samples.iter().map(|sample| sample.finished).sum(),
         per_second: of(|sample| sample.per_second),
         latency: Latency {
             p50_us: of(|sample| sample.latency.p50_us as f64) as u64,

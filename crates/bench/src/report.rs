@@ -30,6 +30,8 @@ pub struct Report {
     pub checkpoint: BTreeMap<String, String>,
     /// How the machine was.
     pub machine: Machine,
+    /// What a reader of the figures must know.
+    pub warnings: Vec<String>,
     #[serde(skip)]
     rates: Vec<(Case, Rate)>,
 }
@@ -107,6 +109,10 @@ impl Report {
             .collect();
         let others_share = median(&others);
         machine.noisy = others_share > NOISY_SHARE || machine.load_average[0] > NOISY_LOAD;
+        if machine.noisy {
+            self.warnings
+                .push("noisy: other work was going on; repeat on a quiet machine".to_owned());
+        }
         if !others.is_empty() {
             self.add_bound("others_share".to_owned(), others_share);
         }
@@ -152,16 +158,12 @@ impl Display for Report {
         let machine = &self.machine;
         writeln!(
             f,
-            "{} cores, load average {:.1} before and {:.1} after{}",
-            machine.cores,
-            machine.load_average[0],
-            machine.load_average[1],
-            if machine.noisy {
-                "  ** noisy: other work was going on, repeat on a quiet machine **"
-            } else {
-                ""
-            }
+            "{} cores, load average {:.1} before and {:.1} after",
+            machine.cores, machine.load_average[0], machine.load_average[1]
         )?;
+        for warning in &self.warnings {
+            writeln!(f, "** {warning} **")?;
+        }
         writeln!(
             f,
             "pgbench -M prepared -c 8 -s 10: {:.0} tps (median of {}); fixed CPU loop {:.0} and {:.0} us\n",
@@ -294,6 +296,7 @@ mod tests {
 
     fn sample(per_second: f64) -> Sample {
         Sample {
+            finished: 1,
             per_second,
             latency: Latency {
                 p50_us: 7000,

@@ -54,6 +54,8 @@ pub(crate) struct DatabaseMeter<'a> {
 /// What a sample found; costs are per finished request.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sample {
+    /// Finished requests in the measured time.
+    pub finished: u64,
     /// Finished requests per second.
     pub per_second: f64,
     /// Their latencies.
@@ -210,6 +212,7 @@ fn compare(before: &Reading, after: &Reading, outcome: &Outcome) -> Sample {
         + grown(before.load_us, after.load_us);
     let busy = grown(before.busy_us, after.busy_us).max(1.0);
     Sample {
+        finished: outcome.finished,
         per_second,
         latency: outcome.latency,
         cpu_server_us: per_request(before.server_us, after.server_us),

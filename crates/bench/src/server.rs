@@ -62,6 +62,7 @@ pub(crate) struct Server {
     pub(crate) keys: Vec<String>,
     /// The checkpoint setting that holds, in words.
     pub(crate) checkpoint: Option<String>,
+    log: PathBuf,
     child: Child,
     /// Kept open: a server that cannot write to its standard output any more may take that for an error.
     _output: Lines<BufReader<ChildStdout>>,
@@ -134,6 +135,7 @@ impl Server {
             base_url: ready.api,
             keys,
             checkpoint: ready.checkpoint,
+            log,
             child,
             _output: output,
         })
@@ -142,6 +144,11 @@ impl Server {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap_or_default()
+    }
+
+    /// The end of its log, for whoever must find out what went wrong.
+    pub(crate) fn last_words(&self) -> String {
+        format!("the log of the measured server ends with:\n{}", end_of(&self.log))
     }
 
     /// Registers one webhook endpoint for each merchant.

@@ -173,3 +173,53 @@ fn the_whole_bench_measures_a_server_and_removes_what_it_made() {
     assert_eq!(std::fs::read_dir(&base).unwrap().count(), 0, "everything is removed");
     std::fs::remove_dir(&base).unwrap();
 }
+
+#[test]
+fn an_interrupted_bench_stops_and_removes_all_that_it_started() {
+    if !has_postgres() {
+        return;
+    }
+    let base = scratch("interrupted");
+    std::fs::create_dir_all(&base).unwrap();
+    let mut bench = std::process::Command::new(standin())
+        .args(["--quick", "--only", "memory", "--dir"])
+        .arg(&base)
+        .spawn()
+        .unwrap();
+    // The cluster, the load generator and the server name the directory, or each other, on their command lines.
+    let started = || running_with(&base.display().to_string());
+    wait_until("the measured server runs", || {
+        started().iter().any(|line| line.contains(" serve "))
+    });
+    let signal = std::process::Command::new("kill")
+        .args(["-TERM", &bench.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(signal.success());
+    assert!(!bench.wait().unwrap().success(), "an interrupted bench has no figures");
+    wait_until("nothing runs any more", || started().is_empty());
+    assert_eq!(std::fs::read_dir(&base).unwrap().count(), 0, "everything is removed");
+    std::fs::remove_dir(&base).unwrap();
+}
+
+/// Command lines of processes that name `text`.
+fn running_with(text: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(text))
+        .collect()
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {} s: {what}",
+            PATIENCE.as_secs()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
