@@ -81,7 +81,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// CPU time of server and database, as it would be on the machine that the goals were set on.
+    /// CPU time of server and database, as it would be on the machine that the goals were set on. Rather too
+    /// high than too low: our stand-in and generator are a little cheaper than those that the goals were set with.
     pub fn cpu_scaled_us(&self) -> f64 {
         let (product, around) = (
             self.cpu_server_us + self.cpu_database_us,
