@@ -12,7 +12,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod codes;
+pub mod memory;
+mod migrate;
 pub mod rows;
+pub mod sqlite;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -64,11 +68,12 @@ pub trait Store: Send + Sync + 'static {
     /// and may be written again).
     fn was_committed<'a>(&'a self, batch: &'a Batch) -> Answer<'a, bool>;
 
-    /// Takes orders whose `due` has passed and whose lease is over (or is this node's own, if `own`): raises the fence, sets the lease
-    /// by the database's clock, and returns the rows as they are then, oldest due first.
+    /// Takes orders whose `due` has passed and whose lease is over: raises the fence, sets the lease by the database's clock, and returns
+    /// the rows as they are then, oldest due first. With `own` it also takes what this node had leased before this store was opened,
+    /// due or not, so that a node that died goes on at once; repeat until nothing comes.
     fn claim<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<OrderRow>>;
 
-    /// Notices that are not done, oldest first.
+    /// Notices that are not done, by `due`.
     fn inbox<'a>(&'a self, limit: u32) -> Answer<'a, Vec<NoticeRow>>;
 
     // ---- reading ---------------------------------------------------------------------------------------------------------------
@@ -82,13 +87,14 @@ pub trait Store: Send + Sync + 'static {
     /// Order rows after `after`, by id: for audits and exports.
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>>;
 
-    /// Ids of orders that match, newest first.
+    /// Ids of orders that match, newest first (by the moment they were made, then by id). Filters other than the reference, and lists
+    /// without one, see what readers have folded so far. An `after` that is not an order of this tenant finds nothing.
     fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>>;
 
     /// The order that a provider's reference belongs to.
     fn order_of_ref<'a>(&'a self, reference: &'a ProviderRef) -> Answer<'a, Option<OrderId>>;
 
-    /// Balances as folded so far, and up to where.
+    /// Balances as folded so far by the reader [`BOOKS`], and up to where: one consistent view.
     fn balances(&self, tenant: Tenant) -> Answer<'_, (Vec<BalanceRow>, Cursor)>;
 
     // ---- readers behind the commit ---------------------------------------------------------------------------------------------
@@ -122,7 +128,7 @@ pub trait Store: Send + Sync + 'static {
     /// One document by id or alias.
     fn get<'a>(&'a self, which: &'a Which) -> Answer<'a, Option<Record>>;
 
-    /// Documents of a kind, newest first.
+    /// Documents of a kind that were not removed, newest first.
     fn list<'a>(&'a self, list: &'a ListRecords) -> Answer<'a, Vec<Record>>;
 
     // ---- operation -------------------------------------------------------------------------------------------------------------
@@ -139,8 +145,8 @@ pub trait Store: Send + Sync + 'static {
     /// Removes what is past its retention: keys, done notices, finished deliveries. Bounded per call; answers how many rows went.
     fn tidy<'a>(&'a self, before: &'a Retention) -> Answer<'a, u64>;
 
-    /// What waits, and since when.
-    fn backlog(&self) -> Answer<'_, Backlog>;
+    /// What waits at `now` (by the environment's clock), and since when.
+    fn backlog(&self, now: Timestamp) -> Answer<'_, Backlog>;
 
     /// Writes a consistent copy to a new file (SQLite), or says which tool does it (PostgreSQL).
     fn backup<'a>(&'a self, to: &'a std::path::Path) -> Answer<'a, ()>;

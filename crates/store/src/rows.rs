@@ -158,7 +158,8 @@ pub struct Batch {
     /// Keys of later calls: new ones are inserted plainly. A taken one is a conflict, and it is taken too if it made an order; as a key
     /// that is to make an order is taken if a later call had it.
     pub keys: Vec<KeyRow>,
-    /// Notices that came: inserted unless they are there already.
+    /// Notices that came: inserted unless they are there already. One that is there and not done keeps all but its `due`, which moves to
+    /// the later of the two: so a notice is put off.
     pub notices: Vec<NoticeRow>,
     /// Notices that are done.
     pub done: Vec<NoticeId>,
@@ -244,7 +245,7 @@ pub struct Claim {
     pub lease_s: u32,
     /// How many at most.
     pub limit: u32,
-    /// Also what this node had leased before it died, at once.
+    /// Also what this node had leased before it died, due or not, at once.
     pub own: bool,
 }
 
@@ -299,7 +300,7 @@ pub struct ListingRow {
     pub attention: bool,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Metadata, when the row is new.
+    /// Metadata; may be empty when the row is there already.
     pub metadata: Vec<(String, String)>,
 }
 
@@ -319,6 +320,9 @@ pub struct BalanceRow {
     /// Debits less credits, pending.
     pub pending: i128,
 }
+
+/// The reader that keeps the books: only its [`Fold`] may hold balances, and its cursor says up to where they stand.
+pub const BOOKS: &str = "books";
 
 /// What a reader made of some events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -467,7 +471,7 @@ pub struct Retention {
 /// What waits, and since when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Orders that are due.
+    /// Orders whose due moment has passed.
     pub due: u64,
     /// The oldest due moment.
     pub oldest_due: Option<Timestamp>,

@@ -1,0 +1,282 @@
+//! SQLite: the database inside the process. WAL, `synchronous=FULL`, one writer thread that owns the only writing connection, a few
+//! reading connections on threads of their own.
+//!
+//! ```text
+//! commit, fold, put … ──bounded queue──▶ writer thread ──reply──▶ then, when it is long: checkpoint
+//! load, search, get … ──bounded queue──▶ reader threads (query_only, each sees the newest commit)
+//! ```
+//!
+//! A reply goes out after the flush and before the checkpoint. The checkpoint is ours and not SQLite's automatic one, because that one
+//! drops the error of a failed flush; here a failed flush, wherever it happens, ends all writing ([`Fault::Broken`]).
+
+mod claims;
+mod fault;
+mod fold;
+mod lane;
+mod lists;
+mod names;
+mod read;
+mod records;
+mod schema;
+mod tenants;
+mod threads;
+mod upkeep;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use florin_core::id::{DeliveryId, OrderId};
+use florin_core::time::Timestamp;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use self::tenants::Tenants;
+use self::threads::{Readers, Writer};
+use crate::{
+    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, Fold, Found,
+    KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant, Wanted,
+    Which,
+};
+
+/// WAL pages after which the writer copies them into the database file. Fewer pages make commits even (p99), more make them cheaper.
+pub const CHECKPOINT_PAGES: u32 = 4_000;
+/// Reading threads: enough that one slow list does not hold up the lookups beside it.
+pub const READERS: usize = 2;
+/// Page cache of the writer, in KiB: holds the hot ends of all indexes; it is filled only as far as it is used.
+const WRITER_CACHE_KIB: u32 = 16_384;
+/// Page cache of each reader, in KiB.
+const READER_CACHE_KIB: u32 = 4_096;
+
+/// Where the database is and how it is kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database file; `-wal` and `-shm` lie beside it.
+    pub path: PathBuf,
+    /// See [`CHECKPOINT_PAGES`].
+    pub checkpoint_pages: u32,
+    /// See [`READERS`].
+    pub readers: usize,
+}
+
+impl Settings {
+    /// The shipped defaults for a database at `path`.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            checkpoint_pages: CHECKPOINT_PAGES,
+            readers: READERS,
+        }
+    }
+}
+
+/// Orders in one file.
+pub struct SqliteStore {
+    // Readers end first: the writer's last checkpoint then has nobody in its way.
+    readers: Readers,
+    writer: Writer,
+    tenants: Arc<Tenants>,
+    opened: Timestamp,
+}
+
+impl SqliteStore {
+    /// Opens the database, or makes an empty one. The schema is [`Store::migrate`]'s business.
+    pub fn open(settings: &Settings) -> Result<Self, Fault> {
+        create_private(&settings.path)?;
+        let writing = Connection::open(&settings.path)?;
+        writing.pragma_update(None, "journal_mode", "wal")?;
+        writing.pragma_update(None, "synchronous", "full")?;
+        writing.pragma_update(None, "wal_autocheckpoint", 0)?;
+        prepare(&writing, WRITER_CACHE_KIB)?;
+        let opened = read::clock(&writing)?;
+        let mut reading = Vec::new();
+        for _ in 0..settings.readers.max(1) {
+            let connection = Connection::open(&settings.path)?;
+            connection.pragma_update(None, "query_only", true)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            prepare(&connection, READER_CACHE_KIB)?;
+            reading.push(connection);
+        }
+        Ok(Self {
+            readers: Readers::start(reading)?,
+            writer: Writer::start(writing, settings.checkpoint_pages)?,
+            tenants: Arc::default(),
+            opened,
+        })
+    }
+
+    /// Runs `work` on the writer thread.
+    fn write<'a, T: Send + 'static>(
+        &'a self,
+        work: impl FnOnce(&mut Connection, &Tenants) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<'a, T> {
+        let tenants = Arc::clone(&self.tenants);
+        Box::pin(self.writer.run(move |connection| work(connection, &tenants)))
+    }
+
+    /// Runs `work` on a reader thread, inside one read transaction.
+    fn read<'a, T: Send + 'static>(
+        &'a self,
+        work: impl FnOnce(&Connection, &Tenants) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<'a, T> {
+        let tenants = Arc::clone(&self.tenants);
+        Box::pin(self.readers.run(move |connection| {
+            let snapshot = connection.transaction()?;
+            work(&snapshot, &tenants)
+        }))
+    }
+}
+
+/// What every connection is told.
+fn prepare(connection: &Connection, cache_kib: u32) -> Result<(), Fault> {
+    /// Another process (a backup, `florin audit`) may hold the file for a moment.
+    const BUSY_MS: u64 = 5_000;
+    /// More than there are statements, so that none is ever prepared twice.
+    const STATEMENTS: usize = 128;
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS))?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+/// Makes an empty file that only its owner can read: it will hold names and addresses. SQLite gives `-wal` and `-shm` the same rights.
+fn create_private(path: &Path) -> Result<(), Fault> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Fault::Unavailable(format!(
+            "cannot make the database file {}: {error}",
+            path.display()
+        ))),
+    }
+}
+
+impl Store for SqliteStore {
+    fn load<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, Found> {
+        let wanted = wanted.clone();
+        self.read(move |connection, tenants| lane::load(connection, tenants, &wanted))
+    }
+
+    fn commit<'a>(&'a self, batch: &'a Batch) -> Answer<'a, Outcome> {
+        let batch = batch.clone();
+        self.write(move |connection, tenants| lane::commit(connection, tenants, &batch))
+    }
+
+    fn was_committed<'a>(&'a self, batch: &'a Batch) -> Answer<'a, bool> {
+        let events: Vec<_> = batch
+            .events
+            .iter()
+            .map(|event| (event.order, event.version, event.hash))
+            .collect();
+        self.read(move |connection, _| lane::was_committed(connection, &events))
+    }
+
+    fn claim<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<OrderRow>> {
+        let (claim, opened) = (claim.clone(), self.opened);
+        self.write(move |connection, tenants| claims::orders(connection, tenants, &claim, opened))
+    }
+
+    fn inbox<'a>(&'a self, limit: u32) -> Answer<'a, Vec<NoticeRow>> {
+        self.read(move |connection, tenants| lane::inbox(connection, tenants, limit))
+    }
+
+    fn events_of(&self, order: OrderId) -> Answer<'_, Vec<EventRow>> {
+        self.read(move |connection, tenants| lists::events_of(connection, tenants, order))
+    }
+
+    fn events_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventRow>> {
+        self.read(move |connection, tenants| lists::events_after(connection, tenants, cursor, limit))
+    }
+
+    fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>> {
+        self.read(move |connection, tenants| lists::orders_after(connection, tenants, after, limit))
+    }
+
+    fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>> {
+        let search = search.clone();
+        self.read(move |connection, tenants| lists::search(connection, tenants, &search))
+    }
+
+    fn order_of_ref<'a>(&'a self, reference: &'a ProviderRef) -> Answer<'a, Option<OrderId>> {
+        let reference = reference.clone();
+        self.read(move |connection, _| lists::order_of_ref(connection, &reference))
+    }
+
+    fn balances(&self, tenant: Tenant) -> Answer<'_, (Vec<BalanceRow>, Cursor)> {
+        self.read(move |connection, tenants| fold::balances(connection, tenants, tenant))
+    }
+
+    fn cursor<'a>(&'a self, reader: &'a str) -> Answer<'a, Cursor> {
+        let reader = reader.to_owned();
+        self.read(move |connection, _| fold::cursor(connection, &reader))
+    }
+
+    fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool> {
+        let fold = fold.clone();
+        self.write(move |connection, tenants| fold::fold(connection, tenants, &fold))
+    }
+
+    fn claim_deliveries<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<DeliveryRow>> {
+        let (claim, opened) = (claim.clone(), self.opened);
+        self.write(move |connection, tenants| claims::deliveries(connection, tenants, &claim, opened))
+    }
+
+    fn write_deliveries<'a>(&'a self, rows: &'a [DeliveryRow]) -> Answer<'a, ()> {
+        let rows = rows.to_vec();
+        self.write(move |connection, tenants| fold::write_deliveries(connection, tenants, &rows))
+    }
+
+    fn deliveries<'a>(&'a self, search: &'a DeliverySearch) -> Answer<'a, Vec<DeliveryRow>> {
+        let search = search.clone();
+        self.read(move |connection, tenants| lists::deliveries(connection, tenants, &search))
+    }
+
+    fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Answer<'_, Option<DeliveryRow>> {
+        self.read(move |connection, tenants| lists::delivery(connection, tenants, tenant, id))
+    }
+
+    fn put<'a>(&'a self, records: &'a [Record], keys: &'a [KeyRow]) -> Answer<'a, Outcome> {
+        let (records, keys) = (records.to_vec(), keys.to_vec());
+        self.write(move |connection, tenants| records::put(connection, tenants, &records, &keys))
+    }
+
+    fn get<'a>(&'a self, which: &'a Which) -> Answer<'a, Option<Record>> {
+        let which = which.clone();
+        self.read(move |connection, tenants| records::get(connection, tenants, &which))
+    }
+
+    fn list<'a>(&'a self, list: &'a ListRecords) -> Answer<'a, Vec<Record>> {
+        let list = list.clone();
+        self.read(move |connection, tenants| records::list(connection, tenants, &list))
+    }
+
+    fn migrate(&self) -> Answer<'_, u32> {
+        self.write(|connection, _| schema::migrate(connection))
+    }
+
+    fn level(&self) -> Answer<'_, u32> {
+        self.read(|connection, _| schema::level(connection))
+    }
+
+    fn clock(&self) -> Answer<'_, Timestamp> {
+        self.read(|connection, _| read::clock(connection))
+    }
+
+    fn tidy<'a>(&'a self, before: &'a Retention) -> Answer<'a, u64> {
+        let before = before.clone();
+        self.write(move |connection, _| upkeep::tidy(connection, &before))
+    }
+
+    fn backlog(&self, now: Timestamp) -> Answer<'_, Backlog> {
+        self.read(move |connection, _| upkeep::backlog(connection, now))
+    }
+
+    fn backup<'a>(&'a self, to: &'a Path) -> Answer<'a, ()> {
+        let to = to.to_owned();
+        Box::pin(self.readers.run(move |connection| upkeep::backup(connection, &to)))
+    }
+}

@@ -1,0 +1,106 @@
+//! Tidying, counting what waits, and copying.
+
+use std::fs::File;
+use std::path::Path;
+
+use florin_core::time::Timestamp;
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::{Backlog, Fault, Retention};
+
+/// Removes what is past its retention, a bounded number of rows from each table.
+pub(super) fn tidy(connection: &mut Connection, before: &Retention) -> Result<u64, Fault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut gone = 0;
+    for (sql, moment) in [
+        (
+            "delete from keys where (tenant, key) in (select tenant, key from keys where created_at < ?1 order by created_at limit ?2)",
+            before.keys,
+        ),
+        (
+            "delete from inbox where number in \
+             (select number from inbox where done = 1 and received_at < ?1 order by received_at limit ?2)",
+            before.notices,
+        ),
+        (
+            "delete from deliveries where number in \
+             (select number from deliveries where due is null and created_at < ?1 order by created_at limit ?2)",
+            before.deliveries,
+        ),
+    ] {
+        gone += transaction
+            .prepare_cached(sql)?
+            .execute(params![moment.millis(), before.limit])?;
+    }
+    transaction.commit()?;
+    Ok(u64::try_from(gone).unwrap_or(u64::MAX))
+}
+
+/// What waits, and since when.
+pub(super) fn backlog(connection: &Connection, now: Timestamp) -> Result<Backlog, Fault> {
+    let one = |sql: &str, moment: Option<Timestamp>| -> Result<(u64, Option<Timestamp>), Fault> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
+        let (count, oldest) = match moment {
+            Some(moment) => statement.query_row([moment.millis()], read)?,
+            None => statement.query_row([], read)?,
+        };
+        Ok((u64::try_from(count).unwrap_or(0), oldest.map(Timestamp::from_millis)))
+    };
+    let (due, oldest_due) = one(
+        "select count(*), min(due) from orders where due is not null and due <= ?1",
+        Some(now),
+    )?;
+    let (notices, oldest_notice) = one("select count(*), min(received_at) from inbox where done = 0", None)?;
+    let (deliveries, oldest_delivery) = one(
+        "select count(*), min(created_at) from deliveries where due is not null",
+        None,
+    )?;
+    let (attention, _) = one("select count(*), null from listings where attention = 1", None)?;
+    Ok(Backlog {
+        due,
+        oldest_due,
+        notices,
+        oldest_notice,
+        deliveries,
+        oldest_delivery,
+        attention,
+    })
+}
+
+/// Writes a copy as of one moment to a new file, durable when this returns. Under the name only when it is whole.
+pub(super) fn backup(connection: &Connection, to: &Path) -> Result<(), Fault> {
+    let trouble = |what: &str, error: &dyn std::fmt::Display| {
+        Fault::Unavailable(format!("cannot {what} {}: {error}", to.display()))
+    };
+    if to.exists() {
+        return Err(Fault::Refused(format!(
+            "{} is there already; a backup goes to a new file",
+            to.display()
+        )));
+    }
+    let mut unfinished = to.as_os_str().to_owned();
+    unfinished.push(".part");
+    let unfinished = Path::new(&unfinished);
+    let path = unfinished
+        .to_str()
+        .ok_or_else(|| trouble("write to", &"its name is not UTF-8"))?;
+    match std::fs::remove_file(unfinished) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(trouble("replace the unfinished copy beside", &error)),
+    }
+    super::create_private(unfinished)?;
+    connection.execute("vacuum into ?1", [path])?;
+    File::open(unfinished)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| trouble("flush", &error))?;
+    std::fs::rename(unfinished, to).map_err(|error| trouble("name", &error))?;
+    let folder = to
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| trouble("flush the folder of", &error))
+}

@@ -1,0 +1,223 @@
+//! Readers behind the commit.
+
+use florin_core::money::Currency;
+use florin_store::{BOOKS, BalanceRow, Cursor, Fault, Fold, ListingRow, ProviderRef};
+
+use crate::place::Place;
+use crate::rows::*;
+
+fn place_at(row: u64) -> Cursor {
+    Cursor { transaction: 0, row }
+}
+
+pub(crate) fn fold(reader: &str, from: u64, to: u64) -> Fold {
+    Fold {
+        reader: reader.to_owned(),
+        from: place_at(from),
+        to: place_at(to),
+        listings: Vec::new(),
+        refs: Vec::new(),
+        balances: Vec::new(),
+        deliveries: Vec::new(),
+    }
+}
+
+fn balance(posted: i128, pending: i128) -> BalanceRow {
+    BalanceRow {
+        tenant: tenant(1),
+        connection: connection(1),
+        account: "merchant".to_owned(),
+        currency: Currency::EUR,
+        posted,
+        pending,
+    }
+}
+
+pub(crate) async fn only_one_of_two_readers_at_one_place_writes(place: &mut Place) {
+    let two = place.another().await;
+    assert_eq!(place.store.cursor(BOOKS).await, Ok(Cursor::START));
+    for step in 0..10 {
+        let turn = Fold {
+            balances: vec![balance(1, 0)],
+            ..fold(BOOKS, step, step + 1)
+        };
+        let (first, second) = tokio::join!(place.store.fold(&turn), two.fold(&turn));
+        assert!(
+            first.clone().unwrap() != second.clone().unwrap(),
+            "{first:?} and {second:?}"
+        );
+    }
+    assert_eq!(two.balances(tenant(1)).await, Ok((vec![balance(10, 0)], place_at(10))));
+    assert_eq!(place.store.fold(&fold(BOOKS, 9, 11)).await, Ok(false));
+    assert_eq!(place.store.cursor("another").await, Ok(Cursor::START));
+}
+
+pub(crate) async fn balances_add_up_beyond_64_bits(place: &mut Place) {
+    const TIMES: u64 = 3;
+    let (most, least) = (i128::from(i64::MAX), i128::from(i64::MIN));
+    let other = BalanceRow {
+        currency: Currency::USD,
+        ..balance(1, 1)
+    };
+    for step in 0..TIMES {
+        let turn = Fold {
+            balances: vec![balance(most, least), other.clone(), balance(0, -1)],
+            ..fold(BOOKS, step, step + 1)
+        };
+        assert_eq!(place.store.fold(&turn).await, Ok(true));
+    }
+    let times = i128::from(TIMES);
+    let (mut found, at) = place.store.balances(tenant(1)).await.unwrap();
+    found.sort_by_key(|row| row.currency);
+    let dollars = BalanceRow {
+        posted: times,
+        pending: times,
+        ..other
+    };
+    assert_eq!(found, [balance(most * times, (least - 1) * times), dollars]);
+    assert_eq!(at, place_at(TIMES));
+
+    let huge = i128::MAX - most * times;
+    assert_eq!(
+        place
+            .store
+            .fold(&Fold {
+                balances: vec![balance(huge, 0)],
+                ..fold(BOOKS, 3, 4)
+            })
+            .await,
+        Ok(true)
+    );
+    let over = place
+        .store
+        .fold(&Fold {
+            balances: vec![balance(1, 0)],
+            ..fold(BOOKS, 4, 5)
+        })
+        .await;
+    assert!(matches!(over, Err(Fault::Refused(_))), "{over:?}");
+    assert_eq!(place.store.cursor(BOOKS).await, Ok(place_at(4)));
+    assert_eq!(place.store.balances(tenant(1)).await.unwrap().0.len(), 2);
+}
+
+pub(crate) async fn only_the_books_fold_balances(place: &mut Place) {
+    let wrong = Fold {
+        balances: vec![balance(1, 0)],
+        ..fold("lists", 0, 1)
+    };
+    assert!(matches!(place.store.fold(&wrong).await, Err(Fault::Refused(_))));
+    assert_eq!(place.store.balances(tenant(1)).await, Ok((Vec::new(), Cursor::START)));
+}
+
+pub(crate) async fn a_reference_of_a_provider_finds_its_order_and_keeps_it(place: &mut Place) {
+    let reference = |connection_number, id: &str| ProviderRef {
+        connection: connection(connection_number),
+        kind: "payment_intent".to_owned(),
+        id: id.to_owned(),
+    };
+    let first = vec![(reference(1, "pi_1"), order_id(1)), (reference(2, "pi_1"), order_id(2))];
+    place
+        .store
+        .fold(&Fold {
+            refs: first,
+            ..fold("lists", 0, 1)
+        })
+        .await
+        .unwrap();
+    let again = vec![(reference(1, "pi_1"), order_id(3)), (reference(1, "pi_2"), order_id(3))];
+    place
+        .store
+        .fold(&Fold {
+            refs: again,
+            ..fold("lists", 1, 2)
+        })
+        .await
+        .unwrap();
+    for (wanted, found) in [
+        (reference(1, "pi_1"), Some(order_id(1))),
+        (reference(2, "pi_1"), Some(order_id(2))),
+        (reference(1, "pi_2"), Some(order_id(3))),
+        (reference(3, "pi_1"), None),
+        (
+            ProviderRef {
+                kind: "session".to_owned(),
+                ..reference(1, "pi_1")
+            },
+            None,
+        ),
+    ] {
+        assert_eq!(place.store.order_of_ref(&wanted).await, Ok(found), "{wanted:?}");
+    }
+}
+
+pub(crate) async fn folding_a_listing_again_replaces_it(place: &mut Place) {
+    place.store.commit(&making([order(1)])).await.unwrap();
+    let pair = ("table".to_owned(), "7".to_owned());
+    let new = ListingRow {
+        status: "processing".to_owned(),
+        attention: true,
+        metadata: vec![pair.clone()],
+        ..listing(1)
+    };
+    place
+        .store
+        .fold(&Fold {
+            listings: vec![new],
+            ..fold("lists", 0, 1)
+        })
+        .await
+        .unwrap();
+    let known = ListingRow {
+        customer: Some("cus_1".to_owned()),
+        ..listing(1)
+    };
+    place
+        .store
+        .fold(&Fold {
+            listings: vec![known],
+            ..fold("lists", 1, 2)
+        })
+        .await
+        .unwrap();
+
+    use florin_store::Search;
+    for (wanted, count) in [
+        (
+            Search {
+                status: Some("processing".to_owned()),
+                ..search()
+            },
+            0,
+        ),
+        (
+            Search {
+                status: Some("captured".to_owned()),
+                ..search()
+            },
+            1,
+        ),
+        (
+            Search {
+                attention: true,
+                ..search()
+            },
+            0,
+        ),
+        (
+            Search {
+                customer: Some("cus_1".to_owned()),
+                ..search()
+            },
+            1,
+        ),
+        (
+            Search {
+                metadata: vec![pair],
+                ..search()
+            },
+            1,
+        ),
+    ] {
+        assert_eq!(place.store.search(&wanted).await.unwrap().len(), count, "{wanted:?}");
+    }
+}

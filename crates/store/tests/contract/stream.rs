@@ -1,0 +1,91 @@
+//! The event stream and walks over orders.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use florin_store::{Cursor, EventRow, Store};
+
+use crate::place::Place;
+use crate::rows::*;
+
+/// Reads to the end, a page at a time; waits for rows that are committed and not yet safe to show.
+async fn read_all(store: &dyn Store, expected: usize) -> Vec<EventRow> {
+    let mut seen: Vec<EventRow> = Vec::new();
+    for _ in 0..500 {
+        let cursor = seen.last().map_or(Cursor::START, |row| row.at);
+        let page = store.events_after(cursor, 7).await.unwrap();
+        assert!(page.len() <= 7);
+        if page.is_empty() && seen.len() >= expected {
+            break;
+        }
+        if page.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        seen.extend(page);
+    }
+    seen
+}
+
+pub(crate) async fn events_come_in_order_and_page(place: &mut Place) {
+    for number in 1..=10 {
+        place
+            .store
+            .commit(&making([order(number), order(number + 100)]))
+            .await
+            .unwrap();
+        place.store.commit(&moving([order(number)])).await.unwrap();
+    }
+    let seen = read_all(&*place.store, 30).await;
+    assert_eq!(seen.len(), 30);
+    assert!(seen.windows(2).all(|pair| pair[0].at < pair[1].at));
+    let mut versions = std::collections::BTreeMap::new();
+    for row in &seen {
+        let before = versions.insert(row.order, row.version).unwrap_or(0);
+        assert!(
+            before < row.version,
+            "an order's events come in the order of their versions"
+        );
+    }
+    assert_eq!(place.store.events_after(seen[29].at, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn an_order_has_its_events_by_version(place: &mut Place) {
+    place.store.commit(&making([order(1), order(2)])).await.unwrap();
+    place.store.commit(&moving([order(1)])).await.unwrap();
+    place.store.commit(&moving([next(&order(1))])).await.unwrap();
+    let rows = place.store.events_of(order_id(1)).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.version).collect::<Vec<_>>(), [2, 3, 4]);
+    assert_eq!(place.store.events_of(order_id(9)).await.unwrap(), []);
+}
+
+/// Two nodes write at once while a reader follows: every row is seen once, although rows get their numbers before they are committed.
+pub(crate) async fn readers_miss_nothing_while_commits_overtake_each_other(place: &mut Place) {
+    const COMMITS: u32 = 60;
+    let write = async |store: Arc<dyn Store>, from: u32| {
+        for number in from..from + COMMITS {
+            let many = (0..1 + number % 5).map(|part| order(number * 10 + part));
+            store.commit(&making(many)).await.unwrap();
+        }
+    };
+    let expected = (0..COMMITS).map(|number| 1 + number % 5).sum::<u32>() as usize * 2;
+    let (one, two) = (place.store.clone(), place.another().await);
+    let (seen, (), ()) = tokio::join!(read_all(&*place.store, expected), write(one, 100), write(two, 1_000));
+    let different: BTreeSet<_> = seen.iter().map(|row| row.order).collect();
+    assert_eq!((seen.len(), different.len()), (expected, expected));
+}
+
+pub(crate) async fn orders_are_walked_by_id(place: &mut Place) {
+    place
+        .store
+        .commit(&making([order(3), order(1), order(2)]))
+        .await
+        .unwrap();
+    let ids = async |after, limit| {
+        let rows = place.store.orders_after(after, limit).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(None, 2).await, [order_id(1), order_id(2)]);
+    assert_eq!(ids(Some(order_id(2)), 2).await, [order_id(3)]);
+    assert_eq!(ids(Some(order_id(3)), 2).await, []);
+}
