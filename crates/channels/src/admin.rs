@@ -46,5 +46,8 @@ async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
 
 async fn render(State(admin): State<Admin>) -> impl IntoResponse {
     (admin.gather)().await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        admin.metrics.render(),
+    )
 }

@@ -55,61 +55,269 @@ type Row = (&'static str, u16, &'static str, &'static str);
 
 /// Every code.
 pub const CODES: &[Row] = &[
-    ("invalid_request", 400, "Invalid request", "send a body and parameters of the shape that the reference shows"),
-    ("unknown_member", 400, "Unknown member", "leave it out, or use the name from the reference"),
-    ("invalid_value", 400, "Invalid value", "send one of the values that the message names"),
+    (
+        "invalid_request",
+        400,
+        "Invalid request",
+        "send a body and parameters of the shape that the reference shows",
+    ),
+    (
+        "unknown_member",
+        400,
+        "Unknown member",
+        "leave it out, or use the name from the reference",
+    ),
+    (
+        "invalid_value",
+        400,
+        "Invalid value",
+        "send one of the values that the message names",
+    ),
     ("missing_member", 400, "Missing member", "add it"),
-    ("missing_key", 400, "Missing Idempotency-Key", "send a new random Idempotency-Key, and the same one when you repeat the call"),
-    ("unauthorized", 401, "Not authenticated", "send `Authorization: Bearer sk_…` with a key that is in force"),
-    ("forbidden", 403, "Not allowed", "use a key with the scope that the message names"),
-    ("not_found", 404, "Not found", "check the id, and that the key is of the same merchant and mode"),
-    ("method_not_allowed", 405, "Method not allowed", "use one of the methods in the Allow header"),
-    ("reference_taken", 409, "Reference taken", "read that order; if this is another purchase, use another reference"),
-    ("in_flight", 409, "An attempt is running", "wait for its outcome, or have the payer leave it; never charge again beside it"),
-    ("already_paid", 409, "Already paid", "read the order: an earlier attempt won"),
+    (
+        "missing_key",
+        400,
+        "Missing Idempotency-Key",
+        "send a new random Idempotency-Key, and the same one when you repeat the call",
+    ),
+    (
+        "unauthorized",
+        401,
+        "Not authenticated",
+        "send `Authorization: Bearer sk_…` with a key that is in force",
+    ),
+    (
+        "forbidden",
+        403,
+        "Not allowed",
+        "use a key with the scope that the message names",
+    ),
+    (
+        "not_found",
+        404,
+        "Not found",
+        "check the id, and that the key is of the same merchant and mode",
+    ),
+    (
+        "method_not_allowed",
+        405,
+        "Method not allowed",
+        "use one of the methods in the Allow header",
+    ),
+    (
+        "reference_taken",
+        409,
+        "Reference taken",
+        "read that order; if this is another purchase, use another reference",
+    ),
+    (
+        "in_flight",
+        409,
+        "An attempt is running",
+        "wait for its outcome, or have the payer leave it; never charge again beside it",
+    ),
+    (
+        "already_paid",
+        409,
+        "Already paid",
+        "read the order: an earlier attempt won",
+    ),
     ("order_over", 409, "Order over", "make a new order"),
     ("attempt_over", 409, "Attempt over", "read the order's attempts"),
-    ("stale_action", 409, "Stale action", "read the order and send the payer to its current next_action"),
-    ("uncertain", 409, "Outcome uncertain", "wait: the outcome is being asked for, and the order will say it"),
-    ("too_late", 409, "Too late", "wait for the outcome; if it was paid, refund it"),
+    (
+        "stale_action",
+        409,
+        "Stale action",
+        "read the order and send the payer to its current next_action",
+    ),
+    (
+        "uncertain",
+        409,
+        "Outcome uncertain",
+        "wait: the outcome is being asked for, and the order will say it",
+    ),
+    (
+        "too_late",
+        409,
+        "Too late",
+        "wait for the outcome; if it was paid, refund it",
+    ),
     ("use_void", 409, "Void instead", "call /void"),
     ("use_refund", 409, "Refund instead", "call /refunds"),
-    ("not_authorized", 409, "Nothing is authorized", "confirm the order first"),
-    ("not_captured", 409, "Nothing is captured", "capture first, or void the hold"),
-    ("already_captured", 409, "Already captured", "refund if money shall go back"),
-    ("step_in_flight", 409, "A step is running", "wait until it has ended, then repeat the call with a new key"),
+    (
+        "not_authorized",
+        409,
+        "Nothing is authorized",
+        "confirm the order first",
+    ),
+    (
+        "not_captured",
+        409,
+        "Nothing is captured",
+        "capture first, or void the hold",
+    ),
+    (
+        "already_captured",
+        409,
+        "Already captured",
+        "refund if money shall go back",
+    ),
+    (
+        "step_in_flight",
+        409,
+        "A step is running",
+        "wait until it has ended, then repeat the call with a new key",
+    ),
     ("hold_over", 409, "The hold is over", "make a new order"),
-    ("too_much", 409, "Too much", "ask for at most what is available, or leave the amount out to take all of it"),
-    ("not_positive", 409, "Not more than zero", "send an amount of at least one minor unit; to take nothing, void"),
+    (
+        "too_much",
+        409,
+        "Too much",
+        "ask for at most what is available, or leave the amount out to take all of it",
+    ),
+    (
+        "not_positive",
+        409,
+        "Not more than zero",
+        "send an amount of at least one minor unit; to take nothing, void",
+    ),
     ("other_currency", 409, "Another currency", "use the order's currency"),
-    ("void_refused", 409, "Void refused", "wait until the hold ends by itself, or capture and refund"),
-    ("refund_window_over", 409, "Too late to refund", "pay the customer back by other means"),
+    (
+        "void_refused",
+        409,
+        "Void refused",
+        "wait until the hold ends by itself, or capture and refund",
+    ),
+    (
+        "refund_window_over",
+        409,
+        "Too late to refund",
+        "pay the customer back by other means",
+    ),
     ("too_many_attempts", 409, "Too many attempts", "make a new order"),
-    ("too_many_captures", 409, "Too many captures", "make the last capture final and use a new order for the rest"),
-    ("too_many_increments", 409, "Too many increments", "use a new order for the rest"),
-    ("too_many_refunds", 409, "Too many refunds", "pay the customer back by other means"),
-    ("too_many_voids", 409, "Too many voids", "wait until the hold ends by itself"),
-    ("being_changed", 409, "Being changed", "read it again and repeat the change"),
-    ("body_too_large", 413, "Body too large", "send less, or raise body_bytes under [limits]"),
-    ("unsupported_media_type", 415, "Not JSON", "send `Content-Type: application/json`"),
-    ("key_reused", 422, "Idempotency key reused", "use a new key for a new request; repeat a request byte for byte"),
-    ("conflict", 422, "Other body for the same step", "repeat the step as it was first asked, or start a new one"),
-    ("unknown_method", 422, "Unknown method", "use hosted, a stored method's id, or in test mode a name from the list of test methods"),
-    ("no_connection", 422, "No connection", "add a connection to a provider, or name one that is enabled"),
-    ("unsupported", 422, "Not supported by the provider", "choose another method or connection"),
-    ("rate_limited", 429, "Too many requests", "wait as long as Retry-After says"),
-    ("busy", 429, "Too busy", "wait as long as Retry-After says and repeat the call with the same key"),
-    ("internal", 500, "Our mistake", "repeat the call with the same key; if it stays, give the request id to the people who run this server"),
-    ("record_damaged", 500, "Record damaged", "do not repeat: the people who run this server must restore this order's record"),
-    ("unavailable", 503, "Unavailable", "wait as long as Retry-After says and repeat the call with the same key"),
-    ("draining", 503, "Stopping", "repeat the call with the same key: another server takes it"),
-    ("disk_full", 507, "Disk full", "the people who run this server must free space; repeat the call with the same key then"),
+    (
+        "too_many_captures",
+        409,
+        "Too many captures",
+        "make the last capture final and use a new order for the rest",
+    ),
+    (
+        "too_many_increments",
+        409,
+        "Too many increments",
+        "use a new order for the rest",
+    ),
+    (
+        "too_many_refunds",
+        409,
+        "Too many refunds",
+        "pay the customer back by other means",
+    ),
+    (
+        "too_many_voids",
+        409,
+        "Too many voids",
+        "wait until the hold ends by itself",
+    ),
+    (
+        "being_changed",
+        409,
+        "Being changed",
+        "read it again and repeat the change",
+    ),
+    (
+        "body_too_large",
+        413,
+        "Body too large",
+        "send less, or raise body_bytes under [limits]",
+    ),
+    (
+        "unsupported_media_type",
+        415,
+        "Not JSON",
+        "send `Content-Type: application/json`",
+    ),
+    (
+        "key_reused",
+        422,
+        "Idempotency key reused",
+        "use a new key for a new request; repeat a request byte for byte",
+    ),
+    (
+        "conflict",
+        422,
+        "Other body for the same step",
+        "repeat the step as it was first asked, or start a new one",
+    ),
+    (
+        "unknown_method",
+        422,
+        "Unknown method",
+        "use hosted, a stored method's id, or in test mode a name from the list of test methods",
+    ),
+    (
+        "no_connection",
+        422,
+        "No connection",
+        "add a connection to a provider, or name one that is enabled",
+    ),
+    (
+        "unsupported",
+        422,
+        "Not supported by the provider",
+        "choose another method or connection",
+    ),
+    (
+        "rate_limited",
+        429,
+        "Too many requests",
+        "wait as long as Retry-After says",
+    ),
+    (
+        "busy",
+        429,
+        "Too busy",
+        "wait as long as Retry-After says and repeat the call with the same key",
+    ),
+    (
+        "internal",
+        500,
+        "Our mistake",
+        "repeat the call with the same key; if it stays, give the request id to the people who run this server",
+    ),
+    (
+        "record_damaged",
+        500,
+        "Record damaged",
+        "do not repeat: the people who run this server must restore this order's record",
+    ),
+    (
+        "unavailable",
+        503,
+        "Unavailable",
+        "wait as long as Retry-After says and repeat the call with the same key",
+    ),
+    (
+        "draining",
+        503,
+        "Stopping",
+        "repeat the call with the same key: another server takes it",
+    ),
+    (
+        "disk_full",
+        507,
+        "Disk full",
+        "the people who run this server must free space; repeat the call with the same key then",
+    ),
 ];
 
 impl Problem {
     /// A problem of the list.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
-        let row = CODES.iter().find(|row| row.0 == code).or_else(|| CODES.iter().find(|row| row.0 == "internal"));
+        let row = CODES
+            .iter()
+            .find(|row| row.0 == code)
+            .or_else(|| CODES.iter().find(|row| row.0 == "internal"));
         let (code, status, title, fix) = row.copied().expect("the list holds `internal`");
         Self {
             kind: format!("/problems/{code}"),
@@ -178,7 +386,11 @@ impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let detail = denied.to_string();
         match denied {
-            Denied::Refused { refusal, order, replayed } => {
+            Denied::Refused {
+                refusal,
+                order,
+                replayed,
+            } => {
                 let mut problem = Self::new(code_of(&refusal), detail);
                 problem.order = Some(order.order.id.to_string());
                 problem.replayed = replayed;
@@ -224,11 +436,16 @@ impl From<DirectoryError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after_s.and_then(|seconds| HeaderValue::from_str(&seconds.to_string()).ok());
+        let retry_after = self
+            .retry_after_s
+            .and_then(|seconds| HeaderValue::from_str(&seconds.to_string()).ok());
         let replayed = self.replayed;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds);
         }
@@ -255,12 +472,19 @@ mod tests {
     #[test]
     fn every_code_has_a_paragraph_in_the_docs_and_no_paragraph_is_about_nothing() {
         let docs = include_str!("../../../docs/problems.md");
-        let told: Vec<&str> = docs.lines().filter_map(|line| line.strip_prefix("## ")).map(|line| line.trim_matches('`')).collect();
+        let told: Vec<&str> = docs
+            .lines()
+            .filter_map(|line| line.strip_prefix("## "))
+            .map(|line| line.trim_matches('`'))
+            .collect();
         for (code, ..) in CODES {
             assert!(told.contains(code), "docs/problems.md has no paragraph about {code}");
         }
         for code in told {
-            assert!(CODES.iter().any(|row| row.0 == code), "docs/problems.md tells of {code}, which is no code");
+            assert!(
+                CODES.iter().any(|row| row.0 == code),
+                "docs/problems.md tells of {code}, which is no code"
+            );
         }
     }
 }

@@ -56,9 +56,16 @@ impl FromRequestParts<Doors> for Caller {
     async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Problem> {
         let secret = bearer(&parts.headers)?;
         let key = doors.directory.authenticate(secret).await?.ok_or_else(|| {
-            Problem::new("unauthorized", "the API key is not in force: mistyped, revoked, or rolled")
+            Problem::new(
+                "unauthorized",
+                "the API key is not in force: mistyped, revoked, or rolled",
+            )
         })?;
-        Ok(Self { tenant: key.tenant, key: key.id, scopes: key.scopes.clone() })
+        Ok(Self {
+            tenant: key.tenant,
+            key: key.id,
+            scopes: key.scopes.clone(),
+        })
     }
 }
 
@@ -75,7 +82,10 @@ impl FromRequestParts<Doors> for Admin {
         if !right.is_empty() && bool::from(given.as_bytes().ct_eq(right.as_bytes())) {
             Ok(Self)
         } else {
-            Err(Problem::new("unauthorized", "this call needs the installation's admin key"))
+            Err(Problem::new(
+                "unauthorized",
+                "this call needs the installation's admin key",
+            ))
         }
     }
 }
@@ -87,7 +97,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     if scheme.eq_ignore_ascii_case("bearer") && !secret.trim().is_empty() {
         Ok(secret.trim())
     } else {
-        Err(Problem::new("unauthorized", "the Authorization header is not `Bearer` and a key"))
+        Err(Problem::new(
+            "unauthorized",
+            "the Authorization header is not `Bearer` and a key",
+        ))
     }
 }
 
@@ -108,11 +121,17 @@ impl<C: FromRequestParts<Doors, Rejection = Problem> + Send> FromRequest<Doors> 
         let (mut parts, body) = request.into_parts();
         let caller = C::from_request_parts(&mut parts, doors).await?;
         let limit = doors.settings.body_bytes;
-        let body = axum::body::to_bytes(body, limit)
-            .await
-            .map_err(|_| Problem::new("body_too_large", format!("the body is larger than {limit} bytes, or broke off")))?;
+        let body = axum::body::to_bytes(body, limit).await.map_err(|_| {
+            Problem::new(
+                "body_too_large",
+                format!("the body is larger than {limit} bytes, or broke off"),
+            )
+        })?;
         if !body.is_empty() && !is_json(&parts.headers) {
-            return Err(Problem::new("unsupported_media_type", "the body is not declared as application/json"));
+            return Err(Problem::new(
+                "unsupported_media_type",
+                "the body is not declared as application/json",
+            ));
         }
         let key = match parts.headers.get("idempotency-key") {
             None => None,
@@ -131,20 +150,30 @@ impl<C> Call<C> {
 
     /// The key, where money moves.
     pub fn needs_key(&self) -> Result<IdemKey, Problem> {
-        self.key.clone().ok_or_else(|| Problem::new("missing_key", "this call moves money and has no Idempotency-Key").at("Idempotency-Key"))
+        self.key.clone().ok_or_else(|| {
+            Problem::new("missing_key", "this call moves money and has no Idempotency-Key").at("Idempotency-Key")
+        })
     }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn idem_key(value: &[u8], parts: &Parts, body: &[u8]) -> Result<IdemKey, Problem> {
     let wrong = |why: &str| Problem::new("invalid_value", why).at("Idempotency-Key");
     let text = std::str::from_utf8(value).map_err(|_| wrong("the Idempotency-Key is not text"))?;
     if text.is_empty() || text.len() > KEY_BYTES_MAX || !text.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
-        return Err(wrong("an Idempotency-Key has 1 to 255 visible ASCII characters without spaces"));
+        return Err(wrong(
+            "an Idempotency-Key has 1 to 255 visible ASCII characters without spaces",
+        ));
     }
     let mut digest = Context::new(&SHA256);
     for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), body] {
@@ -153,7 +182,10 @@ fn idem_key(value: &[u8], parts: &Parts, body: &[u8]) -> Result<IdemKey, Problem
     }
     let mut hash = [0; 32];
     hash.copy_from_slice(digest.finish().as_ref());
-    Ok(IdemKey { key: text.to_owned(), hash })
+    Ok(IdemKey {
+        key: text.to_owned(),
+        hash,
+    })
 }
 
 /// JSON as `T`, or a problem that names the member.
@@ -163,7 +195,8 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let path = error.path().to_string();
         explain(&error.into_inner().to_string(), &path)
     })?;
-    from.end().map_err(|error| Problem::new("invalid_request", format!("there is more after the body: {error}")))?;
+    from.end()
+        .map_err(|error| Problem::new("invalid_request", format!("there is more after the body: {error}")))?;
     Ok(value)
 }
 
@@ -217,7 +250,10 @@ impl Meter {
             *entry = (now.seconds(), 0);
         }
         entry.1 = entry.1.saturating_add(1);
-        Allowance { limit, remaining: limit.checked_sub(entry.1) }
+        Allowance {
+            limit,
+            remaining: limit.checked_sub(entry.1),
+        }
     }
 }
 
@@ -251,14 +287,23 @@ mod tests {
             (r#"{"amount":"1"}"#, "invalid_value", Some("amount")),
             (r#"{"amount":1.5}"#, "invalid_value", Some("amount")),
             (r#"{"amount":1e400}"#, "invalid_value", Some("amount")),
-            (r#"{"amount":1,"lines":[{"quantity":-1}]}"#, "invalid_value", Some("lines[0].quantity")),
+            (
+                r#"{"amount":1,"lines":[{"quantity":-1}]}"#,
+                "invalid_value",
+                Some("lines[0].quantity"),
+            ),
             (r#"{"amount":1} x"#, "invalid_request", None),
             ("", "invalid_request", None),
             ("\u{0}", "invalid_request", None),
             (r#"{"amount":1,"amount":2}"#, "invalid_value", Some("amount")),
         ] {
             let problem = read::<Body>(body.as_bytes()).unwrap_err();
-            assert_eq!((problem.code, problem.param.as_deref()), (code, param), "{body}: {}", problem.detail);
+            assert_eq!(
+                (problem.code, problem.param.as_deref()),
+                (code, param),
+                "{body}: {}",
+                problem.detail
+            );
         }
     }
 

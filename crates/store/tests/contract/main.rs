@@ -1,4 +1,5 @@
 //! What every store keeps, asked of all three: memory, SQLite and PostgreSQL. Each test is one promise; it runs once a database.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by panicking")]
 
 mod claims;
 mod deliveries;

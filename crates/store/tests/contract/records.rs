@@ -23,8 +23,8 @@ fn listed() -> ListRecords {
     }
 }
 
-async fn put(place: &Place, records: &[Record], keys: &[KeyRow]) -> Outcome {
-    place.store.put(records, keys).await.unwrap()
+async fn put(place: &Place, records: impl AsRef<[Record]>, keys: &[KeyRow]) -> Outcome {
+    place.store.put(records.as_ref(), keys).await.unwrap()
 }
 
 pub(crate) async fn a_document_comes_back_by_id_and_alias(place: &mut Place) {
@@ -78,8 +78,8 @@ pub(crate) async fn a_document_moves_one_version_at_a_time(place: &mut Place) {
         parent: Some("p".to_owned()),
         ..record(1)
     };
-    assert_eq!(put(place, &[second.clone()], &[]).await, Outcome::Done);
-    assert_eq!(put(place, &[second.clone()], &[]).await, Outcome::Conflict);
+    assert_eq!(put(place, [second.clone()], &[]).await, Outcome::Done);
+    assert_eq!(put(place, [second.clone()], &[]).await, Outcome::Conflict);
     assert_eq!(
         put(
             place,
@@ -107,7 +107,7 @@ pub(crate) async fn an_alias_is_taken_once_within_its_kind(place: &mut Place) {
         alias: record(1).alias,
         ..record(2)
     };
-    assert_eq!(put(place, &[same.clone()], &[]).await, Outcome::Conflict);
+    assert_eq!(put(place, [same.clone()], &[]).await, Outcome::Conflict);
     assert_eq!(
         put(
             place,
