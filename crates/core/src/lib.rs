@@ -5,9 +5,13 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod decline;
+pub mod effects;
+pub mod event;
 pub mod id;
+pub mod ledger;
 pub mod money;
 pub mod order;
 pub mod rail;
 pub mod secret;
+pub mod status;
 pub mod time;

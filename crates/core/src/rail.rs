@@ -403,6 +403,8 @@ pub enum What {
     DisputeLost,
     /// A fee.
     Fee,
+    /// Money came in by itself (push rails): a part of what an attempt waits for, more than that, or once more.
+    Received,
 }
 
 /// How a step ended, or stands for good.

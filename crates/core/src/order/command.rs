@@ -26,6 +26,31 @@ pub struct Terms {
     pub accept_partial: bool,
     /// The end of the pay window.
     pub expires_at: Timestamp,
+    /// How many attempts it allows: a link may allow one. Never more than [`super::ATTEMPTS_MAX`].
+    #[serde(default = "every_attempt", skip_serializing_if = "is_every_attempt")]
+    pub attempts_max: u8,
+}
+
+const fn every_attempt() -> u8 {
+    super::ATTEMPTS_MAX
+}
+
+fn is_every_attempt(max: &u8) -> bool {
+    *max == super::ATTEMPTS_MAX
+}
+
+impl Terms {
+    /// A payment taken at once, as most are: any number of attempts, no partial approvals.
+    pub const fn payment(amount: Money, expires_at: Timestamp) -> Self {
+        Self {
+            kind: Kind::Payment,
+            amount,
+            capture: CaptureAt::Once,
+            accept_partial: false,
+            expires_at,
+            attempts_max: every_attempt(),
+        }
+    }
 }
 
 /// What kind of order.
@@ -89,27 +114,43 @@ pub enum Initiator {
 }
 
 /// What the attempt's rail can do, as far as the machine must know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Abilities {
     /// Approve and capture in one message.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sale: bool,
     /// Cancel while the payer acts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel: bool,
     /// Make sure nothing stands (cancel, void, refund or fence).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reverse: bool,
     /// Reverse a whole sale that is untouched, instead of refunding it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub void_sale: bool,
     /// Take a hold in several parts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub captures: bool,
     /// Hold more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub increment: bool,
     /// Money may come without or beyond an approval (push rails): surplus is refunded.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub push: bool,
     /// How long an abandoned attempt may still succeed at the rail, in seconds: how long a stray is watched.
+    #[serde(skip_serializing_if = "is_zero")]
     pub stray_s: u32,
-    /// Days after which the rail refuses refunds; 0: 365.
-    #[serde(default)]
+    /// Seconds that the payer has for one action; 0: [`super::limits::ACTION_S`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub action_s: u32,
+    /// Days after which the rail refuses refunds; 0: [`super::limits::REFUND_DAYS`].
+    #[serde(skip_serializing_if = "is_zero")]
     pub refund_days: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What is asked of an order.
@@ -198,6 +239,8 @@ pub enum Command {
         /// The step.
         step: StepName,
     },
+    /// What the order is for was described anew: no rule of money asks, but each change of an order is an event with a version.
+    Describe,
     /// What the order asks of itself; only [`super::Order::owed`] makes these.
     Owed(Owed),
     /// What a rail or a person says.
@@ -222,12 +265,20 @@ pub enum Owed {
     Capture,
     /// Give the hold back.
     Void,
-    /// The hold has gone at the rail: close it.
+    /// The hold has gone at the rail, or nothing is left of it: close it.
     CloseHold,
     /// Give back what was paid above what is due.
     RefundSurplus,
-    /// No attempt runs, and window, cancel or count say that it is over.
-    End,
+    /// A success that came while this attempt was being undone, or money that came in parts: call it paid, or send it back.
+    Adopt {
+        /// The attempt.
+        attempt: u8,
+    },
+    /// The payer left, and the rail cannot cancel: the attempt is over for us and becomes a stray.
+    Leave {
+        /// The attempt.
+        attempt: u8,
+    },
 }
 
 /// What is said about an order: never refused. A repeat, or what does not raise the rank of what is known, is acknowledged and ignored.
@@ -385,6 +436,12 @@ pub enum Refusal {
     /// The rail has no such step.
     #[error("the provider cannot do this")]
     Unsupported,
+    /// The attempt was planned for another amount than is due (with its extras).
+    #[error("{due} is due now: start the attempt with that amount and its extras")]
+    OtherAmount {
+        /// What is due.
+        due: Money,
+    },
 }
 
 /// What there are too many of.

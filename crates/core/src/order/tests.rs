@@ -1,0 +1,4 @@
+//! The machine by example.
+
+mod kit;
+mod traces;

@@ -1,0 +1,228 @@
+//! The traces of `order-machine.md` 9: what went wrong once, and the rule each one gave.
+
+use super::kit::*;
+use crate::ledger::Account;
+use crate::order::*;
+use crate::rail::What;
+
+#[test]
+fn a_sale_is_two_events_and_its_money_is_the_merchants() {
+    let mut world = World::sale(1099);
+    assert_eq!(world.start(all()), ["started"]);
+    assert_eq!(world.word(), "processing");
+    assert_eq!(world.says("1/auth/0", approved(1099)), ["approved"]);
+    assert_eq!(world.word(), "captured");
+    assert_eq!(
+        (world.posted(Account::Receivable), world.posted(Account::Merchant)),
+        (1099, -1099)
+    );
+    assert_eq!(world.order.version, 3);
+    assert!(world.open().is_empty());
+    assert!(world.order.timers().is_empty());
+}
+
+#[test]
+fn a_lost_answer_is_not_a_decline() {
+    let mut world = World::sale(3);
+    world.start(all());
+    assert_eq!(
+        world.run(Command::AnswerOver {
+            step: "1/auth/0".parse().unwrap()
+        }),
+        ["uncertain"]
+    );
+    assert_eq!(world.word(), "processing");
+    assert!(crate::status::uncertain(&world.order));
+    let number = world.order.next_attempt();
+    assert_eq!(
+        world.refused(Command::Start {
+            number,
+            plan: plan(eur(3), all())
+        }),
+        Refusal::InFlight
+    );
+    assert_eq!(world.says("1/auth/0", approved(3)), ["approved"]);
+}
+
+#[test]
+fn two_reasons_to_leave_share_one_cancel() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", page(1));
+    assert_eq!(world.run(Command::WindowOver), ["window_over", "step_started"]);
+    assert_eq!(world.run(Command::Leave { attempt: 1 }), ["leaving"]);
+    assert_eq!(world.open(), ["1/auth/0 Acting", "1/can/0 Sent"]);
+    assert_eq!(world.says("1/can/0", declined()), ["declined"]);
+    assert_eq!(world.refused(Command::Leave { attempt: 1 }), Refusal::TooLate);
+    assert_eq!(world.says("1/auth/0", approved(3)), ["approved"]);
+    assert_eq!(world.word(), "captured");
+}
+
+#[test]
+fn a_reversal_that_was_refused_once_is_tried_again_and_then_a_person_decides() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", Says::Uncertain);
+    assert_eq!(world.run(Command::Leave { attempt: 1 }), ["leaving", "step_started"]);
+    assert_eq!(world.says("1/auth/0", approved(3)), ["seen"]);
+    assert_eq!(world.posted(Account::Suspense), -3);
+    assert_eq!(world.says("1/rev/0", declined()), ["declined"]);
+    assert_eq!(world.run(Command::ReverseAgain { attempt: 1 }), ["step_started"]);
+    assert_eq!(world.open(), ["1/rev/1 Sent"]);
+    world.says("1/rev/1", declined());
+    assert_eq!(
+        crate::status::attention(&world.order),
+        [crate::status::Attention::StuckReversal]
+    );
+    assert_eq!(world.word(), "processing");
+    assert_eq!(world.person_says("1/auth/0", approved(3)), ["adopted"]);
+    assert_eq!((world.word(), world.in_between()), ("captured", [0; 4]));
+}
+
+#[test]
+fn a_reversal_refused_twice_does_not_close_an_attempt_whose_success_is_unknown() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", Says::Uncertain);
+    world.run(Command::Leave { attempt: 1 });
+    world.says("1/rev/0", declined());
+    world.run(Command::ReverseAgain { attempt: 1 });
+    world.says("1/rev/1", declined());
+    assert_eq!(world.open(), ["1/auth/0 Uncertain"]);
+    assert_eq!(world.says("1/auth/0", approved(3)), ["approved"]);
+    assert_eq!(world.word(), "captured");
+}
+
+#[test]
+fn money_captured_at_the_console_is_in_the_books_when_gone_is_heard_first() {
+    let mut world = World::hold(3);
+    world.start(all());
+    assert_eq!(world.happened(1, What::HoldGone, 0), ["hold_gone"]);
+    assert_eq!(world.happened(1, What::Captured, 2), ["captured_elsewhere"]);
+    assert_eq!(world.says("1/auth/0", held(3)), ["approved", "hold_closed"]);
+    assert_eq!(world.word(), "captured");
+    assert_eq!(
+        (world.posted(Account::Merchant), world.pending(Account::Receivable)),
+        (-2, 0)
+    );
+    assert_eq!(world.in_between(), [0; 4]);
+}
+
+#[test]
+fn a_success_during_our_own_cancel_is_seen_and_adopted_only_when_the_cancel_is_refused() {
+    for (answer, word, merchant) in [(declined(), "captured", -3), (released(3), "created", 0)] {
+        let mut world = World::sale(3);
+        world.start(all());
+        world.says("1/auth/0", page(1));
+        world.run(Command::Leave { attempt: 1 });
+        assert_eq!(world.says("1/auth/0", approved(3)), ["seen"]);
+        assert_eq!(world.word(), "processing");
+        world.says("1/can/0", answer);
+        assert_eq!(
+            (world.word(), world.posted(Account::Merchant), world.in_between()),
+            (word, merchant, [0; 4])
+        );
+    }
+}
+
+#[test]
+fn a_confirmed_cancel_outranks_an_old_notice_of_success() {
+    let mut world = World::hold(3);
+    world.start(all());
+    world.says("1/auth/0", page(1));
+    world.run(Command::Leave { attempt: 1 });
+    assert_eq!(world.says("1/can/0", released(0)), ["undone"]);
+    assert_eq!(world.says("1/auth/0", held(3)), Vec::<&str>::new());
+    assert_eq!((world.word(), world.pending(Account::Receivable)), ("created", 0));
+}
+
+#[test]
+fn a_return_that_is_heard_before_the_success_is_not_dropped() {
+    let mut world = World::sale(3);
+    world.start(all());
+    assert_eq!(world.happened(1, What::Returned, 3), ["returned"]);
+    assert_eq!(world.says("1/auth/0", approved(3)), ["approved"]);
+    assert_eq!((world.posted(Account::Receivable), world.word()), (0, "refunded"));
+    assert_eq!(world.in_between(), [0; 4]);
+}
+
+#[test]
+fn a_reversal_posts_what_moved_and_not_what_was_charged() {
+    let mut world = World::sale(3);
+    world.start(Abilities { cancel: false, ..all() });
+    world.says("1/auth/0", Says::Pending);
+    assert_eq!(world.run(Command::Leave { attempt: 1 }), ["leaving", "left_stray"]);
+    world.start(all());
+    assert_eq!(world.says("1/auth/0", approved(3)), ["unwanted", "step_started"]);
+    world.happened(1, What::Returned, 3);
+    assert_eq!(world.says("1/rev/0", released(0)), ["undone"]);
+    assert_eq!((world.posted(Account::Receivable), world.in_between()), (0, [0; 4]));
+}
+
+#[test]
+fn a_deadline_never_closes_a_hold_while_its_capture_is_uncertain() {
+    let mut world = World::hold(3);
+    world.start(all());
+    world.says("1/auth/0", held(3));
+    world.capture(2, false);
+    world.says("1/cap/0", Says::Uncertain);
+    assert_eq!(world.run(Command::HoldOver), ["hold_over"]);
+    assert_eq!(world.says("1/cap/0", approved(2)), ["captured", "step_started"]);
+    assert_eq!(world.open(), ["1/void/0 Sent"]);
+    assert_eq!(world.says("1/void/0", approved(1)), ["voided"]);
+    assert_eq!((world.word(), world.pending(Account::Receivable)), ("captured", 0));
+}
+
+#[test]
+fn one_hold_step_at_a_time() {
+    let mut world = World::hold(3);
+    world.start(all());
+    world.says("1/auth/0", held(3));
+    world.capture(2, false);
+    assert_eq!(world.refused(Command::Void), Refusal::StepInFlight);
+    assert_eq!(
+        world.refused(Command::Increment { index: 0, by: eur(1) }),
+        Refusal::StepInFlight
+    );
+}
+
+#[test]
+fn refunds_and_the_void_of_a_sale_exclude_each_other() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", approved(3));
+    let mut refunding = world.clone();
+    assert_eq!(world.run(Command::Void), ["step_started"]);
+    assert_eq!(
+        world.refused(Command::Refund {
+            index: 0,
+            amount: eur(1)
+        }),
+        Refusal::StepInFlight
+    );
+    assert_eq!(world.says("1/rev/0", released(3)), ["undone"]);
+    assert_eq!((world.word(), world.posted(Account::Receivable)), ("canceled", 0));
+    refunding.refund(1);
+    assert_eq!(refunding.refused(Command::Void), Refusal::UseRefund);
+}
+
+#[test]
+fn the_window_never_closes_an_uncertain_attempt() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", Says::Uncertain);
+    assert_eq!(world.run(Command::WindowOver), ["window_over"]);
+    assert_eq!(world.word(), "processing");
+    assert_eq!(world.says("1/auth/0", approved(3)), ["approved"]);
+    assert_eq!(world.word(), "captured");
+}
+
+#[test]
+fn a_dispute_opened_after_its_verdict_is_ignored() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", approved(3));
+    assert_eq!(world.happened_as("dp_1", 1, What::DisputeWon, 3), ["disputed"]);
+    assert_eq!(world.happened_as("dp_1", 1, What::DisputeOpened, 3), Vec::<&str>::new());
+    assert_eq!((world.posted(Account::Receivable), world.in_between()), (3, [0; 4]));
+}
