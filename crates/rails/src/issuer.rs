@@ -18,13 +18,14 @@ use florin_core::money::Money;
 use florin_core::order::StepName;
 use florin_core::rail::{
     Action, Body, Can, Event, Exchange, Heard, Instrument, Method, Next, Outcome, Rail, Repeat, Reply, Report, Step,
-    Table, Task, Turn, Unsupported, Wait, Why,
+    Table, Task, Turn, Unsupported, Why,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::{address, come_back, cut, safe_id};
 use crate::memo;
+use crate::turn::{QUESTIONS, asking, declined, done, stuck, unknown, wait};
 
 /// The rail `issuer`.
 #[derive(Debug)]
@@ -91,12 +92,13 @@ static TABLE: Table = Table {
 /// The issuer's book remembers every key; a day is plenty.
 const REMEMBERS_S: u32 = 24 * 3600;
 const EVERY_S: u32 = 2;
-/// Seconds after the start of a wait at which to ask; then every ten minutes.
-const QUESTIONS: &[u32] = &[2, 5, 15, 30, 60, 120, 300, 600, 1200];
-/// No copy of a message is under way for longer than this: a sending lives 15 s.
-const QUIET_S: u32 = 120;
+/// A test card of the issuer brings its refund to an end within seconds.
+const REFUND_S: u32 = 3600;
+/// Where a person finds out.
+const PERSON: &str = "the issuer does not tell how this step stands: look into its book by the key";
 const CHALLENGE_S: u32 = 24 * 3600;
-const LATER_S: u32 = 72 * 3600;
+/// Nobody is asked while the payer is challenged: the issuer does not know.
+const CHALLENGE_TICK: &[u32] = &[CHALLENGE_S];
 
 impl Rail for Issuer {
     fn table(&self) -> &'static Table {
@@ -142,8 +144,8 @@ impl Rail for Issuer {
                 status: 400 | 404 | 422,
                 again: false,
                 ..
-            }) if !asked => decline(task, Decline::new(Code::ProcessingError)),
-            Heard::Unsent if !asked => decline(task, Decline::new(Code::ProcessingError)),
+            }) if !asked => declined(task, Decline::new(Code::ProcessingError)),
+            Heard::Unsent if !asked => declined(task, Decline::new(Code::ProcessingError)),
             Heard::Silence if !asked => look(task, "look"),
             Heard::Reply(_) | Heard::Silence | Heard::Unsent => unclear(task, exchange),
         }
@@ -158,11 +160,11 @@ impl Rail for Issuer {
                 (_, Instrument::Stored(_) | Instrument::Hosted) => challenge(task),
             },
             // Nothing is held, and only we could go on: this is the end.
-            ("challenge", Event::Over) => decline(task, Decline::new(Code::PayerTimeout)),
+            ("challenge", Event::Over) => declined(task, Decline::new(Code::PayerTimeout)),
             ("challenge", Event::Told(_) | Event::Tick) => challenge(task),
             ("processing" | "unknown", Event::Over) => look(task, "look_last"),
             ("processing" | "unknown", Event::Back(_) | Event::Told(_) | Event::Tick) => look(task, "look"),
-            ("asking", Event::Over) => stuck(task),
+            ("asking", Event::Over) => stuck(task, PERSON),
             ("finished", _) => look(task, "look_finished"),
             (_, Event::Back(_) | Event::Told(_) | Event::Tick | Event::Over) => look(task, "look_last"),
         }
@@ -287,40 +289,37 @@ impl Answer {
 }
 
 fn judge(task: &Task, exchange: &str, answer: &Answer, again: bool) -> Turn {
-    let mut turn = match (task.step, answer.moved) {
+    let judged = match (task.step, answer.moved) {
         (Step::Sale | Step::Authorize, None) => authorized(task, exchange, answer),
         (Step::Cancel | Step::Reverse, None) => stands(task, answer),
         (Step::Capture | Step::Void | Step::Refund | Step::Reverse, Some(moved)) => operated(task, answer, moved),
         _ => None,
-    }
-    .unwrap_or_else(|| unclear(task, exchange));
+    };
+    let turn = judged.unwrap_or_else(|| unclear(task, exchange));
     // An earlier copy of the message may have been answered otherwise: a no is believed when it was asked for.
-    let no = matches!(
-        &turn.next,
-        Next::Done(Report {
-            outcome: Outcome::Declined(_),
-            ..
-        })
-    );
-    if no && again && !exchange.starts_with("look") {
-        turn = look(task, "look");
+    if again && !exchange.starts_with("look") && is_no(&turn) {
+        return look(task, "look");
     }
     turn
+}
+
+fn is_no(turn: &Turn) -> bool {
+    matches!(&turn.next, Next::Done(report) if matches!(report.outcome, Outcome::Declined(_)))
 }
 
 /// How the attempt stands. None: the words prove nothing.
 fn authorized(task: &Task, exchange: &str, answer: &Answer) -> Option<Turn> {
     let three_ds = memo::own(task, "three_ds");
     let mut turn = match answer.status.as_str() {
-        "approved" if task.step == Step::Sale => done(task, Outcome::Moved, answer.money(answer.captured)?),
-        "approved" => done(task, Outcome::Held { until: None }, answer.money(answer.amount?)?),
-        "declined" if three_ds == Some("failed") => decline(task, Decline::new(Code::AuthenticationFailed)),
+        "approved" if task.step == Step::Sale => over(task, Outcome::Moved, answer.money(answer.captured)?),
+        "approved" => over(task, Outcome::Held { until: None }, answer.money(answer.amount?)?),
+        "declined" if three_ds == Some("failed") => declined(task, Decline::new(Code::AuthenticationFailed)),
         "declined" => {
             let no = Decline::from_table("iso8583_de39", &answer.code)?;
             if no.class == Retry::Unknown && !exchange.starts_with("look") {
                 return None;
             }
-            decline(task, no)
+            declined(task, no)
         }
         "challenge" if three_ds == Some("none") => challenge(task),
         _ => return None,
@@ -338,10 +337,10 @@ fn stands(task: &Task, answer: &Answer) -> Option<Turn> {
         task,
         &Turn::new(Next::Unclear).learning("authorization", answer.id.as_str()),
     );
-    let nothing = || Some(done(task, Outcome::Released, task.money.with_minor(0)));
+    let nothing = || Some(over(task, Outcome::Released, task.money.with_minor(0)));
     match answer.status.as_str() {
         "declined" | "challenge" => nothing(),
-        "approved" if task.step == Step::Cancel => decline(task, Decline::new(Code::Unsupported)).into(),
+        "approved" if task.step == Step::Cancel => declined(task, Decline::new(Code::Unsupported)).into(),
         "approved" if answer.held() > 0 => operate(&known, "cancel", task.money),
         "approved" if answer.left() > 0 => operate(&known, "refund", answer.money(answer.left())?),
         "approved" => nothing(),
@@ -358,14 +357,11 @@ fn operated(task: &Task, answer: &Answer, moved: i64) -> Option<Turn> {
         ..Decline::new(Code::Unsupported)
     };
     match answer.status.as_str() {
-        "done" => Some(done(
-            task,
-            if undoes { Outcome::Released } else { Outcome::Moved },
-            answer.money(moved)?,
-        )),
-        "pending" => Some(wait(task, "processing", Why::Provider, LATER_S)),
-        "failed" if was_done => Some(done(task, Outcome::Returned(cut(&answer.code)), task.money)),
-        "failed" | "refused" => Some(decline(task, no())),
+        "done" if undoes => Some(over(task, Outcome::Released, answer.money(moved)?)),
+        "done" => Some(over(task, Outcome::Moved, answer.money(moved)?)),
+        "pending" => Some(wait(task, "processing", Why::Provider, QUESTIONS, REFUND_S)),
+        "failed" if was_done => Some(over(task, Outcome::Returned(cut(&answer.code)), task.money)),
+        "failed" | "refused" => Some(declined(task, no())),
         _ => None,
     }
 }
@@ -373,8 +369,8 @@ fn operated(task: &Task, answer: &Answer, moved: i64) -> Option<Turn> {
 /// The issuer knows nothing of the message, and no copy of it can be under way any more.
 fn never(task: &Task) -> Turn {
     match (task.step, memo::own(task, "sent")) {
-        (Step::Cancel | Step::Reverse, None) => done(task, Outcome::Released, task.money.with_minor(0)),
-        _ => decline(task, Decline::new(Code::ProcessingError)),
+        (Step::Cancel | Step::Reverse, None) => over(task, Outcome::Released, task.money.with_minor(0)),
+        _ => declined(task, Decline::new(Code::ProcessingError)),
     }
 }
 
@@ -385,56 +381,29 @@ fn challenge(task: &Task) -> Turn {
     match task.account.settings.get("challenge_base") {
         Some(base) if safe_id(token) => {
             let url = format!("{}/challenge/{token}", base.trim_end_matches('/'));
-            wait(task, "challenge", Why::Payer(Action::Redirect { url }), CHALLENGE_S)
+            wait(
+                task,
+                "challenge",
+                Why::Payer(Action::Redirect { url }),
+                CHALLENGE_TICK,
+                CHALLENGE_S,
+            )
         }
         // Nobody can show the challenge, so nobody will pass it.
-        Some(_) | None => decline(task, Decline::new(Code::AuthenticationRequired)),
+        Some(_) | None => declined(task, Decline::new(Code::AuthenticationRequired)),
     }
 }
 
 /// Nothing is proven: where the step goes on waiting.
 fn unclear(task: &Task, exchange: &str) -> Turn {
     match (exchange, memo::own(task, "at")) {
-        ("look", Some("processing")) => wait(task, "processing", Why::Provider, LATER_S),
-        ("look", _) => wait(task, "unknown", Why::Unknown, QUIET_S),
-        ("look_last", Some("stuck")) => stuck(task),
-        ("look_last", _) => wait(task, "asking", Why::Unknown, LATER_S),
+        ("look", Some("processing")) => wait(task, "processing", Why::Provider, QUESTIONS, REFUND_S),
+        ("look", _) => unknown(task),
+        ("look_last", _) => asking(task, PERSON),
         _ => Turn::new(Next::Unclear),
     }
 }
 
-fn wait(task: &Task, name: &'static str, why: Why, until_s: u32) -> Turn {
-    let mut turn = Turn::new(Next::Wait(Wait {
-        name: Cow::Borrowed(name),
-        why,
-        poll: QUESTIONS,
-        until_s,
-    }));
-    memo::learn_own(&mut turn, task, "at", name);
-    turn
-}
-
-fn stuck(task: &Task) -> Turn {
-    let mut turn = Turn::new(Next::Stuck(
-        "the issuer does not tell how this step stands; look into its book".into(),
-    ));
-    memo::learn_own(&mut turn, task, "at", "stuck");
-    turn
-}
-
-fn done(task: &Task, outcome: Outcome, money: Money) -> Turn {
-    let word = if outcome == Outcome::Released {
-        "released"
-    } else {
-        "moved"
-    };
-    let mut turn = Turn::new(Next::Done(Report::new(outcome, Some(money))));
-    memo::learn_own(&mut turn, task, "stood", word);
-    turn
-}
-
-fn decline(task: &Task, decline: Decline) -> Turn {
-    let mut turn = Turn::new(Next::Done(Report::new(Outcome::Declined(decline), None)));
-    memo::learn_own(&mut turn, task, "stood", "declined");
-    turn
+fn over(task: &Task, outcome: Outcome, money: Money) -> Turn {
+    done(task, Report::new(outcome, Some(money)))
 }

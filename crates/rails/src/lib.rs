@@ -9,6 +9,7 @@ mod http;
 pub mod issuer;
 mod memo;
 pub mod stripe;
+mod turn;
 
 use florin_core::rail::Rail;
 

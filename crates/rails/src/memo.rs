@@ -1,7 +1,7 @@
 //! What a rail learned: reading it, and adding to it.
 //!
-//! A memo holds facts of the attempt (the provider's ids) and facts of one step (where it stands). The latter carry the step's name behind
-//! the word, `moved 1/auth/0`: a fact of another step of the attempt is no fact of this one.
+//! A memo holds facts of the attempt (the provider's ids) and facts of one step (where it stands). The latter carry the step in their
+//! name, `stood 1/ref/0`: steps of one attempt may share a memo, and a fact of another step is no fact of this one.
 
 use std::borrow::Cow;
 
@@ -21,21 +21,20 @@ pub(crate) fn number(task: &Task, name: &str) -> Option<i64> {
 
 /// What this very step learned under `name`.
 pub(crate) fn own<'a>(task: &'a Task, name: &str) -> Option<&'a str> {
-    let (word, step) = task.memo.get(name)?.rsplit_once(' ')?;
-    (step == task.key.step().to_string()).then_some(word)
+    task.memo.get(&of_step(task, name)).map(String::as_str)
 }
 
 /// The turn learns `value` under `name`, unless that is known.
-pub(crate) fn learn(turn: &mut Turn, task: &Task, name: impl Into<Name>, value: String) {
-    let name = name.into();
-    if task.memo.get(name.as_ref()) != Some(&value) && !turn.learn.iter().any(|(known, _)| *known == name) {
+pub(crate) fn learn(turn: &mut Turn, task: &Task, name: impl Into<Name>, value: impl Into<String>) {
+    let (name, value) = (name.into(), value.into());
+    if task.memo.get(name.as_ref()) != Some(&value) {
         turn.learn.push((name, value));
     }
 }
 
-/// The turn learns `word` for this step only.
-pub(crate) fn learn_own(turn: &mut Turn, task: &Task, name: impl Into<Cow<'static, str>>, word: &str) {
-    learn(turn, task, name, format!("{word} {}", task.key.step()));
+/// The turn learns `value` for this step only.
+pub(crate) fn learn_own(turn: &mut Turn, task: &Task, name: &str, value: impl Into<String>) {
+    learn(turn, task, Cow::Owned(of_step(task, name)), value);
 }
 
 /// The task as it stands when the turn is committed: with what the turn learned.
@@ -45,4 +44,8 @@ pub(crate) fn known(task: &Task, turn: &Turn) -> Task {
         .memo
         .extend(turn.learn.iter().map(|(name, value)| (name.to_string(), value.clone())));
     known
+}
+
+fn of_step(task: &Task, name: &str) -> String {
+    format!("{name} {}", task.key.step())
 }

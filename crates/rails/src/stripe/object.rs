@@ -15,6 +15,32 @@ pub(super) enum Expandable<T> {
     Object(Box<T>),
 }
 
+impl<T: Identified> Expandable<T> {
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Id(id) => id,
+            Self::Object(object) => object.id(),
+        }
+    }
+}
+
+/// Has an id.
+pub(super) trait Identified {
+    fn id(&self) -> &str;
+}
+
+impl Identified for Intent {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Identified for Named {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 impl<T> Expandable<T> {
     pub(super) fn object(&self) -> Option<&T> {
         match self {
@@ -159,7 +185,7 @@ pub(super) struct Problem {
     pub kind: Option<String>,
     pub code: Option<String>,
     pub decline_code: Option<String>,
-    pub payment_intent: Option<Named>,
+    pub payment_intent: Option<Expandable<Named>>,
 }
 
 /// Only the name of an object.

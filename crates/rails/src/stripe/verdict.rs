@@ -57,7 +57,6 @@ pub(super) fn session(task: &Task, session: &Session) -> Verdict {
         (Some("expired"), _) => match (paid_for, &session.payment_intent) {
             (Some(paid_for), _) => intent(task, paid_for),
             (None, Some(Expandable::Id(_))) => Verdict::Unclear,
-            (None, Some(Expandable::Object(within))) if undoes(task.step) => intent(task, within),
             (None, None | Some(Expandable::Object(_))) if undoes(task.step) => released(task.money.with_minor(0)),
             (None, None | Some(Expandable::Object(_))) => declined(decline::named(Code::PayerTimeout, Some("expired"))),
         },
@@ -178,6 +177,8 @@ fn undone(task: &Task, intent: &Intent) -> Verdict {
             Some((_, false)) => Verdict::Todo("refund"),
             None => Verdict::Unclear,
         },
+        // What Stripe will not stop is given back when it has arrived.
+        "processing" if reverse && super::sent(task, "cancel") => Verdict::Pending,
         "requires_capture" | "processing" if reverse => Verdict::Todo("cancel"),
         // The payer was faster than the cancel.
         "requires_capture" | "processing" if task.step == Step::Cancel => too_late(),
@@ -190,10 +191,7 @@ fn undone(task: &Task, intent: &Intent) -> Verdict {
 
 /// A refund of ours, by this step.
 pub(super) fn refund(task: &Task, refund: &Refund) -> Verdict {
-    let Some(money) = refund
-        .money()
-        .filter(|_| refund.note("florin_key") == Some(task.key.to_string().as_str()))
-    else {
+    let Some(money) = refund.money() else {
         return Verdict::Unclear;
     };
     let was_done = memo::own(task, "stood").is_some_and(|word| matches!(word, "moved" | "released"));
@@ -214,12 +212,17 @@ pub(super) fn refund(task: &Task, refund: &Refund) -> Verdict {
 
 /// The refund of this step among those of its intent.
 pub(super) fn refunds(task: &Task, all: &[Refund], has_more: bool) -> Verdict {
-    let key = task.key.to_string();
-    match all.iter().find(|one| one.note("florin_key") == Some(key.as_str())) {
+    match own_refund(task, all) {
         Some(ours) => refund(task, ours),
         None if has_more => Verdict::Unclear,
         None => Verdict::NotDone,
     }
+}
+
+/// The refund that this step made.
+pub(super) fn own_refund<'a>(task: &Task, all: &'a [Refund]) -> Option<&'a Refund> {
+    let key = task.key.to_string();
+    all.iter().find(|one| one.note("florin_key") == Some(key.as_str()))
 }
 
 /// What ended, with everything else that the intent tells about this attempt.
@@ -302,4 +305,10 @@ pub(super) fn ours<'a>(task: &Task, list: &'a [Intent]) -> Option<&'a Intent> {
     let key = ask::attempt_key(task).to_string();
     list.iter()
         .find(|intent| intent.note("florin_key") == Some(key.as_str()))
+}
+
+/// Nothing if the intent says that it is of another attempt.
+pub(super) fn not_of_others(task: &Task, intent: &Intent) -> Option<()> {
+    let key = ask::attempt_key(task).to_string();
+    intent.note("florin_key").is_none_or(|note| note == key).then_some(())
 }

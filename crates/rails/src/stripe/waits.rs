@@ -8,14 +8,12 @@
 //! | `asking` | Stripe does not answer, or with words that we do not know | by the common plan | a person |
 //! | `stuck`, `finished` | anything at all | when told | – |
 
-use std::borrow::Cow;
-
-use florin_core::decline::{Code, Decline};
-use florin_core::rail::{Action, Happened, Next, Outcome, Report, Task, Turn, Wait, Why};
+use florin_core::rail::{Action, Happened, Next, Report, Task, Turn, Why};
 
 use super::verdict::Acting;
 use crate::http::safe_url;
 use crate::memo;
+use crate::turn::{QUESTIONS, QUIET_S, as_it_stood, done, unknown, wait};
 
 /// All of them.
 pub(super) const NAMES: &[&str] = &[
@@ -30,17 +28,11 @@ pub(super) const NAMES: &[&str] = &[
 
 /// A payer acts within minutes; a webhook usually says so first.
 const PAYER: &[u32] = &[15, 30, 60, 120, 240, 420, 720, 1020];
-/// Questions while nobody knows: 5 s, 15 s, 1, 2, 5, 10 min, then hourly, and every 6 h after a day.
-const QUESTIONS: &[u32] = &[
-    5, 15, 60, 120, 300, 600, 3_600, 7_200, 10_800, 14_400, 18_000, 21_600, 25_200, 28_800, 32_400, 36_000, 39_600,
-    43_200, 46_800, 50_400, 54_000, 57_600, 61_200, 64_800, 68_400, 72_000, 75_600, 79_200, 82_800, 86_400, 108_000,
-];
-/// A sending lives 15 s and Stripe gives up on a request long before this: no copy of a message is under way any more.
-const QUIET_S: u32 = 600;
 /// Bank debits settle within this; what does not is a case.
 const PROCESSING_S: u32 = 14 * 24 * 3600;
-/// Nobody is asked for longer than this before a person is.
-const ASKING_S: u32 = 72 * 3600;
+/// Where a person finds out.
+pub(super) const PERSON: &str =
+    "Stripe does not tell how this step stands: look it up in its dashboard by the metadata florin_key";
 
 /// The payer must act. A wait that is entered again lasts as long as it was given at first: its clock goes on.
 pub(super) fn acting(task: &Task, acting: Acting) -> Turn {
@@ -53,7 +45,7 @@ pub(super) fn acting(task: &Task, acting: Acting) -> Turn {
         url: acting.url.clone(),
     };
     let mut turn = wait(task, acting.wait, Why::Payer(action), PAYER, lasts_s);
-    memo::learn_own(&mut turn, task, "lasts", &lasts_s.to_string());
+    memo::learn_own(&mut turn, task, "lasts", lasts_s.to_string());
     memo::learn(&mut turn, task, acting.wait, acting.url);
     turn
 }
@@ -61,27 +53,6 @@ pub(super) fn acting(task: &Task, acting: Acting) -> Turn {
 /// Stripe takes its time.
 pub(super) fn processing(task: &Task) -> Turn {
     wait(task, "processing", Why::Provider, QUESTIONS, PROCESSING_S)
-}
-
-/// It may or may not have arrived.
-pub(super) fn unknown(task: &Task) -> Turn {
-    wait(task, "unknown", Why::Unknown, QUESTIONS, QUIET_S)
-}
-
-/// The deadline is over, and Stripe still does not tell.
-pub(super) fn asking(task: &Task) -> Turn {
-    if memo::own(task, "at") == Some("stuck") {
-        return stuck(task);
-    }
-    wait(task, "asking", Why::Unknown, QUESTIONS, ASKING_S)
-}
-
-/// A person must look.
-pub(super) fn stuck(task: &Task) -> Turn {
-    let why = "Stripe does not tell how this step stands; look it up in the dashboard by `florin_key`";
-    let mut turn = Turn::new(Next::Stuck(why.into()));
-    memo::learn_own(&mut turn, task, "at", "stuck");
-    turn
 }
 
 /// A question brought nothing: wait on where we were.
@@ -107,26 +78,8 @@ pub(super) fn stay(task: &Task) -> Turn {
 
 /// The step stands as it stood, and this is what else happened.
 pub(super) fn nothing_but(task: &Task, also: Vec<Happened>) -> Turn {
-    let outcome = match memo::own(task, "stood") {
-        Some("held") => Outcome::Held { until: None },
-        Some("released") => Outcome::Released,
-        Some("declined") => Outcome::Declined(Decline::new(Code::GenericDecline)),
-        Some("returned") => Outcome::Returned(String::new()),
-        Some("moved") => Outcome::Moved,
-        Some(_) | None => return Turn::new(Next::Unclear),
-    };
-    let mut report = Report::new(outcome, None);
-    report.also = also;
-    Turn::new(Next::Done(report))
-}
-
-fn wait(task: &Task, name: &'static str, why: Why, poll: &'static [u32], until_s: u32) -> Turn {
-    let mut turn = Turn::new(Next::Wait(Wait {
-        name: Cow::Borrowed(name),
-        why,
-        poll,
-        until_s,
-    }));
-    memo::learn_own(&mut turn, task, "at", name);
-    turn
+    match as_it_stood(task) {
+        Some(report) => done(task, Report { also, ..report }),
+        None => Turn::new(Next::Unclear),
+    }
 }

@@ -1,0 +1,324 @@
+//! What we heard, and what it means in the place where it was heard.
+
+use florin_core::decline::Code;
+use florin_core::rail::{Happened, Heard, Next, Outcome, Reply, Report, Task, Turn};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::object::{Dispute, ErrorBody, Expandable, Intent, List, Refund, Session};
+use super::verdict::{Verdict, undoes};
+use super::{TABLE, ask, decline, extra, pays, sent, undo, verdict, waits};
+use crate::http::{come_back, safe_id};
+use crate::memo;
+use crate::turn::{asking, declined, done, send, unknown};
+
+/// An exchange is over.
+pub(super) fn read(task: &Task, exchange: &str, heard: Heard<'_>) -> Turn {
+    match heard {
+        Heard::Reply(reply) if (200..300).contains(&reply.status) => answered(task, exchange, reply),
+        Heard::Reply(reply) => refused(task, exchange, reply),
+        Heard::Silence => silent(task, exchange),
+        Heard::Unsent => unsent(task, exchange),
+    }
+}
+
+/// Why an object was read, and so what it means that something was not done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// As the answer to what we asked for.
+    Answer,
+    /// On a question while the step may still be under way.
+    Asked,
+    /// After a refusal that proves itself.
+    Refused,
+    /// After a deadline.
+    Quiet,
+    /// When the step is over.
+    Finished,
+}
+
+impl Said {
+    fn of(task: &Task, exchange: &str) -> Self {
+        match exchange {
+            "look" => Self::Asked,
+            "look_refused" => Self::Refused,
+            "look_last" => Self::Quiet,
+            "look_finished" | "look_disputes" => Self::Finished,
+            // An authorise step ends its own page or challenge only when the deadline has passed.
+            "expire" | "cancel" if pays(task.step) => Self::Quiet,
+            _ => Self::Answer,
+        }
+    }
+}
+
+/// An object of Stripe's, with what we may keep of it.
+fn answered(task: &Task, exchange: &str, reply: &Reply) -> Turn {
+    let said = Said::of(task, exchange);
+    if exchange == "look_disputes" {
+        let disputes = list::<Dispute>(&reply.body).map(|list| extra::of_disputes(task, &list.data));
+        return disputes.map_or(Turn::new(Next::Unclear), |also| waits::nothing_but(task, also));
+    }
+    let mut learned = Turn::new(Next::Unclear);
+    let Some((verdict, also)) = judge(task, exchange, &reply.body, &mut learned) else {
+        return unclear(task, said);
+    };
+    let known = memo::known(task, &learned);
+    let mut turn = match verdict {
+        Judged::Further(after) => send(ask::look_further(task, look_name(exchange), &after)),
+        Judged::As(verdict) if said == Said::Finished => finished(&known, verdict, also),
+        Judged::As(verdict) => follow(&known, said, verdict),
+    };
+    learned.learn.append(&mut turn.learn);
+    learned.next = turn.next;
+    learned
+}
+
+enum Judged {
+    As(Verdict),
+    /// The list goes on after this id.
+    Further(String),
+}
+
+/// What the object says; nothing if it is none that we asked for.
+fn judge(task: &Task, exchange: &str, body: &[u8], learned: &mut Turn) -> Option<(Judged, Vec<Happened>)> {
+    #[derive(Deserialize)]
+    struct Kind {
+        object: String,
+    }
+    let nothing = Vec::new();
+    let kind: Kind = parse(body)?;
+    Some(match kind.object.as_str() {
+        "checkout.session" => {
+            let session: Session = parse(body)?;
+            keep(task, learned, "session", &session.id)?;
+            if let Some(intent) = &session.payment_intent {
+                keep(task, learned, "payment_intent", intent.id())?;
+            }
+            let within = session.payment_intent.as_ref().and_then(Expandable::object);
+            if let Some(intent) = within {
+                verdict::not_of_others(task, intent)?;
+            }
+            let also = within.map(|intent| extra::of_intent(task, intent));
+            (Judged::As(verdict::session(task, &session)), also.unwrap_or_default())
+        }
+        "payment_intent" => {
+            let intent: Intent = parse(body)?;
+            verdict::not_of_others(task, &intent)?;
+            keep(task, learned, "payment_intent", &intent.id)?;
+            (
+                Judged::As(verdict::intent(task, &intent)),
+                extra::of_intent(task, &intent),
+            )
+        }
+        "refund" => {
+            let refund: Refund = parse(body)?;
+            keep_refund(task, learned, &refund)?;
+            (Judged::As(verdict::refund(task, &refund)), nothing)
+        }
+        "list" if memo::id(task, "payment_intent").is_some() => {
+            let refunds = list::<Refund>(body)?;
+            if let Some(ours) = verdict::own_refund(task, &refunds.data) {
+                keep_refund(task, learned, ours)?;
+            }
+            (
+                Judged::As(verdict::refunds(task, &refunds.data, refunds.has_more)),
+                nothing,
+            )
+        }
+        "list" => {
+            let intents = list::<Intent>(body)?;
+            match (verdict::ours(task, &intents.data), intents.data.last()) {
+                (Some(ours), _) => {
+                    keep(task, learned, "payment_intent", &ours.id)?;
+                    (Judged::As(verdict::intent(task, ours)), nothing)
+                }
+                (None, Some(last)) if intents.has_more && exchange.starts_with("look") => (
+                    Judged::Further(Some(last.id.clone()).filter(|id| safe_id(id))?),
+                    nothing,
+                ),
+                (None, _) if intents.has_more => return None,
+                (None, _) => (Judged::As(Verdict::Absent), nothing),
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// Learns an id. Nothing if it is none that may be kept, or another one than we know: then the object is not ours.
+fn keep(task: &Task, learned: &mut Turn, name: &'static str, id: &str) -> Option<()> {
+    let known = memo::id(task, name);
+    if !safe_id(id) || known.is_some_and(|known| known != id) {
+        return None;
+    }
+    memo::learn(learned, task, name, id.to_owned());
+    Some(())
+}
+
+/// Learns the id of this step's refund; nothing if it is another one.
+fn keep_refund(task: &Task, learned: &mut Turn, refund: &Refund) -> Option<()> {
+    verdict::own_refund(task, std::slice::from_ref(refund))?;
+    if !safe_id(&refund.id) || memo::own(task, "refund").is_some_and(|known| known != refund.id) {
+        return None;
+    }
+    memo::learn_own(learned, task, "refund", refund.id.as_str());
+    Some(())
+}
+
+/// What comes after a verdict, in the place where it was heard.
+fn follow(task: &Task, said: Said, verdict: Verdict) -> Turn {
+    match (verdict, said) {
+        (Verdict::Over(report), _) => done(task, report),
+        (Verdict::Acting(acting), Said::Answer | Said::Asked | Said::Refused) => waits::acting(task, acting),
+        (Verdict::Pending, Said::Answer | Said::Asked | Said::Refused) => waits::processing(task),
+        // The payer was faster than the deadline of the page; the bank's own time begins only now.
+        (Verdict::Pending, Said::Quiet) if memo::own(task, "at") != Some("processing") => waits::processing(task),
+        (Verdict::Todo(next), _) if !sent(task, next) => undo(task, next).unwrap_or_else(|| unclear(task, said)),
+        (Verdict::Absent, Said::Quiet) if undoes(task.step) => {
+            done(task, Report::new(Outcome::Released, Some(task.money.with_minor(0))))
+        }
+        (Verdict::Todo(_) | Verdict::NotDone | Verdict::Absent, Said::Quiet) => {
+            declined(task, decline::named(Code::ProcessingError, Some("never arrived")))
+        }
+        (Verdict::Todo(_) | Verdict::NotDone | Verdict::Absent, Said::Refused) => {
+            let word = memo::own(task, "refused");
+            declined(
+                task,
+                word.and_then(decline::known)
+                    .unwrap_or_else(|| decline::named(Code::ProcessingError, word)),
+            )
+        }
+        (
+            Verdict::Acting(_)
+            | Verdict::Pending
+            | Verdict::Todo(_)
+            | Verdict::NotDone
+            | Verdict::Absent
+            | Verdict::Unclear,
+            said,
+        ) => unclear(task, said),
+    }
+}
+
+/// Nothing is proven.
+fn unclear(task: &Task, said: Said) -> Turn {
+    match said {
+        Said::Answer | Said::Finished => Turn::new(Next::Unclear),
+        Said::Asked => waits::stay(task),
+        Said::Refused => unknown(task),
+        Said::Quiet => asking(task, waits::PERSON),
+    }
+}
+
+/// A notice for a step that is over can only add: what was done stays done.
+fn finished(task: &Task, verdict: Verdict, also: Vec<Happened>) -> Turn {
+    match (verdict, memo::own(task, "stood")) {
+        (Verdict::Over(report), Some("declined" | "released" | "returned") | None) => done(task, report),
+        (Verdict::Over(report), Some("held")) if matches!(report.outcome, Outcome::Held { .. }) => done(task, report),
+        (Verdict::Over(report), Some("moved")) if matches!(report.outcome, Outcome::Moved | Outcome::Returned(_)) => {
+            done(task, report)
+        }
+        (Verdict::Over(report), Some(_)) => {
+            // What Stripe took for it may be known only now.
+            let mut turn = waits::nothing_but(task, also);
+            if let Next::Done(known) = &mut turn.next {
+                known.fee = report.fee;
+            }
+            turn
+        }
+        (
+            Verdict::Acting(_)
+            | Verdict::Pending
+            | Verdict::Todo(_)
+            | Verdict::NotDone
+            | Verdict::Absent
+            | Verdict::Unclear,
+            _,
+        ) => waits::nothing_but(task, also),
+    }
+}
+
+/// An error. Refusals of a question, and whatever Stripe says of itself, prove nothing.
+fn refused(task: &Task, exchange: &str, reply: &Reply) -> Turn {
+    let problem = parse::<ErrorBody>(&reply.body).map(|body| body.error);
+    let in_use = problem
+        .as_ref()
+        .is_some_and(|problem| problem.code.as_deref() == Some("idempotency_key_in_use"));
+    if reply.status == 429 || (reply.status == 409 && in_use) {
+        return Turn::new(Next::Again {
+            after_s: come_back(reply),
+        });
+    }
+    if exchange.starts_with("look") {
+        return silent(task, exchange);
+    }
+    let Some(problem) = problem else {
+        return Turn::new(Next::Unclear);
+    };
+    let mut turn = Turn::new(Next::Unclear);
+    if let Some(intent) = problem.payment_intent.as_ref().filter(|_| exchange == "intent")
+        && keep(task, &mut turn, "payment_intent", intent.id()).is_none()
+    {
+        return turn;
+    }
+    let Some(no) = decline::of_request(reply.status, &problem) else {
+        return turn;
+    };
+    let mut known = task.clone();
+    known
+        .memo
+        .extend(turn.learn.iter().map(|(name, value)| (name.to_string(), value.clone())));
+    let next = match exchange {
+        // Nobody has the address of a page that another copy may have made.
+        "session" => declined(&known, no),
+        // A copy that may have arrived earlier is not answered by this refusal.
+        "intent" if reply.again => send(ask::look(&known, "look")),
+        "intent" => declined(&known, no),
+        _ if pays(task.step) => send(ask::look(&known, "look_last")),
+        _ if reply.again => send(ask::look(&known, "look")),
+        _ => {
+            let mut turn = send(ask::look(&known, "look_refused"));
+            memo::learn_own(&mut turn, task, "refused", &no.raw);
+            turn
+        }
+    };
+    turn.learn.extend(next.learn);
+    turn.next = next.next;
+    turn
+}
+
+/// No answer, and no more copies: nobody knows.
+fn silent(task: &Task, exchange: &str) -> Turn {
+    match Said::of(task, exchange) {
+        // The payer never saw the page, so nothing can have moved.
+        Said::Answer if exchange == "session" => declined(task, decline::named(Code::ProcessingError, Some("no page"))),
+        Said::Answer => send(ask::look(task, "look")),
+        Said::Quiet if !exchange.starts_with("look") => send(ask::look(task, "look_last")),
+        said @ (Said::Asked | Said::Refused | Said::Quiet | Said::Finished) => unclear(task, said),
+    }
+}
+
+/// It surely never left. A question is asked again by the wait; a message that changes something was not done.
+fn unsent(task: &Task, exchange: &str) -> Turn {
+    match Said::of(task, exchange) {
+        Said::Answer => declined(task, decline::named(Code::ProcessingError, Some("never sent"))),
+        Said::Asked | Said::Refused | Said::Quiet | Said::Finished => silent(task, exchange),
+    }
+}
+
+/// The table's own name of a look.
+fn look_name(exchange: &str) -> &'static str {
+    TABLE
+        .exchanges
+        .iter()
+        .copied()
+        .find(|name| *name == exchange && name.starts_with("look"))
+        .unwrap_or("look")
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    serde_json::from_slice(body).ok()
+}
+
+fn list<T: DeserializeOwned>(body: &[u8]) -> Option<List<T>> {
+    parse(body)
+}
