@@ -91,6 +91,9 @@ pub trait Store: Send + Sync + 'static {
     /// without one, see what readers have folded so far. An `after` that is not an order of this tenant finds nothing.
     fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>>;
 
+    /// A tenant's event rows, as far as readers have listed them.
+    fn feed<'a>(&'a self, search: &'a FeedSearch) -> Answer<'a, Vec<EventRow>>;
+
     /// The order that a provider's reference belongs to.
     fn order_of_ref<'a>(&'a self, reference: &'a ProviderRef) -> Answer<'a, Option<OrderId>>;
 

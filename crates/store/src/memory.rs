@@ -16,9 +16,9 @@ use florin_core::time::Timestamp;
 
 use self::state::State;
 use crate::{
-    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, Fold, Found,
-    KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant, Wanted,
-    Which,
+    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold,
+    Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant,
+    Wanted, Which,
 };
 
 /// The level of a schema that needs no tables.
@@ -204,6 +204,10 @@ impl Store for MemoryStore {
 
     fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>> {
         self.call(Call::Read, |state, _| Ok(lists::search(state, search)))
+    }
+
+    fn feed<'a>(&'a self, search: &'a FeedSearch) -> Answer<'a, Vec<EventRow>> {
+        self.call(Call::Read, |state, _| Ok(lists::feed(state, search)))
     }
 
     fn order_of_ref<'a>(&'a self, reference: &'a ProviderRef) -> Answer<'a, Option<OrderId>> {

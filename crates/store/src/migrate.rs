@@ -17,11 +17,18 @@ pub(crate) struct Migration {
 }
 
 /// SQLite's levels.
-pub(crate) const SQLITE: &[Migration] = &[Migration {
-    level: 1,
-    name: "start",
-    sql: include_str!("../migrations/sqlite/0001_start.sql"),
-}];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration {
+        level: 1,
+        name: "start",
+        sql: include_str!("../migrations/sqlite/0001_start.sql"),
+    },
+    Migration {
+        level: 2,
+        name: "feed",
+        sql: include_str!("../migrations/sqlite/0002_feed.sql"),
+    },
+];
 
 impl Migration {
     /// SHA-256 of the SQL, in hex: what the database remembers of it.

@@ -341,6 +341,40 @@ pub struct Fold {
     pub balances: Vec<BalanceRow>,
     /// Deliveries to be made.
     pub deliveries: Vec<DeliveryRow>,
+    /// Event rows that a tenant's lists of events and ledger entries show.
+    pub feed: Vec<FeedRow>,
+}
+
+/// A place in the list of a tenant's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedRow {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The event row.
+    pub at: Cursor,
+    /// When it was decided.
+    pub time: Timestamp,
+    /// Whether it has postings.
+    pub money: bool,
+}
+
+/// Which event rows of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedSearch {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Only those with postings.
+    pub money: bool,
+    /// Decided at or after.
+    pub from: Option<Timestamp>,
+    /// Decided before.
+    pub to: Option<Timestamp>,
+    /// On the far side of this row: older, or newer if `oldest_first`.
+    pub after: Option<Cursor>,
+    /// Oldest first instead of newest first.
+    pub oldest_first: bool,
+    /// How many at most.
+    pub limit: u32,
 }
 
 /// One event on its way to one endpoint.

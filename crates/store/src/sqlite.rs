@@ -33,9 +33,9 @@ use rusqlite::config::DbConfig;
 use self::tenants::Tenants;
 use self::threads::{Readers, Writer};
 use crate::{
-    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, Fold, Found,
-    KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant, Wanted,
-    Which,
+    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold,
+    Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant,
+    Wanted, Which,
 };
 
 /// WAL pages after which the writer copies them into the database file. Fewer pages make commits even (p99), more make them cheaper.
@@ -199,6 +199,11 @@ impl Store for SqliteStore {
     fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>> {
         let search = search.clone();
         self.read(move |connection, tenants| lists::search(connection, tenants, &search))
+    }
+
+    fn feed<'a>(&'a self, search: &'a FeedSearch) -> Answer<'a, Vec<EventRow>> {
+        let search = search.clone();
+        self.read(move |connection, tenants| lists::feed(connection, tenants, &search))
     }
 
     fn order_of_ref<'a>(&'a self, reference: &'a ProviderRef) -> Answer<'a, Option<OrderId>> {

@@ -7,8 +7,8 @@ use super::lane::free;
 use super::state::{Account, Delivery, State, Sums};
 use crate::codes::{may_fold, plus};
 use crate::{
-    BOOKS, Backlog, BalanceRow, Claim, Cursor, DeliveryRow, DeliverySearch, Fault, Fold, KeyRow, Lease, ListRecords,
-    ListingRow, Name, Outcome, Record, Retention, Search, Tenant, Which,
+    BOOKS, Backlog, BalanceRow, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold, KeyRow,
+    Lease, ListRecords, ListingRow, Name, Outcome, Record, Retention, Search, Tenant, Which,
 };
 
 pub(super) fn search(state: &State, search: &Search) -> Vec<OrderId> {
@@ -50,6 +50,30 @@ pub(super) fn search(state: &State, search: &Search) -> Vec<OrderId> {
         .take(search.limit as usize)
         .map(|(_, order)| order)
         .collect()
+}
+
+/// A tenant's event rows.
+pub(super) fn feed(state: &State, search: &FeedSearch) -> Vec<EventRow> {
+    let listed = |row: &&EventRow| {
+        let after = match search.after {
+            Some(after) if search.oldest_first => row.at > after,
+            Some(after) => row.at < after,
+            None => true,
+        };
+        state.feed.contains(&row.at)
+            && row.tenant == search.tenant
+            && (!search.money || row.postings.is_some())
+            && search.from.is_none_or(|from| row.time >= from)
+            && search.to.is_none_or(|to| row.time < to)
+            && after
+    };
+    let mut found: Vec<EventRow> = state.events.iter().filter(listed).cloned().collect();
+    found.sort_by_key(|row| row.at);
+    if !search.oldest_first {
+        found.reverse();
+    }
+    found.truncate(search.limit as usize);
+    found
 }
 
 fn matches(row: &ListingRow, search: &Search) -> bool {
@@ -111,6 +135,7 @@ pub(super) fn fold(state: &mut State, fold: &Fold) -> Result<bool, Fault> {
     for (reference, order) in &fold.refs {
         state.refs.entry(reference.clone()).or_insert(*order);
     }
+    state.feed.extend(fold.feed.iter().map(|row| row.at));
     for row in &fold.deliveries {
         state.deliveries.entry(row.id).or_insert_with(|| Delivery {
             row: row.clone(),

@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) notices: usize,
     pub(super) cursors: BTreeMap<String, Cursor>,
     pub(super) listings: BTreeMap<OrderId, ListingRow>,
+    /// Event rows that lists show.
+    pub(super) feed: std::collections::BTreeSet<Cursor>,
     pub(super) refs: BTreeMap<ProviderRef, OrderId>,
     pub(super) balances: BTreeMap<Account, Sums>,
     pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,

@@ -24,7 +24,8 @@ pub(super) fn fold(connection: &mut Connection, tenants: &Tenants, fold: &Fold) 
     let listed = fold.listings.iter().map(|row| row.tenant);
     let booked = fold.balances.iter().map(|row| row.tenant);
     let delivered = fold.deliveries.iter().map(|row| row.tenant);
-    let numbers = tenants.numbers(connection, listed.chain(booked).chain(delivered))?;
+    let fed = fold.feed.iter().map(|row| row.tenant);
+    let numbers = tenants.numbers(connection, listed.chain(booked).chain(delivered).chain(fed))?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if cursor(&transaction, &fold.reader)? != fold.from {
         return Ok(false);
@@ -55,6 +56,18 @@ pub(super) fn fold(connection: &mut Connection, tenants: &Tenants, fold: &Fold) 
     }
     for delivery in &fold.deliveries {
         insert_delivery(&transaction, numbers[&delivery.tenant], delivery, "do nothing")?;
+    }
+    for row in &fold.feed {
+        transaction
+            .prepare_cached(
+                "insert into feed (tenant, seq, time, money) values (?1, ?2, ?3, ?4) on conflict do nothing",
+            )?
+            .execute(params![
+                numbers[&row.tenant],
+                read::integer(row.at.row),
+                row.time.millis(),
+                row.money
+            ])?;
     }
     transaction.commit()?;
     Ok(true)

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::read;
 use super::tenants::Tenants;
-use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, OrderRow, ProviderRef, Search, Tenant};
+use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant};
 
 pub(super) fn events_of(connection: &Connection, tenants: &Tenants, order: OrderId) -> Result<Vec<EventRow>, Fault> {
     let sql = format!(
@@ -45,6 +45,37 @@ pub(super) fn orders_after(
     let sql = format!("select {} from orders where id > ?1 order by id limit ?2", read::ORDER);
     let after = after.map_or(Vec::new(), |id| id.uuid().as_bytes().to_vec());
     read::rows(connection, tenants, &sql, params![after, limit], read::order)
+}
+
+/// A tenant's event rows.
+pub(super) fn feed(connection: &Connection, tenants: &Tenants, search: &FeedSearch) -> Result<Vec<EventRow>, Fault> {
+    let Some(tenant) = tenants.find(connection, search.tenant)? else {
+        return Ok(Vec::new());
+    };
+    let (far, order) = if search.oldest_first {
+        (">", "asc")
+    } else {
+        ("<", "desc")
+    };
+    let columns: Vec<String> = read::EVENT
+        .split(", ")
+        .map(|column| format!("events.{column}"))
+        .collect();
+    let sql = format!(
+        "select {} from feed join events on events.seq = feed.seq \
+         where feed.tenant = ?1 and (?2 is null or feed.seq {far} ?2) and feed.money >= ?3 \
+         and (?4 is null or feed.time >= ?4) and (?5 is null or feed.time < ?5) order by feed.seq {order} limit ?6",
+        columns.join(", ")
+    );
+    let given = params![
+        tenant,
+        search.after.map(|at| read::integer(at.row)),
+        search.money,
+        search.from.map(Timestamp::millis),
+        search.to.map(Timestamp::millis),
+        search.limit
+    ];
+    read::rows(connection, tenants, &sql, given, read::event)
 }
 
 pub(super) fn order_of_ref(connection: &Connection, reference: &ProviderRef) -> Result<Option<OrderId>, Fault> {

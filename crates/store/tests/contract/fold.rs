@@ -19,6 +19,7 @@ pub(crate) fn fold(reader: &str, from: u64, to: u64) -> Fold {
         refs: Vec::new(),
         balances: Vec::new(),
         deliveries: Vec::new(),
+        feed: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod claims;
 mod deliveries;
+mod feed;
 mod fold;
 mod lane;
 mod lists;
@@ -70,6 +71,8 @@ contract! {
         only_the_books_fold_balances
         a_reference_of_a_provider_finds_its_order_and_keeps_it
         folding_a_listing_again_replaces_it;
+    feed:
+        a_tenant_pages_its_event_rows_both_ways;
     lists:
         every_filter_finds_what_it_says
         lists_page_newest_first_without_gaps
