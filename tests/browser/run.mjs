@@ -17,10 +17,15 @@ const PAID = /^\s*paid\b/i;
 /** What the shop's pages had refused by browsers. */
 const reports = async () => (await (await fetch(`${florin.shop}/csp-reports`)).json()).violations;
 
-/** What the card issuer's own book holds, of one kind. */
+/** How many entries of one kind the card issuer's own book holds. */
 async function book(kind) {
-  const { data } = await (await fetch(`${florin.issuer}/book?limit=1000`)).json();
-  return data.filter((entry) => entry.kind === kind).length;
+  let count = 0;
+  for (let after = 0, more = true; more;) {
+    const { data, has_more } = await (await fetch(`${florin.issuer}/book?after=${after}&limit=100`)).json();
+    count += data.filter((entry) => entry.kind === kind).length;
+    [after, more] = [data.at(-1)?.seq, has_more];
+  }
+  return count;
 }
 
 async function visit(options, run) {
@@ -134,7 +139,7 @@ const stops = [
   ['challenge', async () => { await payWith(page, CARDS.asks); await page.getByRole('button', { name: /complete|approve|confirm/i }).first().waitFor(); }],
   ['order-paid', async () => { await answerChallenge(page, 'complete'); await orderSays(page, florin, PAID, true); }],
   ['orders', () => page.goto(`${florin.shop}/orders`)],
-  ['cart', async () => { await page.goto(florin.shop); await page.getByRole('button', { name: /^add .* to the cart$/i }).first().click(); await page.goto(`${florin.shop}/cart`); }],
+  ['cart', async () => { await page.goto(florin.shop); await page.getByRole('button', { name: /^add\b.*\bcart\b/i }).first().click(); await page.goto(`${florin.shop}/cart`); }],
   ['order-waiting', async () => { await page.getByRole('button', { name: /^pay\b/i }).first().click(); await onPaymentPage(page); await leavePayment(page); await page.goto(`${florin.shop}/orders`); await page.locator('main').getByRole('link').first().click(); }],
   ['reference', () => page.goto(`${florin.api}/docs`)],
   ['problem', () => page.goto(`${florin.api}/problems/key_reused`)],
