@@ -51,27 +51,35 @@ fn check_statement(path: &str, line: usize, words: &[String]) -> Vec<Finding> {
     findings
 }
 
-/// Each database has the same levels: files are called `NNNN_name.sql` and stand in `sqlite/` and `postgres/`.
+/// Files are called `NNNN_name.sql` below the folder of their database, and the numbers of each have no gaps: two people
+/// who both add the next level meet here, not on somebody's server.
 pub fn check_levels(paths: &[String]) -> Vec<Finding> {
-    let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut levels: BTreeMap<&str, Vec<(u32, &str)>> = BTreeMap::new();
+    let mut findings = Vec::new();
     for path in paths {
         let mut parts = path.rsplit('/');
         let (Some(name), Some(database)) = (parts.next(), parts.next()) else {
             continue;
         };
-        by_name.entry(name).or_default().push(database);
+        match name.split_once('_').and_then(|(number, _)| number.parse().ok()) {
+            Some(number) => levels.entry(database).or_default().push((number, path)),
+            None => findings.push(Finding::new(path, 0, "a migration is called NNNN_name.sql")),
+        }
     }
-    by_name
-        .iter()
-        .filter(|(_, databases)| !(databases.contains(&"sqlite") && databases.contains(&"postgres")))
-        .map(|(name, databases)| {
-            Finding::new(
-                name,
-                0,
-                format!("only in {}: both databases have every level", databases.join(", ")),
-            )
-        })
-        .collect()
+    for files in levels.values_mut() {
+        files.sort_unstable();
+        for (expected, (number, path)) in (1..).zip(files) {
+            if *number != expected {
+                findings.push(Finding::new(
+                    path,
+                    0,
+                    format!("level {number} stands where {expected} is next"),
+                ));
+                break;
+            }
+        }
+    }
+    findings
 }
 
 /// The statements with the line they begin in, as words in upper case; comments and quoted text are left out.
