@@ -10,9 +10,13 @@ fn migrations_only_add() {
     }
     let findings: Vec<_> = files.iter().flat_map(|(path, sql)| check(path, sql)).collect();
     expect_none(&findings);
-    expect_none(&check_levels(
-        &files.into_iter().map(|(path, _)| path).collect::<Vec<_>>(),
-    ));
+    let paths: Vec<String> = files.into_iter().map(|(path, _)| path).collect();
+    expect_none(&check_levels(&paths));
+    for database in ["sqlite", "postgres"] {
+        if !paths.iter().any(|path| path.contains(&format!("/{database}/"))) {
+            repository::say_absent(&format!("crates/store/migrations/{database}"));
+        }
+    }
 }
 
 #[test]
@@ -77,14 +81,20 @@ fn comments_and_quoted_text_are_no_statements() {
 }
 
 #[test]
-fn a_level_that_one_database_lacks_is_found() {
-    let paths = [
-        "m/sqlite/0001_start.sql",
-        "m/postgres/0001_start.sql",
-        "m/sqlite/0002_more.sql",
-    ];
+fn a_level_that_is_missing_or_there_twice_is_found() {
+    let levels = |names: &[&str]| check_levels(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    accepts(&levels(&[
+        "m/sqlite/0002_b.sql",
+        "m/sqlite/0001_a.sql",
+        "m/postgres/0001_a.sql",
+    ]));
     finds(
-        &check_levels(&paths.map(str::to_owned)),
-        "0002_more.sql:0: only in sqlite",
+        &levels(&["m/sqlite/0001_a.sql", "m/sqlite/0003_c.sql"]),
+        "0003_c.sql:0: level 3 stands where 2 is next",
     );
+    finds(
+        &levels(&["m/sqlite/0001_a.sql", "m/sqlite/0001_b.sql"]),
+        "0001_b.sql:0: level 1 stands where 2 is next",
+    );
+    finds(&levels(&["m/sqlite/start.sql"]), "NNNN_name.sql");
 }
