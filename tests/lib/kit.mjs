@@ -94,6 +94,7 @@ export async function startFlorin(kit, { needs = [], args = [] } = {}) {
         const bytes = readFileSync(file);
         for (const text of texts) if (bytes.includes(text)) found.push(`${file} holds ${text}`);
       }
+      if (statSync(log).size === 0) throw new Error(`${log} is empty`);
       if (files.length < 2 && alsoInData) throw new Error(`${data} holds no files at all`);
       if (found.length > 0) throw new Error(found.join('\n'));
     });

@@ -54,6 +54,7 @@ await kit.test('its events carry a sequence without gaps or repeats', async () =
 });
 
 await kit.test('the JavaScript library accepts every one of them', async () => {
+  assert.ok(hooks().length > 1, 'more than one was sent');
   for (const { body, headers } of hooks()) new Webhook(endpoint.secret).verify(body, headers);
 });
 
@@ -64,10 +65,11 @@ await kit.test('the Python library accepts it too', async () => {
 });
 
 await kit.test('neither accepts another body, another secret or another id', async () => {
+  assert.ok(captured, 'one was sent');
   const other = `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
-  assert.throws(() => new Webhook(other).verify(captured.body, captured.headers));
-  assert.throws(() => new Webhook(endpoint.secret).verify(captured.body.replace('1099', '1'), captured.headers));
-  assert.throws(() => new Webhook(endpoint.secret).verify(captured.body, { ...captured.headers, 'webhook-id': 'evt_other' }));
+  assert.throws(() => new Webhook(other).verify(captured.body, captured.headers), /signature/i);
+  assert.throws(() => new Webhook(endpoint.secret).verify(captured.body.replace('1099', '1'), captured.headers), /signature/i);
+  assert.throws(() => new Webhook(endpoint.secret).verify(captured.body, { ...captured.headers, 'webhook-id': 'evt_other' }), /signature/i);
 });
 
 await kit.test('the Ed25519 signature holds against the public key that the endpoint names', async () => {
