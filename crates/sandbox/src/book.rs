@@ -217,6 +217,12 @@ impl Book {
         Ok(())
     }
 
+    /// From now on writing fails, as on a disk that is full or gone.
+    #[cfg(test)]
+    pub(crate) fn break_disk(&mut self) {
+        self.file = File::open(&self.path).expect("it is there");
+    }
+
     /// Up to `limit` lines after entry number `after`, with commas between them, and whether there are more.
     pub fn page(&self, after: u64, limit: usize) -> io::Result<(Vec<u8>, bool)> {
         let first = usize::try_from(after).unwrap_or(usize::MAX).min(self.starts.len() - 1);

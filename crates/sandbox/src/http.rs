@@ -10,9 +10,9 @@
 //! | `POST /authorizations/{id}/close-dispute` | `{key, won}`: by hand | the same |
 //! | `GET /authorizations/{id}` | | [`View`](crate::message::View) |
 //! | `GET /by-key/{key}` | | the view of an authorisation, or the step as it stands, or 404 |
-//! | `GET /book?after=N&limit=N` | | `{"data":[entry…],"has_more":bool}`: the lines of the file |
-//! | `GET /totals?after=N&limit=N` | `after`: number of an authorisation | [`Totals`](crate::message::Totals) |
-//! | `POST /faults`, `GET /faults`, `DELETE /faults`, `DELETE /faults/{id}` | [`Rule`](crate::faults::Rule) | [`Armed`](crate::faults::Armed) |
+//! | `GET /book?after=12&limit=100` | `after`: `seq` of an entry | `{"data":[entry…],"has_more":bool}`: the lines of the file |
+//! | `GET /totals?after=iss_000012&limit=100` | `after`: an authorisation | [`Totals`](crate::message::Totals) |
+//! | `POST /faults`, `GET /faults`, `DELETE /faults`, `DELETE /faults/{id}` | [`Rule`] | [`Armed`](crate::faults::Armed) |
 //!
 //! A decline, a challenge and a refused step are answers: 200, the `status` says so. Errors are
 //! `{"error":"key_reused","detail":"a sentence"}`: 400 `bad_request`, 404 `not_found`, 409 `key_reused`, 422
@@ -60,7 +60,7 @@ struct Door {
 }
 
 /// All routes, for the provider that stands in front of this issuer. Anybody who reaches it can move money: keep it on
-/// loopback.
+/// loopback. Serve it with [`crate::serve::serve`]: faults that reset a connection need that loop.
 pub fn control(clerk: Clerk, faults: Faults) -> Router {
     Router::new()
         .route("/authorizations", post(authorize))
@@ -104,7 +104,7 @@ struct AuthorizeBody {
 }
 
 async fn authorize(State(door): State<Door>, body: Bytes) -> Response {
-    faulty::play(door.faults.draw(Target::Authorize), async {
+    faulty::play(door.faults.draw(Target::Authorize), async move {
         let ask: AuthorizeBody = parse(&body)?;
         let card = cards::by_name(&ask.card).ok_or(Refused::UnknownCard)?;
         if ask
@@ -179,7 +179,7 @@ async fn operate(State(door): State<Door>, Path((id, step)): Path<(String, Strin
         "refund" => door.faults.draw(Target::Refund),
         _ => None,
     };
-    faulty::play(fault, async {
+    faulty::play(fault, async move {
         let authorization = parse_id(&id)?;
         let (key, step) = match step.as_str() {
             "capture" => {
@@ -216,7 +216,7 @@ async fn operate(State(door): State<Door>, Path((id, step)): Path<(String, Strin
 }
 
 async fn view(State(door): State<Door>, Path(id): Path<String>) -> Response {
-    faulty::play(door.faults.draw(Target::Read), async {
+    faulty::play(door.faults.draw(Target::Read), async move {
         let id = parse_id(&id)?;
         Ok(json(&door.clerk.view(id).await?))
     })
@@ -224,22 +224,22 @@ async fn view(State(door): State<Door>, Path(id): Path<String>) -> Response {
 }
 
 async fn by_key(State(door): State<Door>, Path(key): Path<String>) -> Response {
-    faulty::play(door.faults.draw(Target::Read), async {
+    faulty::play(door.faults.draw(Target::Read), async move {
         let key = Key::parse(&key).ok_or_else(|| misuse("a key is 1 to 64 visible ASCII characters"))?;
         Ok(json(&door.clerk.by_key(key).await?))
     })
     .await
 }
 
+/// A page; `after` is the last thing that the caller has.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PageQuery<T> {
-    #[serde(default)]
-    after: T,
+struct Page<T> {
+    after: Option<T>,
     limit: Option<usize>,
 }
 
-impl<T> PageQuery<T> {
+impl<T> Page<T> {
     fn limit(&self) -> Result<usize, Refused> {
         let limit = self.limit.unwrap_or(PAGE_DEFAULT);
         let fits = (1..=PAGE_MAX).contains(&limit);
@@ -251,11 +251,11 @@ impl<T> PageQuery<T> {
     }
 }
 
-type Asked<T> = Result<Query<PageQuery<T>>, axum::extract::rejection::QueryRejection>;
+type Asked<T> = Result<Query<Page<T>>, axum::extract::rejection::QueryRejection>;
 
 async fn book(State(door): State<Door>, query: Asked<u64>) -> Result<Response, Refused> {
     let Query(query) = query.map_err(|error| misuse(error.body_text()))?;
-    let (lines, has_more) = door.clerk.page(query.after, query.limit()?).await?;
+    let (lines, has_more) = door.clerk.page(query.after.unwrap_or(0), query.limit()?).await?;
     let mut body = Vec::with_capacity(lines.len() + 32);
     body.extend_from_slice(b"{\"data\":[");
     body.extend_from_slice(&lines);
@@ -263,9 +263,10 @@ async fn book(State(door): State<Door>, query: Asked<u64>) -> Result<Response, R
     Ok(json_bytes(body))
 }
 
-async fn totals(State(door): State<Door>, query: Asked<u32>) -> Result<Response, Refused> {
+async fn totals(State(door): State<Door>, query: Asked<AuthorizationId>) -> Result<Response, Refused> {
     let Query(query) = query.map_err(|error| misuse(error.body_text()))?;
-    Ok(json(&door.clerk.totals(query.after, query.limit()?).await?))
+    let after = query.after.map_or(0, |id| id.0);
+    Ok(json(&door.clerk.totals(after, query.limit()?).await?))
 }
 
 async fn add_fault(State(door): State<Door>, body: Bytes) -> Result<Response, Refused> {

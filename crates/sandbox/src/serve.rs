@@ -24,8 +24,9 @@ use crate::http::Cut;
 /// Connections at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 1_024;
 
-/// How long a caller may take to send its headers.
-const HEADERS: Duration = Duration::from_secs(10);
+/// How long a connection may be idle. Longer than clients keep theirs in a pool, or they would find it closed at the very
+/// moment they send, which looks like a fault that nobody switched on.
+const IDLE: Duration = Duration::from_secs(300);
 
 /// How long requests under way may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -35,13 +36,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let tasks = TaskTracker::new();
     loop {
-        let slot = slots.clone().acquire_owned().await.expect("never closed");
+        let next = async {
+            let slot = slots.clone().acquire_owned().await.expect("never closed");
+            listener.accept().await.map(|(stream, _)| (stream, slot))
+        };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            accepted = next => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, slot) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or the caller went away again: both pass.
                 tracing::warn!(%error, "the issuer cannot accept a connection");
@@ -81,7 +85,7 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .header_read_timeout(IDLE)
         .serve_connection(TokioIo::new(wire), service);
     let mut connection = pin!(connection);
     // How a connection ends is the caller's business: errors of it are not worth a line.

@@ -23,11 +23,20 @@ const HUGE_BYTES: usize = 10 * 1024 * 1024;
 
 /// Runs the work, or not, and answers as the fault will have it.
 ///
-/// The work that has an effect is finished even when the caller hangs up meanwhile: it is the clerk's by then.
-pub(super) async fn play(fault: Option<Fault>, work: impl Future<Output = Result<Response, Refused>>) -> Response {
-    let Some(Fault { kind, when, ms }) = fault else {
-        return work.await.into_response();
-    };
+/// Under a fault the work goes on when the caller hangs up meanwhile, as it does at a real provider: an effect that comes
+/// after everybody stopped listening is the very thing to be tested.
+pub(super) async fn play<W>(fault: Option<Fault>, work: W) -> Response
+where
+    W: Future<Output = Result<Response, Refused>> + Send + 'static,
+{
+    match fault {
+        None => work.await.into_response(),
+        Some(fault) => tokio::spawn(strike(fault, work)).await.unwrap_or_else(|_| cut()),
+    }
+}
+
+async fn strike(fault: Fault, work: impl Future<Output = Result<Response, Refused>> + Send) -> Response {
+    let Fault { kind, when, ms } = fault;
     let time = Duration::from_millis(ms);
     if kind == Kind::DelayMs && when == When::Before {
         tokio::time::sleep(time).await;
