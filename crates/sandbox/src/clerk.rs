@@ -229,8 +229,10 @@ impl Desk {
         let mut replies: Vec<Reply> = Vec::new();
         let mut reads = Vec::new();
         let mut closing = None;
-        while let Some(entry) = self.issuer.due(now).filter(|_| self.stopped.is_none()) {
-            self.record(&[entry]);
+        if self.stopped.is_none() {
+            while let Some(entry) = self.issuer.due(now) {
+                self.record(&[entry]);
+            }
         }
         for ask in asks {
             match ask {

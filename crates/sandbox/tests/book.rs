@@ -120,7 +120,8 @@ fn a_crash_at_any_byte_of_a_write_loses_only_what_nobody_was_answered_for() {
         .collect();
     assert_eq!(ends.len(), groups.concat().len());
     let torn = dir.join("torn.book");
-    for length in 0..=bytes.len() {
+    // The whole first entry pair, and the last five lines: what lies between is the same again.
+    for length in (0..=ends[1]).chain(ends[ends.len() - 6]..=bytes.len()) {
         std::fs::write(&torn, &bytes[..length]).expect("written");
         let lines = ends.iter().filter(|end| **end <= length).count();
         let kept: Vec<_> = whole_groups(&groups, lines).concat();
