@@ -226,7 +226,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     write(&whole, &story());
     let bytes = std::fs::read(&whole).expect("there");
     let path = dir.join("flipped.book");
-    // 7 is prime to every length in the file, so every member of some line is hit.
+    // A sample: each byte costs a file, and its neighbours are read the same way.
     for at in (0..bytes.len() - 1).step_by(7) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);
