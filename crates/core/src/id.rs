@@ -215,6 +215,14 @@ impl Serialize for PartId {
     }
 }
 
+impl<'de> Deserialize<'de> for PartId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <std::borrow::Cow<'de, str>>::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
 /// Names one step of one order at a provider: base 36 of the order's 122 free bits and the step's 12 bits. 26 of `[0-9a-z]`, since
 /// `_` is refused in SEPA ids and elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

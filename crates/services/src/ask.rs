@@ -8,7 +8,6 @@ use std::sync::Arc;
 use florin_core::id::{ConnectionId, OrderId};
 use florin_core::money::Money;
 use florin_core::order::{CaptureAt, Initiator, Kind, Refusal, Says, StepName};
-use florin_core::rail::Item;
 use florin_core::time::Timestamp;
 use florin_store::{IdemKey, Tenant};
 use thiserror::Error;
@@ -94,13 +93,6 @@ pub enum What {
         order: OrderId,
         /// What the address said; hostile input.
         params: BTreeMap<String, String>,
-    },
-    /// A proven notice of a provider: stored before it is acknowledged.
-    Notice {
-        /// Through which connection.
-        connection: ConnectionId,
-        /// What it says.
-        items: Vec<Item>,
     },
     /// A person looked it up: how a step stands.
     Resolve {

@@ -11,7 +11,16 @@
 
 pub mod ask;
 pub mod base64;
+pub mod chain;
+pub mod clock;
 pub mod dice;
 pub mod directory;
+pub mod egress;
+pub mod engine;
+pub mod keyring;
+pub mod lane;
 pub mod notify;
+pub mod snapshot;
 pub mod view;
+pub mod work;
+pub mod worker;

@@ -1,6 +1,7 @@
 //! An order as doors see it: the machine's state, what it is for, and what was learned at providers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use florin_core::id::CustomerId;
 use florin_core::order::{Order, StepName};
@@ -18,7 +19,7 @@ pub struct View {
     /// The machine's state.
     pub order: Order,
     /// What it is for.
-    pub details: Details,
+    pub details: Arc<Details>,
     /// What was learned, by attempt: the provider's ids.
     pub memos: BTreeMap<u8, Memo>,
     /// What was learned in other steps (captures, refunds, …), where it is not about the attempt.

@@ -1,0 +1,191 @@
+//! Carries errands to providers: one task each, bounded per connection, held back while a provider does not answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use florin_core::id::{ConnectionId, OrderId};
+use florin_core::rail::Exchange;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::Inner;
+use crate::egress::{EXCHANGE_S_MAX, Road, Sent};
+use crate::lane::{Job, LEASE_S};
+use crate::worker::breaker::Breaker;
+use crate::worker::{Carry, Effect, Ended, Move};
+
+/// Messages of one connection that may be out at a time.
+const EXCHANGES_MAX: usize = 512;
+/// How long a message may wait for its place: a lease less a sending, with room for the commit. Later its lease could end under it.
+const PLACE_WAIT: Duration = Duration::from_secs(LEASE_S as u64 - EXCHANGE_S_MAX - 3);
+/// Pauses between tries to reach a provider that refuses connections; nothing has left meanwhile.
+const CONNECT_PAUSES_MS: [u64; 2] = [200, 800];
+/// Orders that are remembered until their provider is back; more are asked about by their plan.
+const LOST_MAX: usize = 50_000;
+/// How many of them are asked about in a second when it is back.
+const NUDGES_PER_S: usize = 50;
+
+/// The providers of a node: what is out at each, and whether it answers.
+#[derive(Default)]
+pub(super) struct Providers {
+    gates: Mutex<BTreeMap<ConnectionId, Arc<Gate>>>,
+}
+
+struct Gate {
+    places: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    breaker: Breaker,
+    lost: BTreeSet<OrderId>,
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Providers {
+    fn gate(&self, connection: ConnectionId) -> Arc<Gate> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gate = gates.entry(connection).or_insert_with(|| {
+            Arc::new(Gate {
+                places: Semaphore::new(EXCHANGES_MAX),
+                state: Mutex::default(),
+            })
+        });
+        Arc::clone(gate)
+    }
+
+    /// A question about this order had no answer: it is asked again when the provider is back.
+    pub(super) fn lost(&self, connection: ConnectionId, order: OrderId) {
+        let gate = self.gate(connection);
+        let mut state = gate.state();
+        if state.breaker.is_open() && state.lost.len() < LOST_MAX {
+            state.lost.insert(order);
+        }
+    }
+}
+
+/// Starts an errand.
+pub(super) fn begin(inner: &Arc<Inner>, effect: Effect) {
+    let shared = Arc::clone(inner);
+    inner.carrying.fetch_add(1, Ordering::Relaxed);
+    inner.spawn(async move {
+        carry(&shared, effect).await;
+        shared.carrying.fetch_sub(1, Ordering::Relaxed);
+    });
+}
+
+async fn carry(inner: &Arc<Inner>, effect: Effect) {
+    let handed_over = Instant::now();
+    let now = inner.clock.now();
+    let (mut carry, mut next) = Carry::begin(effect, now);
+    loop {
+        match next {
+            Move::Turn(turned) => {
+                return inner.job(carry.lane(), Job::Turn(turned));
+            }
+            Move::Send(message) => {
+                let road = Arc::clone(carry.road());
+                let ended = inner.send_message(&road, &message, handed_over).await;
+                tracing::debug!(order = %carry.order(), step = %carry.step(), exchange = %message.name, ended = ended_word(&ended), "sent");
+                let now = inner.clock.now();
+                // A rail that panics must not take its step with it.
+                next = match catch_unwind(AssertUnwindSafe(|| carry.heard(ended, now))) {
+                    Ok(next) => next,
+                    Err(_) => Move::Turn(Box::new(carry.unclear())),
+                };
+            }
+        }
+    }
+}
+
+fn ended_word(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Reply(reply) if reply.status >= 500 => "error",
+        Ended::Reply(_) => "reply",
+        Ended::Silence => "silence",
+        Ended::Unsent => "unsent",
+    }
+}
+
+impl Inner {
+    async fn send_message(self: &Arc<Self>, road: &Arc<Road>, message: &Exchange, handed_over: Instant) -> Ended {
+        let gate = self.providers.gate(road.connection.id);
+        let Ok(Ok(_place)) = tokio::time::timeout_at(handed_over + PLACE_WAIT, gate.places.acquire()).await else {
+            return Ended::Unsent;
+        };
+        let mut pauses = CONNECT_PAUSES_MS.iter();
+        loop {
+            // The process may have been paused: a lease that could end under a message sends none.
+            if handed_over.elapsed() > PLACE_WAIT || !gate.state().breaker.admits(self.clock.now()) {
+                return Ended::Unsent;
+            }
+            let began = Instant::now();
+            let sent = self.egress.send(road, message).await;
+            let ended = match sent {
+                Sent::Reply(reply) => Ended::Reply(reply),
+                Sent::Silence(why) => {
+                    tracing::warn!(rail = road.rail.table().name, exchange = %message.name, why, "no answer");
+                    Ended::Silence
+                }
+                Sent::Unsent(why) => {
+                    tracing::warn!(rail = road.rail.table().name, exchange = %message.name, why, "not sent");
+                    Ended::Unsent
+                }
+            };
+            self.meter.sent(
+                road.rail.table().name,
+                ended_word(&ended),
+                began.elapsed().as_secs_f64(),
+            );
+            self.note(road, &gate, &ended);
+            match (&ended, pauses.next()) {
+                (Ended::Unsent, Some(ms)) => tokio::time::sleep(Duration::from_millis(*ms)).await,
+                (Ended::Unsent | Ended::Silence | Ended::Reply(_), _) => return ended,
+            }
+        }
+    }
+
+    fn note(self: &Arc<Self>, road: &Arc<Road>, gate: &Arc<Gate>, ended: &Ended) {
+        let answered = matches!(ended, Ended::Reply(reply) if reply.status < 500);
+        let mut state = gate.state();
+        let was_open = state.breaker.is_open();
+        let back = if answered {
+            state.breaker.answered()
+        } else {
+            state.breaker.failed(self.clock.now());
+            false
+        };
+        if was_open != state.breaker.is_open() {
+            let open = state.breaker.is_open();
+            tracing::warn!(connection = %road.connection.id, open, "a provider's breaker moved");
+            self.meter.breaker(road.connection.id.to_string(), open);
+        }
+        if back && !state.lost.is_empty() {
+            let lost = std::mem::take(&mut state.lost);
+            self.spawn(ask_again(Arc::clone(self), lost));
+        }
+    }
+}
+
+/// A provider is back: everything that it left open is asked about at once, paced.
+async fn ask_again(inner: Arc<Inner>, lost: BTreeSet<OrderId>) {
+    tracing::info!(
+        orders = lost.len(),
+        "a provider answers again: its open questions are asked"
+    );
+    for (at, order) in lost.into_iter().enumerate() {
+        if at > 0 && at.is_multiple_of(NUDGES_PER_S) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        inner.job(inner.lane_of(order), Job::Nudge(order));
+    }
+}

@@ -1,0 +1,191 @@
+//! Notices of providers: proven, written down, acknowledged; then told to the order that they are about, once each.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use florin_core::id::ConnectionId;
+use florin_core::rail::{About, Item, Notice};
+use florin_store::{NoticeId, NoticeRow, ProviderRef};
+use tokio::time::Instant;
+
+use super::{Called, Engine, Inner};
+use crate::ask::Denied;
+use crate::lane::{Job, Reply};
+
+/// Notices read at a time.
+const INBOX_MAX: u32 = 500;
+/// How long after it was told a notice that is still not done is told again: its exchange and a lease are over by then.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// How long after it could not be told a notice is told again.
+const TELL_SOON: Duration = Duration::from_secs(1);
+/// How long a notice about nobody we know is kept trying: the reader that knows a provider's ids may be behind, or the payment may have
+/// been made by somebody else on the same account.
+const UNKNOWN_S: i64 = 24 * 3_600;
+/// How often the inbox is read without being called.
+const READ_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a notice is not acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unproven {
+    /// No such connection.
+    #[error("there is no such connection")]
+    Unknown,
+    /// Its checks do not hold.
+    #[error("the notice is not signed by this connection's secret, or is too old")]
+    Refused,
+    /// It could not be written down: the provider sends it again.
+    #[error("the notice cannot be written down: {0}")]
+    Denied(Denied),
+}
+
+/// When notices were told last.
+#[derive(Default)]
+pub(super) struct Told(Mutex<BTreeMap<NoticeId, Instant>>);
+
+impl Told {
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<NoticeId, Instant>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a notice is to be told now; then it is not told again for a while.
+    fn tell(&self, id: &NoticeId) -> bool {
+        let now = Instant::now();
+        self.with(|told| {
+            told.retain(|_, until| *until > now);
+            let tell = !told.contains_key(id);
+            if tell {
+                told.insert(id.clone(), now + TELL_AGAIN);
+            }
+            tell
+        })
+    }
+
+    /// A notice could not be told.
+    pub(super) fn again_soon(&self, id: &NoticeId) {
+        self.with(|told| told.insert(id.clone(), Instant::now() + TELL_SOON));
+    }
+}
+
+impl Engine {
+    /// A notice came through a connection's address. `Ok` once it is proven and durable: only then it may be acknowledged.
+    pub async fn notice(&self, connection: ConnectionId, notice: Notice) -> Result<(), Unproven> {
+        let inner = &self.inner;
+        let connection = inner.directory.connection(connection).ok_or(Unproven::Unknown)?;
+        let rail = inner.rail(&connection.rail).ok_or(Unproven::Unknown)?;
+        let opened = rail.open(&notice);
+        if !inner
+            .keyring
+            .holds(&connection, &notice, &opened.checks, inner.clock.wall())
+        {
+            return Err(Unproven::Refused);
+        }
+        let now = inner.clock.now();
+        let rows: Vec<NoticeRow> = (opened.items.into_iter())
+            .map(|item| NoticeRow {
+                id: NoticeId {
+                    connection: connection.id,
+                    id: item.id.clone(),
+                },
+                tenant: connection.tenant,
+                item: serde_json::to_string(&item).expect("an item has string keys"),
+                received_at: now,
+                due: now,
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(()); // proven, and about nothing
+        }
+        self.open().map_err(Unproven::Denied)?;
+        match inner.call(0, Called::Notices(rows)).await.map_err(Unproven::Denied)? {
+            Reply::Denied(denied) => Err(Unproven::Denied(denied)),
+            Reply::Stored | Reply::Answered(_) | Reply::Rebuild(_) | Reply::Running(..) => Ok(()),
+        }
+    }
+}
+
+pub(super) async fn watch(inner: Arc<Inner>) {
+    loop {
+        let next = match inner.store.inbox(INBOX_MAX).await {
+            Ok(rows) => tell(&inner, rows).await,
+            Err(fault) => {
+                tracing::warn!(%fault, "cannot read the inbox");
+                Duration::from_secs(1)
+            }
+        };
+        tokio::select! {
+            () = inner.inbox.notified() => {}
+            () = tokio::time::sleep(next) => {}
+        }
+    }
+}
+
+/// Tells what can be told. Answers when to look again.
+async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> Duration {
+    let now = inner.clock.now();
+    let (mut done, mut later, mut next) = (Vec::new(), Vec::new(), READ_EVERY);
+    for row in rows {
+        if row.due > now || !inner.told.tell(&row.id) {
+            next = TELL_SOON;
+            continue;
+        }
+        let Ok(item) = serde_json::from_str::<Item>(&row.item) else {
+            tracing::error!(notice = row.id.id, "a stored notice does not read: it is put aside");
+            done.push(row.id);
+            continue;
+        };
+        let order = match &item.about {
+            About::Key(key) => Ok(Some(key.order())),
+            About::Ref(kind, id) => {
+                let reference = ProviderRef {
+                    connection: row.id.connection,
+                    kind: kind.clone(),
+                    id: id.clone(),
+                };
+                inner.store.order_of_ref(&reference).await
+            }
+            About::Nobody => {
+                done.push(row.id);
+                continue;
+            }
+        };
+        match order {
+            Ok(Some(order)) => {
+                let job = Job::Told {
+                    tenant: row.tenant,
+                    order,
+                    id: row.id,
+                    item: Box::new(item),
+                };
+                inner.job(inner.lane_of(order), job);
+            }
+            Ok(None) if now.millis_since(row.received_at) > UNKNOWN_S * 1_000 => {
+                tracing::warn!(
+                    notice = row.id.id,
+                    kind = item.kind,
+                    "a notice is about no order of ours: it is put aside"
+                );
+                done.push(row.id);
+            }
+            Ok(None) => {
+                inner.meter.untold.increment(1);
+                let age_ms = now.millis_since(row.received_at).max(1_000);
+                inner.told.again_soon(&row.id);
+                later.push(NoticeRow {
+                    due: now.plus_millis(age_ms),
+                    ..row
+                });
+                next = TELL_SOON;
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "cannot find the order of a notice");
+                inner.told.again_soon(&row.id);
+                next = TELL_SOON;
+            }
+        }
+    }
+    if !done.is_empty() || !later.is_empty() {
+        inner.job(0, Job::Shelve { done, later });
+    }
+    next
+}

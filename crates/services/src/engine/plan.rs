@@ -1,0 +1,140 @@
+//! How a payment is to be made: from the words of a call to a plan that the order machine takes.
+
+use std::sync::Arc;
+
+use florin_core::id::MethodId;
+use florin_core::money::Money;
+use florin_core::order::{Abilities, Plan};
+use florin_core::rail::{Instrument, Rail, Step, Table};
+use florin_store::{Mode, Tenant};
+
+use super::Inner;
+use crate::ask::{Denied, Pay};
+use crate::directory::{Connection, Method};
+use crate::lane::Start;
+
+/// Longest name of a test method.
+const METHOD_CHARS_MAX: usize = 64;
+/// How long an abandoned attempt may still succeed at a provider that cannot cancel it.
+const STRAY_S: u32 = 24 * 3_600;
+
+impl Inner {
+    pub(super) fn rail(&self, name: &str) -> Option<&'static dyn Rail> {
+        self.rails.iter().copied().find(|rail| rail.table().name == name)
+    }
+
+    /// How an attempt is started. The amount is filled in by the lane, which knows what is due.
+    pub(super) async fn start_of(&self, tenant: Tenant, pay: &Pay, amount: Money) -> Result<Box<Start>, Denied> {
+        let stored = match pay.method.parse::<MethodId>() {
+            Ok(id) => Some(self.method(tenant, id).await?),
+            Err(_) => None,
+        };
+        let connection = self.connection(tenant, pay, stored.as_ref())?;
+        let rail = self
+            .rail(&connection.rail)
+            .ok_or_else(|| no_connection(format!("this release has no rail `{}`", connection.rail)))?;
+        let instrument = match (&stored, pay.method.as_str()) {
+            (Some(method), _) => Instrument::Stored(method.token.clone()),
+            (None, "hosted") => Instrument::Hosted,
+            (None, name) if tenant.mode == Mode::Test && is_name(name) => Instrument::Stored(name.to_owned()),
+            (None, name) => {
+                let shown: String = name.chars().take(METHOD_CHARS_MAX).collect();
+                let names = match tenant.mode {
+                    Mode::Test => "`hosted`, a stored method `met_…`, or a test method such as `card_visa`",
+                    Mode::Live => "`hosted` or a stored method `met_…`",
+                };
+                return Err(unknown_method(format!("`{shown}` is no method: use {names}")));
+            }
+        };
+        Ok(Box::new(Start {
+            plan: Plan {
+                channel: pay.channel.clone(),
+                method: pay.method.clone(),
+                instrument,
+                connection: connection.id,
+                rail: connection.rail.clone(),
+                amount,
+                extras: None,
+                initiator: pay.initiator,
+                can: abilities(rail.table()),
+            },
+            return_url: pay.return_url.clone(),
+        }))
+    }
+
+    async fn method(&self, tenant: Tenant, id: MethodId) -> Result<Method, Denied> {
+        let found = self.directory.get::<Method>(Some(tenant), &id.to_string()).await;
+        match found {
+            Ok(Some(method)) => Ok(method),
+            Ok(None) => Err(unknown_method(format!("there is no method {id}"))),
+            Err(error) => {
+                tracing::warn!(%error, "cannot read a stored method");
+                Err(Denied::Unavailable { retry_after_s: 1 })
+            }
+        }
+    }
+
+    fn connection(&self, tenant: Tenant, pay: &Pay, stored: Option<&Method>) -> Result<Arc<Connection>, Denied> {
+        let fits = |connection: &Arc<Connection>| {
+            connection.enabled && stored.is_none_or(|method| method.rail == connection.rail)
+        };
+        if let Some(id) = pay.connection {
+            let named = self
+                .directory
+                .connection(id)
+                .filter(|connection| connection.tenant == tenant);
+            let named = named.ok_or_else(|| no_connection(format!("there is no connection {id}")))?;
+            if !fits(&named) {
+                return Err(no_connection(format!(
+                    "connection {id} is switched off, or cannot use this method"
+                )));
+            }
+            return Ok(named);
+        }
+        let default = self.directory.default_connection(tenant).filter(fits);
+        default
+            .or_else(|| self.directory.connections(tenant).into_iter().find(fits))
+            .ok_or_else(|| {
+                no_connection("there is no provider connection for this method: make one, and switch it on".into())
+            })
+    }
+}
+
+/// A name may go into a message: letters, digits and `_` only.
+fn is_name(name: &str) -> bool {
+    (1..=METHOD_CHARS_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// What the machine must know of a rail.
+pub(super) fn abilities(table: &Table) -> Abilities {
+    let can = |step| table.can(step).is_some();
+    Abilities {
+        sale: can(Step::Sale),
+        cancel: can(Step::Cancel),
+        reverse: can(Step::Reverse),
+        void_sale: false, // a merchant gives a sale back by refunding it
+        captures: table.can(Step::Capture).is_some_and(|can| can.many),
+        increment: can(Step::Increment),
+        push: false,
+        stray_s: STRAY_S,
+        action_s: 0,
+        refund_days: table.refund_days,
+    }
+}
+
+fn no_connection(detail: String) -> Denied {
+    Denied::Misuse {
+        param: "connection",
+        code: "no_connection",
+        detail,
+    }
+}
+
+fn unknown_method(detail: String) -> Denied {
+    Denied::Misuse {
+        param: "method",
+        code: "unknown_method",
+        detail,
+    }
+}

@@ -1,0 +1,295 @@
+//! Secrets: found by name, several values in force while one is being rotated, never printed.
+//!
+//! A connection names its secrets; the values come from the configuration. One root key seals what must be read back (our own webhook
+//! secrets). The keyring also judges notices: a rail writes the formula, the values and the comparison stay here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
+use florin_core::rail::{Check, Notice, Part};
+use florin_core::secret::Secret;
+use florin_core::time::Timestamp;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use crate::directory::Connection;
+use crate::{base64, dice};
+
+/// Values of one secret that may be in force at once: the new one and the one that it replaces, and one to spare.
+pub const VALUES_MAX: usize = 3;
+
+/// Secrets by the configuration's name, newest value first.
+pub type Values = BTreeMap<String, Vec<Secret<String>>>;
+
+/// Secrets by name, and the root key.
+pub struct Keyring {
+    values: RwLock<Arc<Values>>,
+    root: RandomizedNonceKey,
+}
+
+/// Why a secret cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum KeyringError {
+    /// The connection names no secret for what the rail wants.
+    #[error("connection {connection} names no secret `{word}`")]
+    Unnamed {
+        /// The connection.
+        connection: String,
+        /// The rail's word.
+        word: String,
+    },
+    /// The configuration has no value under that name.
+    #[error("the configuration has no secret `{0}`")]
+    Missing(String),
+    /// Sealed bytes do not open: another root key, or they were changed.
+    #[error("a sealed value does not open: the root key is another one, or the value was changed")]
+    Sealed,
+}
+
+impl Keyring {
+    /// A keyring over values of the configuration.
+    pub fn new(values: Values, root: &Secret<[u8; 32]>) -> Self {
+        let root = RandomizedNonceKey::new(&AES_256_GCM, root.expose()).expect("the root key has 32 bytes");
+        Self {
+            values: RwLock::new(Arc::new(values)),
+            root,
+        }
+    }
+
+    /// Replaces all values: the configuration was read again.
+    pub fn replace(&self, values: Values) {
+        *self.values.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(values);
+    }
+
+    /// The values in force of a connection's secret, newest first; never empty.
+    pub fn all(&self, connection: &Connection, word: &str) -> Result<Vec<Secret<String>>, KeyringError> {
+        let name = connection.secrets.get(word).ok_or_else(|| KeyringError::Unnamed {
+            connection: connection.id.to_string(),
+            word: word.to_owned(),
+        })?;
+        let values = Arc::clone(&self.values.read().unwrap_or_else(PoisonError::into_inner));
+        match values.get(name).map(Vec::as_slice) {
+            None | Some([]) => Err(KeyringError::Missing(name.clone())),
+            Some(found) => Ok(found.iter().take(VALUES_MAX).cloned().collect()),
+        }
+    }
+
+    /// Computes a formula of a message that goes out: the newest value of each secret.
+    pub fn fill(&self, connection: &Connection, parts: &[Part]) -> Result<Secret<String>, KeyringError> {
+        let mut text = Vec::new();
+        self.evaluate(connection, parts, None, 0, &mut text)?;
+        Ok(Secret::new(String::from_utf8(text).unwrap_or_default()))
+    }
+
+    /// Whether a notice may be believed: every check holds, and there is one. `wall` is wall time.
+    pub fn holds(&self, connection: &Connection, notice: &Notice, checks: &[Check], wall: Timestamp) -> bool {
+        let hold = |check: &Check| match check {
+            Check::Equal { formula, one_of } => {
+                (0..VALUES_MAX).any(|which| self.equals(connection, notice, formula, one_of, which))
+            }
+            Check::Fresh { at, within_s } => wall.millis_since(*at).unsigned_abs() <= u64::from(*within_s) * 1_000,
+        };
+        !checks.is_empty() && checks.iter().all(hold)
+    }
+
+    fn equals(
+        &self,
+        connection: &Connection,
+        notice: &Notice,
+        formula: &Part,
+        one_of: &[String],
+        which: usize,
+    ) -> bool {
+        let mut wanted = Vec::new();
+        let formula = std::slice::from_ref(formula);
+        let computed = self.evaluate(connection, formula, Some(notice), which, &mut wanted);
+        // Every candidate is compared, so that the time tells nothing about which one was nearly right.
+        computed.is_ok()
+            && one_of.iter().fold(false, |held, given| {
+                held | bool::from(wanted.as_slice().ct_eq(given.as_bytes()))
+            })
+    }
+
+    fn evaluate(
+        &self,
+        connection: &Connection,
+        parts: &[Part],
+        notice: Option<&Notice>,
+        which: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<(), KeyringError> {
+        for part in parts {
+            match part {
+                Part::Text(text) => into.extend_from_slice(text.as_bytes()),
+                Part::Secret(word) => {
+                    let values = self.all(connection, word)?;
+                    let value = values
+                        .get(which)
+                        .ok_or_else(|| KeyringError::Missing(word.to_string()))?;
+                    into.extend_from_slice(value.expose().as_bytes()); // goes into a header or a keyed hash
+                }
+                Part::Received => into.extend_from_slice(notice.map_or(&[][..], |notice| &notice.body)),
+                Part::Header(name) => {
+                    let header = notice.and_then(|notice| notice.headers.get(name.as_ref()));
+                    into.extend_from_slice(header.map_or("", String::as_str).as_bytes());
+                }
+                Part::HmacSha256Hex(key, over) => {
+                    let (mut secret, mut message) = (zeroize::Zeroizing::new(Vec::new()), Vec::new());
+                    self.evaluate(connection, key, notice, which, &mut secret)?;
+                    self.evaluate(connection, over, notice, which, &mut message)?;
+                    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), &message);
+                    into.extend_from_slice(dice::hex(tag.as_ref()).as_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals a value under the root key. `purpose` is bound to it: a value sealed for one thing does not open as another.
+    pub fn seal(&self, purpose: &str, plain: &Secret<String>) -> String {
+        let mut bytes = plain.expose().as_bytes().to_vec(); // encrypted in place below
+        let nonce = self
+            .root
+            .seal_in_place_append_tag(Aad::from(purpose.as_bytes()), &mut bytes)
+            .expect("a short value can be sealed");
+        let mut sealed = nonce.as_ref().to_vec();
+        sealed.extend_from_slice(&bytes);
+        base64::encode(&sealed)
+    }
+
+    /// Opens what [`Keyring::seal`] sealed for the same purpose.
+    pub fn open(&self, purpose: &str, sealed: &str) -> Result<Secret<String>, KeyringError> {
+        let bytes = base64::decode(sealed).ok_or(KeyringError::Sealed)?;
+        let (nonce, rest) = bytes.split_at_checked(12).ok_or(KeyringError::Sealed)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyringError::Sealed)?;
+        let mut rest = zeroize::Zeroizing::new(rest.to_vec());
+        let plain = self
+            .root
+            .open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut rest)
+            .map_err(|_| KeyringError::Sealed)?;
+        let plain = std::str::from_utf8(plain).map_err(|_| KeyringError::Sealed)?;
+        Ok(Secret::new(plain.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[keyring]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use florin_core::id::{ConnectionId, MerchantId};
+    use florin_store::{Mode, Tenant};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn connection() -> Connection {
+        Connection {
+            id: ConnectionId::from_uuid(Uuid::nil()),
+            tenant: Tenant {
+                merchant: MerchantId::from_uuid(Uuid::nil()),
+                mode: Mode::Test,
+            },
+            rail: "stripe".into(),
+            base: "https://api.stripe.com".into(),
+            secrets: [
+                ("hook".to_owned(), "acme_hook".to_owned()),
+                ("gone".to_owned(), "nowhere".to_owned()),
+            ]
+            .into(),
+            settings: BTreeMap::new(),
+            default: true,
+            enabled: true,
+            created_at: Timestamp::default(),
+        }
+    }
+
+    fn keyring(values: &[&str]) -> Keyring {
+        let values = values.iter().map(|value| Secret::new((*value).to_owned())).collect();
+        Keyring::new([("acme_hook".to_owned(), values)].into(), &Secret::new([7; 32]))
+    }
+
+    fn hmac_of(secret: &str, body: &[u8]) -> String {
+        dice::hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body).as_ref())
+    }
+
+    fn equal(given: &[String]) -> Check {
+        Check::Equal {
+            formula: Part::HmacSha256Hex(vec![Part::Secret(Cow::Borrowed("hook"))], vec![Part::Received]),
+            one_of: given.to_vec(),
+        }
+    }
+
+    #[test]
+    fn old_and_new_secret_are_believed_while_one_is_rotated_and_no_other() {
+        let notice = Notice {
+            body: b"{}".to_vec(),
+            ..Notice::default()
+        };
+        let wall = Timestamp::default();
+        for (in_force, signed_by, believed) in [
+            (&["new", "old"][..], "new", true),
+            (&["new", "old"], "old", true),
+            (&["new"], "old", false),
+            (&["new", "old"], "forged", false),
+        ] {
+            let checks = [equal(&["00".into(), hmac_of(signed_by, b"{}")])];
+            assert_eq!(
+                keyring(in_force).holds(&connection(), &notice, &checks, wall),
+                believed,
+                "{signed_by}"
+            );
+        }
+        assert!(
+            !keyring(&["new"]).holds(&connection(), &notice, &[], wall),
+            "no check, no belief"
+        );
+    }
+
+    #[test]
+    fn a_notice_outside_the_tolerance_is_refused_on_both_sides() {
+        let notice = Notice::default();
+        for (age_s, held) in [(0, true), (300, true), (301, false), (-300, true), (-301, false)] {
+            let wall = Timestamp::from_millis(1_000_000_000);
+            let check = Check::Fresh {
+                at: wall.plus_seconds(-age_s),
+                within_s: 300,
+            };
+            assert_eq!(
+                keyring(&["a"]).holds(&connection(), &notice, &[check], wall),
+                held,
+                "{age_s}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sealed_value_opens_under_its_key_and_purpose_only() {
+        let ring = keyring(&[]);
+        let plain = Secret::new("whsec_abc".to_owned());
+        let sealed = ring.seal("endpoint", &plain);
+        assert!(!sealed.contains("whsec"));
+        assert_eq!(ring.open("endpoint", &sealed), Ok(plain.clone()));
+        assert_eq!(ring.open("other", &sealed), Err(KeyringError::Sealed));
+        let other = Keyring::new(Values::new(), &Secret::new([8; 32]));
+        assert_eq!(other.open("endpoint", &sealed), Err(KeyringError::Sealed));
+        assert_eq!(ring.open("endpoint", "AAAA"), Err(KeyringError::Sealed));
+        assert_ne!(ring.seal("endpoint", &plain), sealed, "every sealing has its own nonce");
+    }
+
+    #[test]
+    fn a_missing_secret_is_named_and_no_value_is_ever_printed() {
+        let ring = keyring(&["sk_live_canary"]);
+        let named = |word: &'static str| ring.fill(&connection(), &[Part::Secret(Cow::Borrowed(word))]);
+        assert_eq!(named("gone"), Err(KeyringError::Missing("nowhere".into())));
+        assert!(matches!(named("other"), Err(KeyringError::Unnamed { .. })));
+        assert!(!format!("{ring:?}{:?}", named("hook")).contains("canary"));
+    }
+}

@@ -1,0 +1,319 @@
+//! How an order is written down: the snapshot in its row, the body of an event row, what an idempotency key names; and how they are read
+//! back and proven.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use florin_core::event::{self, Event};
+use florin_core::order::{Order, Refusal, StepName};
+use florin_core::rail::Memo;
+use florin_core::time::Timestamp;
+use florin_store::{EventRow, Hash, OrderRow};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::chain;
+use crate::view::{Details, View};
+use crate::work::Entry;
+
+/// What was learned in one commit: an attempt's number or a step's name ▸ name ▸ value.
+pub type Learned = BTreeMap<String, Memo>;
+
+/// Why stored bytes are not believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Damage(pub String);
+
+fn damage(what: &str, error: impl std::fmt::Display) -> Damage {
+    Damage(format!("{what}: {error}"))
+}
+
+// ---- snapshot -------------------------------------------------------------------------------------------------------------------
+
+#[derive(Serialize)]
+struct Written<'a> {
+    order: &'a Order,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    memos: &'a BTreeMap<u8, Memo>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    steps: &'a BTreeMap<StepName, Memo>,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    order: Order,
+    #[serde(default)]
+    memos: BTreeMap<u8, Memo>,
+    #[serde(default)]
+    steps: BTreeMap<StepName, Memo>,
+}
+
+/// What stands between a snapshot and the sum that proves it.
+const SUM: &str = ",\"sum\":\"";
+
+/// The snapshot of an order, with a sum over itself, the chain that it stands on and the open work beside it.
+pub(crate) fn state(view: &View, chain: &Hash, work: Option<&str>) -> String {
+    let written = Written {
+        order: &view.order,
+        memos: &view.memos,
+        steps: &view.steps,
+    };
+    let mut text = serde_json::to_string(&written).expect("an order has string keys and whole numbers");
+    let sum = chain::seal(chain, &[&text, work.unwrap_or("")]);
+    text.pop();
+    let _ = write!(text, "{SUM}{sum}\"}}");
+    text
+}
+
+/// The open work of an order, if there is any.
+pub(crate) fn work(entries: &[Entry]) -> Option<String> {
+    (!entries.is_empty()).then(|| serde_json::to_string(entries).expect("work has string keys and whole numbers"))
+}
+
+/// An order as it was written, proven by its sum, with what it is for read from its events.
+pub(crate) fn read(row: &OrderRow, details: Arc<Details>) -> Result<(View, Vec<Entry>), Damage> {
+    let parts = row.state.rfind(SUM).map(|at| row.state.split_at(at));
+    let (bare, rest) = parts.ok_or_else(|| Damage("its snapshot has no sum".into()))?;
+    let bare = format!("{bare}}}");
+    let sum = chain::seal(&row.chain, &[&bare, row.work.as_deref().unwrap_or("")]);
+    if rest.strip_prefix(SUM).and_then(|rest| rest.strip_suffix("\"}")) != Some(&sum) {
+        return Err(Damage("its snapshot or its open work was changed".into()));
+    }
+    let stored: Stored = serde_json::from_str(&bare).map_err(|error| damage("its snapshot does not read", error))?;
+    let work: Vec<Entry> = match &row.work {
+        Some(text) => serde_json::from_str(text).map_err(|error| damage("its open work does not read", error))?,
+        None => Vec::new(),
+    };
+    if stored.order.version != row.version || stored.order.id != row.id {
+        return Err(Damage("its snapshot is of another order or version".into()));
+    }
+    let view = View {
+        tenant: row.tenant,
+        reference: row.reference.clone(),
+        order: stored.order,
+        details,
+        memos: stored.memos,
+        steps: stored.steps,
+    };
+    Ok((view, work))
+}
+
+// ---- events ---------------------------------------------------------------------------------------------------------------------
+
+/// The body of an event row: events, what was learned, and what the order is for when that is new.
+pub(crate) fn body(events: &[Event], learned: &Learned, details: Option<&Details>) -> String {
+    let mut text = String::with_capacity(events.len() * 128 + 16);
+    text.push_str("{\"e\":[");
+    for (at, event) in events.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text.push_str(&event::stored(event));
+    }
+    text.push(']');
+    if !learned.is_empty() {
+        let learned = serde_json::to_string(learned).expect("what was learned is strings");
+        let _ = write!(text, ",\"l\":{learned}");
+    }
+    if let Some(details) = details {
+        let details = serde_json::to_string(details).expect("details have string keys");
+        let _ = write!(text, ",\"d\":{details}");
+    }
+    text.push('}');
+    text
+}
+
+/// An event row, read.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// What happened.
+    pub events: Vec<Event>,
+    /// What was learned.
+    pub learned: Learned,
+    /// What the order is for, if that is new.
+    pub details: Option<Details>,
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    e: Vec<&'a RawValue>,
+    #[serde(default)]
+    l: Learned,
+    #[serde(default)]
+    d: Option<Details>,
+}
+
+impl Body {
+    /// Reads the body of an event row, of whatever release.
+    pub fn read(text: &str) -> Result<Self, Damage> {
+        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| damage("an event row does not read", error))?;
+        let events = raw
+            .e
+            .into_iter()
+            .map(|event| event::read(event.get()))
+            .collect::<Result<_, _>>();
+        Ok(Self {
+            events: events.map_err(|error| damage("an event does not read", error))?,
+            learned: raw.l,
+            details: raw.d,
+        })
+    }
+}
+
+/// An order as its events tell it, one row after the other.
+#[derive(Debug, Default)]
+pub struct Fold {
+    view: Option<View>,
+}
+
+impl Fold {
+    /// What the next event row makes of the order; rows come oldest first.
+    pub fn row(&mut self, row: &EventRow, reference: &str) -> Result<&View, Damage> {
+        self.row_with(row, reference, &mut |_| {})
+    }
+
+    /// The same, and says how the order stood after each event of the row.
+    pub fn row_with(&mut self, row: &EventRow, reference: &str, each: &mut dyn FnMut(&View)) -> Result<&View, Damage> {
+        let body = Body::read(&row.body)?;
+        let mut events = body.events.into_iter();
+        let new = self.view.is_none();
+        let mut view = match self.view.take() {
+            Some(view) => view,
+            None => match events.next() {
+                Some(Event::Created { order, terms }) => View {
+                    tenant: row.tenant,
+                    reference: reference.to_owned(),
+                    order: Order::open(order, terms, row.time).0,
+                    details: Arc::default(),
+                    memos: BTreeMap::new(),
+                    steps: BTreeMap::new(),
+                },
+                Some(other) => return Err(Damage(format!("its first event is `{}`", other.kind()))),
+                None => return Err(Damage("its first event row is empty".into())),
+            },
+        };
+        for (whose, learned) in body.learned {
+            if let Ok(attempt) = whose.parse() {
+                view.memos.entry(attempt).or_default().extend(learned);
+            } else if let Ok(step) = whose.parse() {
+                view.steps.entry(step).or_default().extend(learned);
+            } else {
+                return Err(Damage(format!(
+                    "something was learned for `{whose}`, which is no attempt and no step"
+                )));
+            }
+        }
+        if let Some(details) = body.details {
+            view.details = Arc::new(details);
+        }
+        if new {
+            each(&view);
+        }
+        for event in events {
+            view.order.apply(&event, row.time);
+            each(&view);
+        }
+        if view.order.version != row.version {
+            return Err(Damage(format!("its events do not add up to version {}", row.version)));
+        }
+        Ok(self.view.insert(view))
+    }
+
+    /// The order after the last row.
+    pub fn end(self) -> Option<View> {
+        self.view
+    }
+}
+
+/// What an order is for, as the newest row that says so says it.
+pub(crate) fn details_of(rows: &[EventRow]) -> Result<Arc<Details>, Damage> {
+    for row in rows.iter().rev() {
+        let may_say = row.version == row.count || row.body.contains("\"d\":{");
+        if may_say && let Some(details) = Body::read(&row.body)?.details {
+            return Ok(Arc::new(details));
+        }
+    }
+    Ok(Arc::default())
+}
+
+// ---- keys -----------------------------------------------------------------------------------------------------------------------
+
+/// What a call with an idempotency key did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Made {
+    /// Which order.
+    pub(crate) order: florin_core::id::OrderId,
+    /// The version of the row in which it was carried out.
+    pub(crate) version: u32,
+    /// The step that it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<StepName>,
+    /// Why the rules said no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<Refusal>,
+}
+
+impl Made {
+    pub(crate) fn text(&self) -> String {
+        serde_json::to_string(self).expect("what a key names has string keys and whole numbers")
+    }
+}
+
+/// When something of an order is due next: the nearest of its timers and of its open work.
+pub(crate) fn due(order: &Order, work: &[Entry]) -> Option<Timestamp> {
+    let timers = order.timers().into_iter().map(|(at, _)| at);
+    timers.chain(work.iter().map(|entry| entry.due)).min()
+}
+
+// ---- news -----------------------------------------------------------------------------------------------------------------------
+
+/// The public name of one change, as the `news` column of an event row lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// The version of the event that made it: event ids are `evt_<order><version>`, with a letter when one event has several names.
+    #[serde(rename = "v")]
+    pub version: u32,
+    /// `order.captured`, `refund.succeeded`, …
+    #[serde(rename = "n")]
+    pub name: std::borrow::Cow<'static, str>,
+    /// The part that it is about; none: the order.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<florin_core::id::PartId>,
+}
+
+/// The public ids of the names of one event row, in their order: a letter tells the names of one event apart.
+pub fn event_ids(order: florin_core::id::OrderId, names: &[Named]) -> Vec<String> {
+    let ids = names.iter().enumerate().map(|(at, named)| {
+        let of_version = |other: &&Named| other.version == named.version;
+        let id = florin_core::id::PartId {
+            kind: florin_core::id::Part::Event,
+            order,
+            number: u16::try_from(named.version).unwrap_or(u16::MAX),
+        };
+        let before = names[..at].iter().filter(of_version).count();
+        match names.iter().filter(of_version).count() {
+            1 => id.to_string(),
+            _ => format!("{id}{}", char::from(b'a' + u8::try_from(before).unwrap_or(25).min(25))),
+        }
+    });
+    ids.collect()
+}
+
+impl Named {
+    /// The names of an event row, in their order.
+    pub fn of(row: &EventRow) -> Result<Vec<Self>, Damage> {
+        match &row.news {
+            Some(text) => {
+                serde_json::from_str(text).map_err(|error| damage("the news of an event row do not read", error))
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// An order from its row and the events that it stands on, whose chain was walked.
+pub(crate) fn read_whole(row: &OrderRow, events: &[EventRow]) -> Result<View, Damage> {
+    Ok(read(row, details_of(events)?)?.0)
+}
