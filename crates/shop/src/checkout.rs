@@ -127,7 +127,10 @@ pub(crate) async fn cancel(shop: &Shop, token: &str) -> Result<Next, Trouble> {
 
 /// Takes note of an order that Florin showed us: once it is paid, its goods leave the cart.
 pub(crate) async fn observe(shop: &Shop, token: &str, order: &Order) -> std::io::Result<()> {
-    if !is_paid(order) {
+    let settled = shop
+        .book
+        .read(|shelf| shelf.purchase(token).is_none_or(|purchase| purchase.settled));
+    if settled || !is_paid(order) {
         return Ok(());
     }
     let (token, now) = (token.to_owned(), clock::now());

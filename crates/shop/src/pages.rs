@@ -6,6 +6,7 @@ mod scenery;
 mod trouble;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
@@ -24,6 +25,8 @@ pub(crate) type App = Arc<Shop>;
 
 /// A form of ours holds a product and a number.
 const FORM_BYTES: usize = 4 << 10;
+/// Longer than the longest checkout: canceling one order and making another, each with its repeats, and the wait for the page.
+const DEADLINE: Duration = Duration::from_secs(90);
 
 pub(crate) fn router(shop: App) -> Router {
     let pages = Router::new()
@@ -59,7 +62,16 @@ pub(crate) fn router(shop: App) -> Router {
         .route("/favicon.ico", get(assets::favicon))
         .route("/livez", get(|| async { "ok\n" }))
         .merge(pages)
+        .layer(middleware::from_fn(deadline))
         .with_state(shop)
+}
+
+/// Whoever sends a body drop by drop is not waited for.
+async fn deadline(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
 }
 
 /// Refuses forms of other sites, and gives every page its policy.
