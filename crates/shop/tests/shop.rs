@@ -82,6 +82,13 @@ async fn open() -> (Florin, Shop) {
 }
 
 impl Shop {
+    /// The order that the journal's last line is about.
+    fn last_record(&self) -> Value {
+        let journal = std::fs::read_to_string(self.data.join("shop.jsonl")).unwrap();
+        let last: Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
+        last["purchase"].clone()
+    }
+
     async fn close(mut self) -> PathBuf {
         self.stop.take().unwrap().send(()).unwrap();
         self.task.await.unwrap().unwrap();
@@ -281,6 +288,8 @@ async fn ten_clicks_make_one_order_and_lead_to_one_page() {
     assert_eq!(pages.len(), 1, "{pages:?}");
     assert_eq!(florin.world().orders.len(), 1);
     assert_eq!(florin.world().orders[0].attempts.len(), 1);
+    let reference = florin.world().orders[0].body.reference.clone();
+    assert_eq!(florin.world().keys_of("/v1/orders"), [&*reference]);
 }
 
 #[tokio::test]
@@ -292,11 +301,14 @@ async fn a_lost_answer_is_asked_for_again_and_not_ordered_again() {
     let page = browser.check_out().await;
     assert!(page.starts_with(&florin.pay));
     assert_eq!(florin.world().orders.len(), 1);
+    assert_eq!(florin.world().keys_of("/v1/orders").len(), 1);
 }
 
 #[tokio::test]
 async fn when_every_answer_is_lost_the_buyer_is_told_and_the_next_press_finds_the_order() {
     let (florin, shop) = open().await;
+    // A webhook would tell the shop Florin's id.
+    florin.world().mute = true;
     let mut browser = Browser::new(&shop);
     browser.add("moka-pot", 1).await;
     // The first call makes the order and its answer is lost; the repeats come to nothing.
@@ -379,6 +391,7 @@ async fn a_declined_card_leads_to_a_second_attempt_of_the_same_order() {
     assert_ne!(one.location(), page);
     assert_eq!(florin.world().orders.len(), 1);
     assert_eq!(florin.world().orders[0].attempts.len(), 2);
+    assert_eq!(florin.world().keys_of("/confirm").len(), 1);
     // The cart's button leads to the same place.
     assert_eq!(browser.check_out().await, one.location());
 }
@@ -520,9 +533,7 @@ async fn webhooks_that_come_twice_or_late_change_nothing() {
     }
     let late = event(&florin, "order.requires_action");
     assert_eq!(florin.send(&url, &secret, &late).await, Some(StatusCode::OK));
-    let journal = std::fs::read_to_string(shop.data.join("shop.jsonl")).unwrap();
-    let last: Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
-    let purchase = &last["purchase"];
+    let purchase = shop.last_record();
     assert_eq!(purchase["news"]["order"]["payment_order_status"], "captured");
     assert_eq!(purchase["packed"]["event"], captured["id"]);
     assert_eq!(purchase["heard"][0]["repeats"], 2);
@@ -547,13 +558,15 @@ async fn a_forged_webhook_is_refused_and_packs_nothing() {
     let unsigned = browser.post("/hooks/florin", &forged.to_string()).await;
     assert_eq!(unsigned.status, StatusCode::BAD_REQUEST);
     let path = browser.order_path().await;
-    browser.get(&path).await.says_not("packed");
+    browser.get(&path).await.says_not("acked");
+    assert_eq!(shop.last_record()["packed"], Value::Null);
 
     // Signed, but about an order of another amount: not the shop's.
     let secret = florin.world().endpoints[0].secret.clone();
     forged["data"]["order"]["amount"] = json!(1);
     assert_eq!(florin.send(&url, &secret, &forged).await, Some(StatusCode::OK));
-    browser.get(&path).await.says_not("packed");
+    browser.get(&path).await.says_not("acked");
+    assert_eq!(shop.last_record()["packed"], Value::Null);
 }
 
 #[tokio::test]
@@ -567,24 +580,15 @@ async fn a_restarted_shop_knows_its_carts_orders_and_endpoint() {
     let address = shop.url.strip_prefix("http://").unwrap().to_owned();
     let data = shop.close().await;
     // What happens while it is down is told when it is back.
+    florin.world().mute = true;
     florin.provider(&page, "pay");
-    until("the first delivery failed", || async {
-        florin.world().orders[0]
-            .deliveries
-            .iter()
-            .any(|delivery| delivery["status"] == "failed")
-    })
-    .await;
-
     let listener = TcpListener::bind(&address).await.unwrap();
     let shop = open_on(&florin, listener, data, vec![florin.pay.clone()]).await;
     registered(&florin, &shop).await;
     assert_eq!(florin.world().endpoints.len(), 1);
     browser.get("/cart").await.says("Enamel mug");
     browser.get(&path).await.says("Your payment has arrived");
-    for order in &mut florin.world().orders {
-        order.deliveries.retain(|delivery| delivery["status"] == "succeeded");
-    }
+    florin.world().mute = false;
     florin.deliver_now().await;
     browser.get(&path).await.says("are packed");
 }
@@ -753,4 +757,28 @@ async fn violations_of_the_policy_are_counted() {
         .send(request, r#"[{"type":"csp-violation"},{"type":"csp-violation"}]"#)
         .await;
     assert_eq!(browser.get("/csp-reports").await.text, r#"{"violations":3}"#);
+}
+
+#[tokio::test]
+async fn an_order_of_another_amount_under_our_reference_is_not_taken_for_ours() {
+    let (florin, shop) = open().await;
+    let mut browser = Browser::new(&shop);
+    browser.add("moka-pot", 1).await;
+    florin.fault(Fault::Busy(60));
+    browser.post("/checkout", "").await;
+    let reference = florin.world().keys_of("/v1/orders")[0].to_owned();
+    let foreign = json!({ "amount": 1, "currency": "EUR", "reference": reference,
+        "lines": [{ "name": "x", "quantity": 1, "unit_amount": 1 }] });
+    let request = browser.request(Method::POST, &format!("{}/v1/orders", florin.api));
+    let request = request
+        .header("authorization", format!("Bearer {}", stand_in::KEY))
+        .header("idempotency-key", "foreign");
+    assert_eq!(
+        browser.send(request, foreign.to_string()).await.status,
+        StatusCode::CREATED
+    );
+    let trouble = browser.post("/checkout", "").await;
+    assert_eq!(trouble.status, StatusCode::CONFLICT);
+    trouble.says("This order does not match");
+    trouble.says("You have not been charged");
 }

@@ -61,6 +61,8 @@ pub(crate) struct World {
     pub(crate) keys: BTreeMap<String, (String, StatusCode, Value)>,
     /// Method and path of every call that changes something.
     pub(crate) calls: Vec<String>,
+    /// Path and idempotency key of every call that came, whatever became of it.
+    pub(crate) knocks: Vec<(String, String)>,
     /// Webhooks wait until this is false.
     pub(crate) mute: bool,
     made: u64,
@@ -327,6 +329,19 @@ impl Florin {
 }
 
 impl World {
+    /// The different idempotency keys that calls to this path came with.
+    pub(crate) fn keys_of(&self, path: &str) -> Vec<&str> {
+        let mut keys: Vec<_> = self
+            .knocks
+            .iter()
+            .filter(|(to, _)| to.ends_with(path))
+            .map(|(_, key)| &**key)
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     fn id(&mut self, prefix: &str) -> String {
         self.made += 1;
         format!("{prefix}_{:026}", self.made)
@@ -474,6 +489,7 @@ fn once<T: for<'a> Deserialize<'a>>(
         Err(why) => return answer(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid", &why.to_string())),
     };
     let mut world = florin.world();
+    world.knocks.push((path.to_owned(), key.to_owned()));
     let fault = world.faults.pop_front();
     match fault {
         Some(Fault::Busy(after_s)) => {
