@@ -53,6 +53,22 @@ pub enum Account {
     Bank,
 }
 
+impl Account {
+    /// The word that stores and the API use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Receivable => "receivable",
+            Self::Merchant => "merchant",
+            Self::RefundsMoving => "refunds_moving",
+            Self::Disputed => "disputed",
+            Self::Suspense => "suspense",
+            Self::Fees => "fees",
+            Self::PayoutMoving => "payout_moving",
+            Self::Bank => "bank",
+        }
+    }
+}
+
 /// How a posting counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

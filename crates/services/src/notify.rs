@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::{Directory, Endpoint};
 
+/// What endpoint secrets are sealed for.
+pub const ENDPOINT_SECRET: &str = "webhook endpoint";
 /// Deliveries taken at once. More than the orders in one claim never go out side by side.
 const CLAIM_MAX: u32 = 256;
 /// Requests out at once over all endpoints.

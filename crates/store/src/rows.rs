@@ -211,7 +211,7 @@ pub struct KeyRow {
 }
 
 /// A notice's name: the connection it came through and the provider's id of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NoticeId {
     /// Through which connection it came.
     pub connection: ConnectionId,
@@ -294,7 +294,7 @@ pub struct ListingRow {
     pub tenant: Tenant,
     /// The public word.
     pub status: String,
-    /// The customer.
+    /// The customer; none leaves the one that is there.
     pub customer: Option<String>,
     /// Whether it needs a person.
     pub attention: bool,

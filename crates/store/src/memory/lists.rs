@@ -124,7 +124,9 @@ pub(super) fn fold(state: &mut State, fold: &Fold) -> Result<bool, Fault> {
     for row in &fold.listings {
         let stored = state.listings.entry(row.order).or_insert_with(|| row.clone());
         stored.status.clone_from(&row.status);
-        stored.customer.clone_from(&row.customer);
+        if row.customer.is_some() {
+            stored.customer.clone_from(&row.customer);
+        }
         stored.attention = row.attention;
         for pair in &row.metadata {
             if !stored.metadata.contains(pair) {

@@ -78,7 +78,7 @@ fn write_listing(transaction: &Transaction<'_>, tenant: i64, row: &ListingRow) -
     transaction
         .prepare_cached(
             "insert into listings (tenant, created_at, order_id, status, customer, attention) values (?1, ?2, ?3, ?4, ?5, ?6) \
-             on conflict do update set status = excluded.status, customer = excluded.customer, attention = excluded.attention",
+             on conflict do update set status = excluded.status, customer = coalesce(excluded.customer, customer), attention = excluded.attention",
         )?
         .execute(params![tenant, created, order.as_bytes(), row.status, row.customer, row.attention])?;
     for (name, value) in &row.metadata {
