@@ -1,3 +1,116 @@
 //! The native API, `/v1`: JSON in and out, RFC 9457 problems, an idempotency key wherever money moves.
 
+pub mod ask;
+pub mod events;
 pub mod gate;
+mod openapi;
+mod orders;
+pub mod params;
+mod reference;
+pub mod settings;
+pub mod shapes;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use openapi::document;
+
+use crate::problem::Problem;
+use crate::{Doors, hooks, request, returned};
+
+/// Routes of the API's origin: the API, its reference, the problems' pages, providers' hooks, and the payers' way back.
+pub fn router(doors: Doors) -> Router {
+    let meter = gate::Meter::default();
+    let calls = Router::new()
+        .route("/v1/orders", get(orders::list).post(orders::create))
+        .route("/v1/orders/{id}", get(orders::get))
+        .route("/v1/orders/{id}/confirm", post(orders::confirm))
+        .route("/v1/orders/{id}/capture", post(orders::capture))
+        .route("/v1/orders/{id}/void", post(orders::void))
+        .route("/v1/orders/{id}/cancel", post(orders::cancel))
+        .route("/v1/orders/{id}/refunds", get(orders::refunds).post(orders::refund))
+        .route("/v1/orders/{id}/attempts", get(orders::attempts))
+        .route("/v1/orders/{id}/captures", get(orders::captures))
+        .route("/v1/orders/{id}/events", get(events::of_order))
+        .route("/v1/orders/{id}/ledger_entries", get(events::order_ledger))
+        .route("/v1/orders/{id}/deliveries", get(events::order_deliveries))
+        .route("/v1/attempts/{id}/resolve", post(orders::resolve))
+        .route("/v1/refunds/{id}", get(orders::get_refund))
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{id}", get(events::get))
+        .route("/v1/events/{id}/resend", post(events::resend))
+        .route("/v1/deliveries", get(events::deliveries))
+        .route("/v1/deliveries/{id}", get(events::delivery))
+        .route("/v1/deliveries/{id}/resend", post(events::redeliver))
+        .route("/v1/balances", get(events::balances))
+        .route("/v1/ledger_entries", get(events::ledger))
+        .route(
+            "/v1/merchants",
+            get(settings::list_merchants).post(settings::create_merchant),
+        )
+        .route("/v1/keys", get(settings::list_keys).post(settings::create_key))
+        .route("/v1/keys/{id}/roll", post(settings::roll_key))
+        .route("/v1/keys/{id}/revoke", post(settings::revoke_key))
+        .route(
+            "/v1/connections",
+            get(settings::list_connections).post(settings::create_connection),
+        )
+        .route(
+            "/v1/connections/{id}",
+            get(settings::get_connection).post(settings::change_connection),
+        )
+        .route(
+            "/v1/customers",
+            get(settings::list_customers).post(settings::create_customer),
+        )
+        .route(
+            "/v1/customers/{id}",
+            get(settings::get_customer)
+                .post(settings::change_customer)
+                .delete(settings::delete_customer),
+        )
+        .route("/v1/methods", get(settings::list_methods).post(settings::create_method))
+        .route(
+            "/v1/methods/{id}",
+            get(settings::get_method).delete(settings::delete_method),
+        )
+        .route(
+            "/v1/webhook_endpoints",
+            get(settings::list_endpoints).post(settings::create_endpoint),
+        )
+        .route(
+            "/v1/webhook_endpoints/{id}",
+            get(settings::get_endpoint)
+                .post(settings::change_endpoint)
+                .delete(settings::delete_endpoint),
+        )
+        .route(
+            "/v1/webhook_endpoints/{id}/rotate_secret",
+            post(settings::rotate_endpoint),
+        )
+        .layer(from_fn_with_state((doors.clone(), meter), gate::count));
+    calls
+        .route("/v1/openapi.json", get(openapi::serve))
+        .route("/openapi.json", get(openapi::serve))
+        .route("/docs", get(reference::page))
+        .route("/docs/style.css", get(reference::style))
+        .route("/problems/{code}", get(reference::problem))
+        .route("/", get(reference::front))
+        .route("/hooks/{connection}", post(hooks::receive))
+        .route("/return/{token}", get(returned::back))
+        .fallback(|| async { Problem::new("not_found", "there is nothing at this address") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new("method_not_allowed", "this address does not take this method")
+        })
+        .layer(CatchPanicLayer::custom(|_| {
+            let mut problem =
+                axum::response::IntoResponse::into_response(Problem::new("internal", "something here is wrong"));
+            *problem.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            problem
+        }))
+        .layer(from_fn(request::name))
+        .with_state(doors)
+}

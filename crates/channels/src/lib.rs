@@ -8,15 +8,23 @@
 //! admin          health and metrics
 //! ```
 #![forbid(unsafe_code)]
+#![allow(clippy::result_large_err, reason = "a problem is made once per refused request, and moved once")]
 
 pub mod admin;
 pub mod api;
+mod hooks;
 pub mod problem;
+mod request;
+pub mod returned;
+pub mod teller;
 
 use std::sync::Arc;
 
 use florin_services::directory::Directory;
 use florin_services::engine::Engine;
+use florin_services::reader::Reader;
+use florin_store::Store;
+use tokio::sync::Notify;
 
 /// What every door needs.
 #[derive(Clone)]
@@ -25,8 +33,21 @@ pub struct Doors {
     pub engine: Arc<Engine>,
     /// Knows merchants, keys and connections.
     pub directory: Arc<Directory>,
+    /// Where orders live: for lists.
+    pub store: Arc<dyn Store>,
+    /// Folds lists, balances and deliveries.
+    pub reader: Arc<Reader>,
+    /// Rung when there are deliveries to be made.
+    pub bell: Arc<Notify>,
     /// What was set.
     pub settings: Arc<Settings>,
+}
+
+impl Doors {
+    /// Folds what was committed before this call, so that a list is exact.
+    pub async fn catch_up(&self) -> Result<(), problem::Problem> {
+        Ok(self.reader.catch_up().await?)
+    }
 }
 
 /// What an operator sets for the doors.

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use florin_core::order::Refusal;
 use florin_services::ask::Denied;
 use florin_services::directory::DirectoryError;
+use florin_store::Fault;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -169,6 +170,12 @@ pub const CODES: &[Row] = &[
         "wait until it has ended, then repeat the call with a new key",
     ),
     ("hold_over", 409, "The hold is over", "make a new order"),
+    (
+        "other_amount",
+        409,
+        "Another amount is due",
+        "read the order and start the attempt with what is due",
+    ),
     (
         "too_much",
         409,
@@ -379,6 +386,7 @@ pub fn code_of(refusal: &Refusal) -> &'static str {
         Refusal::TooMany(TooMany::Voids) => "too_many_voids",
         Refusal::Conflict => "conflict",
         Refusal::Unsupported => "unsupported",
+        Refusal::OtherAmount { .. } => "other_amount",
     }
 }
 
@@ -414,19 +422,31 @@ impl From<Denied> for Problem {
 
 impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
-        use florin_store::Fault;
-        /// How soon a database that does not answer is worth another call.
-        const SOON_S: u32 = 2;
         match error {
+            DirectoryError::Store(fault) => Self::from(fault),
             DirectoryError::NotFound(_) => Self::new("not_found", error.to_string()),
             DirectoryError::KeyReused => Self::new("key_reused", error.to_string()),
             DirectoryError::Moved(_) => Self::new("being_changed", error.to_string()),
-            DirectoryError::Store(Fault::Full(_)) => Self::new("disk_full", "the disk is full"),
-            DirectoryError::Store(Fault::Unavailable(_) | Fault::Unknown(_) | Fault::Broken(_)) => {
+            DirectoryError::Unreadable(..) => {
+                tracing::error!(%error, "the directory does not read");
+                Self::new("internal", "something here is wrong")
+            }
+        }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        /// How soon a database that does not answer is worth another call.
+        const SOON_S: u32 = 2;
+        match fault {
+            Fault::Full(_) => Self::new("disk_full", "the disk is full"),
+            Fault::Unavailable(_) | Fault::Unknown(_) | Fault::Broken(_) => {
                 Self::new("unavailable", "the database does not answer").after(SOON_S)
             }
-            DirectoryError::Store(Fault::Damaged(..) | Fault::Refused(_)) | DirectoryError::Unreadable(..) => {
-                tracing::error!(%error, "the directory cannot be read or written");
+            Fault::Damaged(..) => Self::new("record_damaged", "the record of this order is damaged"),
+            Fault::Refused(_) => {
+                tracing::error!(%fault, "the database refused what it was given");
                 Self::new("internal", "something here is wrong")
             }
         }
@@ -434,7 +454,8 @@ impl From<DirectoryError> for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.request_id = self.request_id.or_else(crate::request::id);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self
             .retry_after_s

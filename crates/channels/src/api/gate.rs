@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use florin_core::id::KeyId;
 use florin_core::time::Timestamp;
 use florin_services::directory::{Scope, hash_of};
@@ -54,6 +56,10 @@ impl FromRequestParts<Doors> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Problem> {
+        // The layer in front looked already, to count the call.
+        if let Some(caller) = parts.extensions.get::<Self>() {
+            return Ok(caller.clone());
+        }
         let secret = bearer(&parts.headers)?;
         let key = doors.directory.authenticate(secret).await?.ok_or_else(|| {
             Problem::new(
@@ -67,6 +73,37 @@ impl FromRequestParts<Doors> for Caller {
             scopes: key.scopes.clone(),
         })
     }
+}
+
+/// Stands before every call of `/v1`: counts it against its key's allowance and says in headers what is left.
+pub async fn count(State((doors, meter)): State<(Doors, Meter)>, request: Request, next: Next) -> Response {
+    let limit = doors.settings.requests_per_s;
+    let (mut parts, body) = request.into_parts();
+    let Ok(caller) = Caller::from_request_parts(&mut parts, &doors).await else {
+        // Not a merchant's key: the call itself says what it needs.
+        return next.run(Request::from_parts(parts, body)).await;
+    };
+    let key = caller.key;
+    parts.extensions.insert(caller);
+    if limit == 0 {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let allowance = meter.count(key, limit, doors.directory.now());
+    let mut response = if allowance.remaining.is_some() {
+        next.run(Request::from_parts(parts, body)).await
+    } else {
+        let detail = format!("this key may make {limit} requests a second");
+        Problem::new("rate_limited", detail).after(1).into_response()
+    };
+    let left = allowance.remaining.unwrap_or(0);
+    for (name, value) in [
+        ("ratelimit-limit", limit),
+        ("ratelimit-remaining", left),
+        ("ratelimit-reset", 1),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from(value));
+    }
+    response
 }
 
 /// The holder of the installation's admin key.
@@ -211,6 +248,9 @@ fn explain(message: &str, path: &str) -> Problem {
             Some(name) => problem.at(name),
             None => problem,
         };
+    }
+    if let Some(name) = quoted.as_ref().filter(|_| said.starts_with("duplicate field")) {
+        return Problem::new("invalid_value", format!("`{name}` is there twice")).at(name);
     }
     if said.starts_with("missing field") {
         let problem = Problem::new("missing_member", said);

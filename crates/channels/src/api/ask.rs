@@ -1,0 +1,330 @@
+//! Bodies and queries of the API, as they are sent. Unknown members are refused; every text and list has its limit.
+
+use std::collections::BTreeMap;
+
+use florin_core::money::{Currency, Money};
+use florin_core::order::{CaptureAt, Kind};
+use florin_core::rail::Line;
+use florin_core::time::Timestamp;
+use florin_services::view::Details;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// Largest amount: what every provider and every database column holds with room for sums (about 92 billion euros).
+pub const AMOUNT_MAX: i64 = 9_223_372_036_854;
+/// Longest reference.
+pub const REFERENCE_CHARS_MAX: usize = 128;
+/// Longest description.
+pub const DESCRIPTION_CHARS_MAX: usize = 500;
+/// Metadata: as many keys, and as long (`design.md`, decision 10).
+pub const METADATA_KEYS_MAX: usize = 50;
+/// Longest metadata key.
+pub const METADATA_KEY_CHARS_MAX: usize = 40;
+/// Longest metadata value.
+pub const METADATA_VALUE_CHARS_MAX: usize = 500;
+/// Lines of one order.
+pub const LINES_MAX: usize = 100;
+/// Longest address.
+pub const URL_CHARS_MAX: usize = 2_048;
+/// Longest pay window: 90 days (`order-machine.md` 6).
+pub const WINDOW_S_MAX: u32 = 90 * 86_400;
+/// Shortest pay window.
+pub const WINDOW_S_MIN: u32 = 3;
+
+/// Makes an order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderBody {
+    /// How much, in minor units of the currency: 1099 is EUR 10.99 and JPY 1099.
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_i64, example = 1099)]
+    pub amount: i64,
+    /// ISO 4217, upper case.
+    #[schema(min_length = 3, max_length = 3, pattern = "^[A-Z]{3}$", example = "EUR")]
+    pub currency: String,
+    /// Your own name for it. One order per reference: a second one is refused with the first one's id.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[!-~]([ -~]*[!-~])?$",
+        example = "A-17"
+    )]
+    pub reference: String,
+    /// When an approved payment is taken.
+    #[serde(default)]
+    pub capture: CaptureWord,
+    /// What the payer reads.
+    #[schema(max_length = 500, nullable = false)]
+    pub description: Option<String>,
+    /// The customer, `cus_…`.
+    #[schema(nullable = false, pattern = "^cus_[0-9a-hjkmnp-tv-z]{26}$")]
+    pub customer: Option<String>,
+    /// E-mail for the receipt.
+    #[schema(max_length = 254, nullable = false)]
+    pub email: Option<String>,
+    /// Your own names and values: at most 50, of 40 and 500 characters.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    /// What is bought.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    pub lines: Vec<LineBody>,
+    /// Where the payer goes afterwards.
+    #[schema(max_length = 2048, nullable = false)]
+    pub return_url: Option<String>,
+    /// Where the payer goes when they leave the provider's page.
+    #[schema(max_length = 2048, nullable = false)]
+    pub cancel_url: Option<String>,
+    /// How long the order may be paid, in seconds; a day if nothing is said.
+    #[schema(minimum = 3, maximum = 7_776_000, nullable = false)]
+    pub expires_in_s: Option<u32>,
+    /// Pay it in the same call.
+    #[serde(default)]
+    pub confirm: bool,
+    /// With `confirm`: how. `hosted` is the provider's page.
+    #[schema(max_length = 128, nullable = false)]
+    pub method: Option<String>,
+    /// With `confirm`: over which connection, if not the default one.
+    #[schema(nullable = false, pattern = "^con_[0-9a-hjkmnp-tv-z]{26}$")]
+    pub connection: Option<String>,
+}
+
+/// When an approved payment is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureWord {
+    /// Together with the approval.
+    #[default]
+    AtOnce,
+    /// When you say so, by `/capture`.
+    Later,
+}
+
+/// One thing that is bought.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineBody {
+    /// What it is called.
+    #[schema(min_length = 1, max_length = 200)]
+    pub name: String,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub quantity: u32,
+    /// The price of one, in minor units of the order's currency.
+    #[schema(minimum = 0, maximum = 9_223_372_036_854_i64)]
+    pub unit_amount: i64,
+}
+
+/// Pays an order.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmBody {
+    /// How; `hosted` if nothing is said.
+    #[schema(max_length = 128, nullable = false)]
+    pub method: Option<String>,
+    /// Over which connection, if not the default one.
+    #[schema(nullable = false, pattern = "^con_[0-9a-hjkmnp-tv-z]{26}$")]
+    pub connection: Option<String>,
+    /// Where the payer goes afterwards, if not where the order says.
+    #[schema(max_length = 2048, nullable = false)]
+    pub return_url: Option<String>,
+}
+
+/// Takes money that is held.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureBody {
+    /// How much, in minor units; all that is held if nothing is said.
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_i64, nullable = false)]
+    pub amount: Option<i64>,
+    /// Nothing more will be taken: the rest is released.
+    #[serde(default = "yes", rename = "final")]
+    pub last: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Gives money back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefundBody {
+    /// How much, in minor units; all that is left if nothing is said.
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_i64, nullable = false)]
+    pub amount: Option<i64>,
+}
+
+/// A call that says nothing beyond its address.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// Reports how an uncertain step stands, as somebody saw it at the provider.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveBody {
+    /// How it stands.
+    #[serde(rename = "as")]
+    pub outcome: ResolveWord,
+    /// The step, such as `ref/0`; the attempt's authorise step if nothing is said.
+    #[schema(max_length = 16, nullable = false, example = "ref/0")]
+    pub step: Option<String>,
+    /// The amount that the provider shows, in minor units, if it is not what was asked.
+    #[schema(minimum = 0, maximum = 9_223_372_036_854_i64, nullable = false)]
+    pub amount: Option<i64>,
+    /// Who says so, and where they saw it. Kept with the order.
+    #[schema(min_length = 1, max_length = 500)]
+    pub note: String,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolveWord {
+    /// It was done.
+    Approved,
+    /// It was refused.
+    Declined,
+    /// It was undone: nothing of it stands.
+    Undone,
+}
+
+impl OrderBody {
+    /// The amount and currency.
+    pub fn money(&self) -> Result<Money, Problem> {
+        let currency: Currency = self
+            .currency
+            .parse()
+            .map_err(|error| Problem::new("invalid_value", format!("{error}")).at("currency"))?;
+        money(self.amount, currency)
+    }
+
+    /// When it is taken, and what kind of order it is.
+    pub fn terms(&self) -> (Kind, CaptureAt) {
+        let capture = match self.capture {
+            CaptureWord::AtOnce => CaptureAt::Once,
+            CaptureWord::Later => CaptureAt::Later,
+        };
+        (Kind::Payment, capture)
+    }
+
+    /// The end of the pay window, if the caller sets one.
+    pub fn expires_at(&self, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+        let Some(seconds) = self.expires_in_s else {
+            return Ok(None);
+        };
+        if !(WINDOW_S_MIN..=WINDOW_S_MAX).contains(&seconds) {
+            let detail = format!("expires_in_s is {seconds}: it can be {WINDOW_S_MIN} to {WINDOW_S_MAX} (90 days)");
+            return Err(Problem::new("invalid_value", detail).at("expires_in_s"));
+        }
+        Ok(Some(now.plus_seconds(i64::from(seconds))))
+    }
+
+    /// What the order is for.
+    pub fn details(&self, currency: Currency) -> Result<Details, Problem> {
+        text("reference", &self.reference, 1, REFERENCE_CHARS_MAX)?;
+        let lines = self.lines.iter().enumerate().map(|(at, line)| {
+            text(&format!("lines[{at}].name"), &line.name, 1, 200)?;
+            if line.quantity == 0 || line.quantity > 1_000_000 || !(0..=AMOUNT_MAX).contains(&line.unit_amount) {
+                let detail = format!("line {at} has a quantity of 1 to 1000000 and a unit_amount of 0 to {AMOUNT_MAX}");
+                return Err(Problem::new("invalid_value", detail).at(format!("lines[{at}]")));
+            }
+            Ok(Line {
+                name: line.name.clone(),
+                quantity: line.quantity,
+                unit: Money::new(line.unit_amount, currency),
+            })
+        });
+        if self.lines.len() > LINES_MAX {
+            return Err(Problem::new("invalid_value", format!("an order has at most {LINES_MAX} lines")).at("lines"));
+        }
+        Ok(Details {
+            description: optional("description", self.description.as_ref(), DESCRIPTION_CHARS_MAX)?,
+            customer: self
+                .customer
+                .as_deref()
+                .map(|id| parse_id("customer", id))
+                .transpose()?,
+            email: optional("email", self.email.as_ref(), 254)?,
+            metadata: metadata(&self.metadata)?,
+            lines: lines.collect::<Result<_, _>>()?,
+            return_url: url("return_url", self.return_url.as_ref())?,
+            cancel_url: url("cancel_url", self.cancel_url.as_ref())?,
+            page_token: None,
+            door: BTreeMap::new(),
+        })
+    }
+}
+
+/// An amount that can be asked for.
+pub fn money(minor: i64, currency: Currency) -> Result<Money, Problem> {
+    if (1..=AMOUNT_MAX).contains(&minor) {
+        return Ok(Money::new(minor, currency));
+    }
+    let detail = format!("the amount is {minor}: it can be 1 to {AMOUNT_MAX} minor units");
+    Err(Problem::new("invalid_value", detail).at("amount"))
+}
+
+/// An id of the right form.
+pub fn parse_id<T: std::str::FromStr>(param: &str, text: &str) -> Result<T, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse()
+        .map_err(|error: T::Err| Problem::new("invalid_value", error.to_string()).at(param))
+}
+
+/// Metadata within its limits.
+pub fn metadata(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
+    if given.len() > METADATA_KEYS_MAX {
+        return Err(Problem::new(
+            "invalid_value",
+            format!("metadata has at most {METADATA_KEYS_MAX} keys"),
+        )
+        .at("metadata"));
+    }
+    for (name, value) in given {
+        text("metadata", name, 1, METADATA_KEY_CHARS_MAX)?;
+        text(&format!("metadata.{name}"), value, 0, METADATA_VALUE_CHARS_MAX)?;
+    }
+    Ok(given.clone())
+}
+
+/// A text within its limits and without control characters (PostgreSQL cannot store NUL, and nobody can read the others).
+pub fn text(param: &str, value: &str, least: usize, most: usize) -> Result<(), Problem> {
+    let chars = value.chars().count();
+    if chars < least || chars > most {
+        let detail = format!("`{param}` has {chars} characters: it can have {least} to {most}");
+        return Err(Problem::new("invalid_value", detail).at(param));
+    }
+    if value
+        .chars()
+        .any(|letter| letter.is_control() && letter != '\n' && letter != '\t')
+    {
+        return Err(Problem::new("invalid_value", format!("`{param}` holds a control character")).at(param));
+    }
+    Ok(())
+}
+
+/// An optional text within its limit.
+pub fn optional(param: &str, value: Option<&String>, most: usize) -> Result<Option<String>, Problem> {
+    value
+        .map(|value| text(param, value, 0, most).map(|()| value.clone()))
+        .transpose()
+}
+
+/// An http or https address without a user in it.
+pub fn url(param: &str, value: Option<&String>) -> Result<Option<String>, Problem> {
+    let Some(value) = value else { return Ok(None) };
+    text(param, value, 1, URL_CHARS_MAX)?;
+    let wrong = || {
+        let detail =
+            format!("`{param}` is no address: it starts with https:// (or http:// in test mode) and names no user");
+        Problem::new("invalid_value", detail).at(param)
+    };
+    let parsed = url::Url::parse(value).map_err(|_| wrong())?;
+    let good = matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.username().is_empty();
+    if good { Ok(Some(value.clone())) } else { Err(wrong()) }
+}

@@ -1,0 +1,534 @@
+//! Orders: made, paid, captured, voided, canceled, refunded, read and found.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use florin_core::decline::{Code, Decline};
+use florin_core::id::{ConnectionId, OrderId, Part, PartId};
+use florin_core::money::Money;
+use florin_core::order::{HoldEnd, Initiator, Says, StepKind, StepName};
+use florin_core::rail::Step as Task;
+use florin_services::ask::{Answered, Ask, Denied, NewOrder, Pay, State as Running, What};
+use florin_services::directory::Scope;
+use florin_services::view::View;
+use florin_store::Search;
+
+use super::ask::{
+    CaptureBody, ConfirmBody, Nothing, OrderBody, RefundBody, ResolveBody, ResolveWord, money, optional, parse_id,
+    text, url,
+};
+use super::gate::{Call, Caller};
+use super::params::Params;
+use super::shapes::{AttemptShape, List, OrderShape, StepShape};
+use crate::Doors;
+use crate::problem::Problem;
+use crate::returned::token_of;
+
+/// Makes an order; with `confirm`, pays it in the same call.
+#[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = OrderBody,
+    params(("Idempotency-Key" = String, Header, description = "A new random value per order; the same one for a repeat", max_length = 255)),
+    responses((status = 201, description = "Made", body = OrderShape), (status = 202, description = "Still running", body = OrderShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Result<Response, Problem> {
+    call.caller.may(Scope::Pay)?;
+    let body: OrderBody = call.read()?;
+    let key = call.needs_key()?;
+    let amount = body.money()?;
+    let (kind, capture) = body.terms();
+    let mut details = body.details(amount.currency())?;
+    if let Some(customer) = details.customer {
+        super::settings::customer_of(&doors, call.caller.tenant, customer).await?;
+    }
+    // Opens the payer's way back without a key.
+    let id = doors.engine.new_order_id();
+    details.page_token = Some(token_of(id));
+    let start = if body.confirm {
+        Some(pay(body.method.as_ref(), body.connection.as_ref(), None)?)
+    } else if let Some(member) = body
+        .method
+        .as_ref()
+        .map(|_| "method")
+        .or(body.connection.as_ref().map(|_| "connection"))
+    {
+        return Err(Problem::new("invalid_value", format!("`{member}` goes with `\"confirm\": true`")).at(member));
+    } else {
+        None
+    };
+    let order = NewOrder {
+        id: Some(id),
+        reference: body.reference.clone(),
+        kind,
+        amount,
+        capture,
+        expires_at: body.expires_at(doors.directory.now())?,
+        details,
+    };
+    let what = What::Create {
+        order: Box::new(order),
+        start,
+    };
+    answer(
+        &doors,
+        Ask {
+            tenant: call.caller.tenant,
+            key: Some(key),
+            what,
+        },
+        StatusCode::CREATED,
+    )
+    .await
+}
+
+/// Pays an order.
+#[utoipa::path(post, path = "/v1/orders/{id}/confirm", tag = "orders", request_body = ConfirmBody,
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    responses((status = 200, description = "The attempt has ended, or needs the payer", body = OrderShape),
+        (status = 202, description = "Still running", body = OrderShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn confirm(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    call: Call<Caller>,
+) -> Result<Response, Problem> {
+    call.caller.may(Scope::Pay)?;
+    let body: ConfirmBody = call.read()?;
+    let key = call.needs_key()?;
+    let pay = pay(
+        body.method.as_ref(),
+        body.connection.as_ref(),
+        url("return_url", body.return_url.as_ref())?,
+    )?;
+    let what = What::Confirm {
+        order: order_id(&id)?,
+        pay,
+    };
+    answer(
+        &doors,
+        Ask {
+            tenant: call.caller.tenant,
+            key: Some(key),
+            what,
+        },
+        StatusCode::OK,
+    )
+    .await
+}
+
+/// Takes money that is held.
+#[utoipa::path(post, path = "/v1/orders/{id}/capture", tag = "orders", request_body = CaptureBody,
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    responses((status = 200, description = "Captured, or refused by the provider (see the capture)", body = OrderShape),
+        (status = 202, description = "Still running", body = OrderShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn capture(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    call: Call<Caller>,
+) -> Result<Response, Problem> {
+    call.caller.may(Scope::Pay)?;
+    let body: CaptureBody = call.read()?;
+    let key = call.needs_key()?;
+    let order = order_id(&id)?;
+    let amount = amount_of(&doors, &call.caller, order, body.amount).await?;
+    let what = What::Capture {
+        order,
+        amount,
+        last: body.last,
+    };
+    answer(
+        &doors,
+        Ask {
+            tenant: call.caller.tenant,
+            key: Some(key),
+            what,
+        },
+        StatusCode::OK,
+    )
+    .await
+}
+
+/// Gives a hold back, or undoes a sale that is whole and untouched.
+#[utoipa::path(post, path = "/v1/orders/{id}/void", tag = "orders", request_body = Nothing,
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    responses((status = 200, description = "Voided, or refused by the provider", body = OrderShape),
+        (status = 202, description = "Still running", body = OrderShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn void(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    call: Call<Caller>,
+) -> Result<Response, Problem> {
+    call.caller.may(Scope::Pay)?;
+    let Nothing {} = call.read()?;
+    let what = What::Void { order: order_id(&id)? };
+    answer(
+        &doors,
+        Ask {
+            tenant: call.caller.tenant,
+            key: Some(call.needs_key()?),
+            what,
+        },
+        StatusCode::OK,
+    )
+    .await
+}
+
+/// Calls an unpaid order off.
+#[utoipa::path(post, path = "/v1/orders/{id}/cancel", tag = "orders", request_body = Nothing,
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    responses((status = 200, description = "Canceled", body = OrderShape),
+        (status = 202, description = "Being canceled: no money will stay", body = OrderShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn cancel(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    call: Call<Caller>,
+) -> Result<Response, Problem> {
+    call.caller.may(Scope::Pay)?;
+    let Nothing {} = call.read()?;
+    let what = What::Cancel { order: order_id(&id)? };
+    answer(
+        &doors,
+        Ask {
+            tenant: call.caller.tenant,
+            key: Some(call.needs_key()?),
+            what,
+        },
+        StatusCode::OK,
+    )
+    .await
+}
+
+/// Gives money back.
+#[utoipa::path(post, path = "/v1/orders/{id}/refunds", tag = "refunds", request_body = RefundBody,
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    responses((status = 201, description = "The refund, ended or refused by the provider", body = StepShape),
+        (status = 202, description = "The refund, still running", body = StepShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn refund(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    call: Call<Caller>,
+) -> Result<Response, Problem> {
+    call.caller.may(Scope::Refund)?;
+    let body: RefundBody = call.read()?;
+    let key = call.needs_key()?;
+    let order = order_id(&id)?;
+    let amount = amount_of(&doors, &call.caller, order, body.amount).await?;
+    let what = What::Refund { order, amount };
+    let answered = doors
+        .engine
+        .ask(Ask {
+            tenant: call.caller.tenant,
+            key: Some(key),
+            what,
+        })
+        .await?;
+    let made = answered
+        .step
+        .filter(|step| step.kind == StepKind::Refund)
+        .map_or(0, |step| step.index);
+    let refunds = StepShape::refunds(&answered.order);
+    let shape = refunds
+        .into_iter()
+        .nth(usize::from(made))
+        .ok_or_else(|| Problem::new("internal", "the refund is not there"))?;
+    Ok(marked(&answered, StatusCode::CREATED, Json(shape)))
+}
+
+/// Reports how an uncertain step stands.
+#[utoipa::path(post, path = "/v1/attempts/{id}/resolve", tag = "orders", request_body = ResolveBody,
+    params(("id" = String, Path, description = "The attempt")),
+    responses((status = 200, description = "Booked", body = OrderShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn resolve(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    call: Call<Caller>,
+) -> Result<Response, Problem> {
+    call.caller.may(Scope::Manage)?;
+    let body: ResolveBody = call.read()?;
+    text("note", &body.note, 1, 500)?;
+    let attempt = part(&id, Part::Attempt)?;
+    let number = u8::try_from(attempt.number).map_err(|_| not_found())?;
+    let step: StepName = match &body.step {
+        None => StepName::authorize(number),
+        Some(step) => parse_id("step", &format!("{number}/{step}"))?,
+    };
+    let view = doors.engine.view(call.caller.tenant, attempt.order).await?;
+    let open = view
+        .order
+        .in_flight()
+        .into_iter()
+        .find(|open| open.step == step)
+        .map(|open| (open.amount, open.task));
+    let (asked, task) = open.ok_or_else(|| {
+        Problem::new(
+            "attempt_over",
+            format!("the step {step} is not open: nothing about it is uncertain"),
+        )
+    })?;
+    let money = match body.amount {
+        Some(minor) if (0..=super::ask::AMOUNT_MAX).contains(&minor) => asked.with_minor(minor),
+        Some(minor) => return Err(Problem::new("invalid_value", format!("the amount is {minor}")).at("amount")),
+        None => asked,
+    };
+    let says = match body.outcome {
+        ResolveWord::Approved => {
+            let held = (task == Task::Authorize).then_some(HoldEnd::Unknown);
+            Says::Approved {
+                money,
+                held,
+                stated: body.amount.is_some(),
+            }
+        }
+        ResolveWord::Declined => Says::Declined(Decline::new(Code::GenericDecline)),
+        ResolveWord::Undone => Says::Released {
+            moved: body.amount.map_or_else(|| asked.with_minor(0), |_| money),
+        },
+    };
+    let what = What::Resolve {
+        order: attempt.order,
+        step,
+        says,
+        note: body.note,
+    };
+    answer(
+        &doors,
+        Ask {
+            tenant: call.caller.tenant,
+            key: call.key.clone(),
+            what,
+        },
+        StatusCode::OK,
+    )
+    .await
+}
+
+/// One order.
+#[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders", params(("id" = String, Path, description = "The order")),
+    responses((status = 200, description = "The order", body = OrderShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<OrderShape>, Problem> {
+    caller.may(Scope::Read)?;
+    let view = doors.engine.view(caller.tenant, order_id(&id)?).await?;
+    Ok(Json(OrderShape::of(&view)))
+}
+
+/// Words that `status` may be.
+const STATUSES: &[&str] = &[
+    "created",
+    "requires_action",
+    "processing",
+    "authorized",
+    "partially_captured",
+    "captured",
+    "partially_refunded",
+    "refunded",
+    "failed",
+    "canceled",
+    "expired",
+    "verified",
+];
+
+/// Orders, newest first.
+#[utoipa::path(get, path = "/v1/orders", tag = "orders",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query, description = "The last id of the page before"),
+        ("reference" = Option<String>, Query), ("status" = Option<String>, Query), ("customer" = Option<String>, Query),
+        ("attention" = Option<bool>, Query, description = "Only those that need a person"),
+        ("from" = Option<String>, Query, description = "Made at or after"), ("to" = Option<String>, Query, description = "Made before"),
+        ("metadata" = Option<BTreeMap<String, String>>, Query, style = DeepObject, explode)),
+    responses((status = 200, description = "A page", body = List<OrderShape>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(doors): State<Doors>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List<OrderShape>>, Problem> {
+    caller.may(Scope::Read)?;
+    let params = Params::read(
+        query.as_deref(),
+        &["reference", "status", "customer", "attention", "from", "to", "metadata"],
+    )?;
+    let limit = params.limit()?;
+    let search = Search {
+        tenant: caller.tenant,
+        reference: params.text("reference"),
+        status: params.word("status", STATUSES)?.map(str::to_owned),
+        customer: params.text("customer"),
+        metadata: params.metadata.clone(),
+        attention: params.word("attention", &["true", "false"])? == Some("true"),
+        from: params.time("from")?,
+        to: params.time("to")?,
+        after: params.after::<OrderId>()?,
+        limit: limit + 1,
+    };
+    doors.catch_up().await?;
+    let mut views = Vec::new();
+    for id in doors.store.search(&search).await.map_err(Problem::from)? {
+        views.push(doors.engine.view(caller.tenant, id).await?);
+    }
+    Ok(Json(List::page(
+        views.iter().map(|view| OrderShape::of(view)).collect(),
+        limit,
+    )))
+}
+
+/// Attempts of an order, oldest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/attempts", tag = "orders", params(("id" = String, Path, description = "The order")),
+    responses((status = 200, description = "All of them", body = List<AttemptShape>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn attempts(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List<AttemptShape>>, Problem> {
+    parts(&doors, &caller, &id, query.as_deref(), AttemptShape::all).await
+}
+
+/// Captures of an order, oldest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/captures", tag = "orders", params(("id" = String, Path, description = "The order")),
+    responses((status = 200, description = "All of them", body = List<StepShape>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn captures(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List<StepShape>>, Problem> {
+    parts(&doors, &caller, &id, query.as_deref(), StepShape::captures).await
+}
+
+/// Refunds of an order, oldest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/refunds", tag = "refunds", params(("id" = String, Path, description = "The order")),
+    responses((status = 200, description = "All of them", body = List<StepShape>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn refunds(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List<StepShape>>, Problem> {
+    parts(&doors, &caller, &id, query.as_deref(), StepShape::refunds).await
+}
+
+/// One refund.
+#[utoipa::path(get, path = "/v1/refunds/{id}", tag = "refunds", params(("id" = String, Path, description = "The refund")),
+    responses((status = 200, description = "The refund", body = StepShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get_refund(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<StepShape>, Problem> {
+    caller.may(Scope::Read)?;
+    let refund = part(&id, Part::Refund)?;
+    let view = doors.engine.view(caller.tenant, refund.order).await?;
+    let found = StepShape::refunds(&view).into_iter().find(|shape| shape.id == id);
+    found.map(Json).ok_or_else(not_found)
+}
+
+async fn parts<T>(
+    doors: &Doors,
+    caller: &Caller,
+    id: &str,
+    query: Option<&str>,
+    all: fn(&View) -> Vec<T>,
+) -> Result<Json<List<T>>, Problem>
+where
+    T: Send,
+{
+    caller.may(Scope::Read)?;
+    // An order has at most a hundred or so of each, so one page holds them; `limit` and `after` are taken so that lists are all alike.
+    let params = Params::read(query, &[])?;
+    params.limit()?;
+    let view = doors.engine.view(caller.tenant, order_id(id)?).await?;
+    let data = if params.text("after").is_some() {
+        Vec::new()
+    } else {
+        all(&view)
+    };
+    Ok(Json(List { data, has_more: false }))
+}
+
+/// Carries out a command and answers the order.
+async fn answer(doors: &Doors, ask: Ask, done: StatusCode) -> Result<Response, Problem> {
+    let answered = doors.engine.ask(ask).await?;
+    let shape = OrderShape::of(&answered.order);
+    Ok(marked(&answered, done, Json(shape)))
+}
+
+/// 202 while the call's step runs; a replay says that it is one.
+fn marked(answered: &Answered, done: StatusCode, body: impl IntoResponse) -> Response {
+    let status = match answered.state {
+        Running::Over => done,
+        Running::Running => StatusCode::ACCEPTED,
+    };
+    let mut response = (status, body).into_response();
+    if answered.replayed {
+        response
+            .headers_mut()
+            .insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn pay(method: Option<&String>, connection: Option<&String>, return_url: Option<String>) -> Result<Pay, Problem> {
+    Ok(Pay {
+        method: optional("method", method, 128)?.unwrap_or_else(|| "hosted".to_owned()),
+        connection: connection
+            .map(|id| parse_id::<ConnectionId>("connection", id))
+            .transpose()?,
+        channel: "api".to_owned(),
+        initiator: Initiator::Payer,
+        return_url,
+    })
+}
+
+/// The amount of a capture or refund in the order's currency.
+async fn amount_of(
+    doors: &Doors,
+    caller: &Caller,
+    order: OrderId,
+    minor: Option<i64>,
+) -> Result<Option<Money>, Problem> {
+    let Some(minor) = minor else { return Ok(None) };
+    let currency = doors.engine.view(caller.tenant, order).await?.order.due.currency();
+    money(minor, currency).map(Some)
+}
+
+/// An order's id in an address; anything else is not found.
+pub(super) fn order_id(text: &str) -> Result<OrderId, Problem> {
+    text.parse().map_err(|_| not_found())
+}
+
+/// A part's id in an address.
+pub(super) fn part(text: &str, kind: Part) -> Result<PartId, Problem> {
+    text.parse::<PartId>()
+        .ok()
+        .filter(|part| part.kind == kind)
+        .ok_or_else(not_found)
+}
+
+pub(super) fn not_found() -> Problem {
+    Problem::from(Denied::NotFound)
+}

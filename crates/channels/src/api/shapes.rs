@@ -1,0 +1,366 @@
+//! What the API answers: the machine's state in public words (`order-machine.md` 12). Computed, never stored.
+
+use std::collections::BTreeMap;
+
+use florin_core::id::{Part, PartId};
+use florin_core::order::Order;
+use florin_core::rail::Action;
+use florin_core::status;
+use florin_core::time::Timestamp;
+use florin_services::view::View;
+use florin_store::Mode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A moment as RFC 3339 in UTC.
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| at.millis().to_string(), |at| at.to_string())
+}
+
+/// An order.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OrderShape {
+    /// Its id.
+    #[schema(example = "ord_01ka3x6g7hfzq8v9w2y4m5n6p7")]
+    pub id: String,
+    /// `order`.
+    pub object: &'static str,
+    /// `test` or `live`.
+    pub mode: &'static str,
+    /// Your own name for it.
+    #[schema(example = "A-17")]
+    pub reference: String,
+    /// What is due, in minor units.
+    #[schema(example = 1099)]
+    pub amount: i64,
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    pub currency: String,
+    /// `payment`, `verify` or `credit`.
+    pub kind: &'static str,
+    /// `at_once`, `later` or `at`.
+    pub capture: &'static str,
+    /// Where it stands.
+    #[schema(example = "captured")]
+    pub payment_order_status: &'static str,
+    /// Whether nobody knows yet how something of it ended. Never charge again while this is true.
+    pub uncertain: bool,
+    /// Whether goods may go out.
+    pub deliverable: bool,
+    /// Held or taken at the approval.
+    pub amount_authorized: i64,
+    /// What can be captured now.
+    pub amount_capturable: i64,
+    /// What was taken.
+    pub amount_captured: i64,
+    /// What was given back.
+    pub amount_refunded: i64,
+    /// What is on its way back.
+    pub amount_refund_pending: i64,
+    /// What the payer's bank disputes, or won.
+    pub amount_disputed: i64,
+    /// What the payer's bank took back.
+    pub amount_returned: i64,
+    /// `open`, `won` or `lost`.
+    #[schema(required)]
+    pub dispute_status: Option<&'static str>,
+    /// What needs a person: `stuck_reversal`, `amount_mismatch`, `uncertain_long`, `nobody_to_ask`.
+    pub attention: Vec<&'static str>,
+    /// What the payer must do now.
+    #[schema(required)]
+    pub next_action: Option<ActionShape>,
+    /// The newest attempt.
+    #[schema(required)]
+    pub last_attempt: Option<AttemptShape>,
+    /// The customer.
+    #[schema(required)]
+    pub customer: Option<String>,
+    /// What the payer reads.
+    #[schema(required)]
+    pub description: Option<String>,
+    /// Your own names and values.
+    pub metadata: BTreeMap<String, String>,
+    /// Where the payer goes afterwards.
+    #[schema(required)]
+    pub return_url: Option<String>,
+    /// The end of the pay window.
+    pub expires_at: String,
+    /// When it was made.
+    pub created_at: String,
+    /// Counts its events.
+    pub version: u32,
+}
+
+/// What the payer must do.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ActionShape {
+    /// Send the payer to this address.
+    Redirect {
+        /// The address.
+        url: String,
+    },
+}
+
+/// One try to pay an order.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AttemptShape {
+    /// Its id.
+    pub id: String,
+    /// `attempt`.
+    pub object: &'static str,
+    /// The order.
+    pub order: String,
+    /// `processing`, `requires_action`, `succeeded`, `declined`, `canceled` or `reversed`.
+    pub status: &'static str,
+    /// Whether nobody knows yet how it ended.
+    pub uncertain: bool,
+    /// The method, as the call named it.
+    pub method: String,
+    /// The connection it ran over.
+    pub connection: String,
+    /// The provider.
+    pub rail: String,
+    /// How much, in minor units.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// Why it was declined.
+    #[schema(required)]
+    pub decline: Option<DeclineShape>,
+    /// What the payer must do now.
+    #[schema(required)]
+    pub next_action: Option<ActionShape>,
+    /// The provider's own name for it.
+    #[schema(required)]
+    pub provider_reference: Option<String>,
+    /// When it was started.
+    pub created_at: String,
+}
+
+/// A decline.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DeclineShape {
+    /// For programs: `insufficient_funds`, …
+    pub code: &'static str,
+    /// What may be done: `hard`, `soft`, `action`, `data` or `tech`.
+    pub class: String,
+    /// For the merchant. A payer is told "declined" and no more.
+    pub message: &'static str,
+}
+
+/// A capture, void or refund.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StepShape {
+    /// Its id.
+    pub id: String,
+    /// `capture`, `void` or `refund`.
+    pub object: &'static str,
+    /// The order.
+    pub order: String,
+    /// How much, in minor units.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// `processing`, `succeeded`, `failed` or `returned`.
+    pub status: &'static str,
+    /// Whether nobody knows yet how it ended.
+    pub uncertain: bool,
+    /// Why the provider refused.
+    #[schema(required)]
+    pub decline: Option<DeclineShape>,
+    /// When it was started.
+    pub created_at: String,
+}
+
+/// Mode as a word.
+pub fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Test => "test",
+        Mode::Live => "live",
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct List<T> {
+    /// The items.
+    pub data: Vec<T>,
+    /// Whether there are more after the last one.
+    pub has_more: bool,
+}
+
+impl<T> List<T> {
+    /// A page of at most `limit` of these items; there is one more if there are more.
+    pub fn page(mut data: Vec<T>, limit: u32) -> Self {
+        let has_more = data.len() > limit as usize;
+        data.truncate(limit as usize);
+        Self { data, has_more }
+    }
+}
+
+impl OrderShape {
+    /// The order as it stood.
+    pub fn of(view: &View) -> Self {
+        let (order, details) = (&view.order, &view.details);
+        let amounts = status::amounts(order);
+        let last_attempt = AttemptShape::all(view).pop();
+        let action = order
+            .running()
+            .and(last_attempt.as_ref())
+            .and_then(|attempt| attempt.next_action.clone());
+        Self {
+            id: order.id.to_string(),
+            object: "order",
+            mode: mode_word(view.tenant.mode),
+            reference: view.reference.clone(),
+            amount: order.due.minor(),
+            currency: order.due.currency().to_string(),
+            kind: kind_word(order),
+            capture: capture_word(order),
+            payment_order_status: status::word(order).as_str(),
+            uncertain: status::uncertain(order),
+            deliverable: status::deliverable(order),
+            amount_authorized: amounts.authorized.minor(),
+            amount_capturable: amounts.capturable.minor(),
+            amount_captured: amounts.captured.minor(),
+            amount_refunded: amounts.refunded.minor(),
+            amount_refund_pending: amounts.refund_pending.minor(),
+            amount_disputed: amounts.disputed.minor(),
+            amount_returned: amounts.returned.minor(),
+            dispute_status: status::dispute_status(order).map(florin_core::order::Verdict::as_str),
+            attention: status::attention(order)
+                .into_iter()
+                .map(status::Attention::as_str)
+                .collect(),
+            next_action: action,
+            last_attempt,
+            customer: details.customer.map(|id| id.to_string()),
+            description: details.description.clone(),
+            metadata: details.metadata.clone(),
+            return_url: details.return_url.clone(),
+            expires_at: rfc3339(order.terms.expires_at),
+            created_at: rfc3339(order.created_at),
+            version: order.version,
+        }
+    }
+}
+
+impl AttemptShape {
+    /// Every attempt, oldest first.
+    pub fn all(view: &View) -> Vec<Self> {
+        let order = &view.order;
+        let shape = |attempt: status::AttemptView<'_>| Self {
+            id: PartId {
+                kind: Part::Attempt,
+                order: order.id,
+                number: attempt.number.into(),
+            }
+            .to_string(),
+            object: "attempt",
+            order: order.id.to_string(),
+            status: attempt.status.as_str(),
+            uncertain: attempt.uncertain,
+            method: attempt.plan.method.clone(),
+            connection: attempt.plan.connection.to_string(),
+            rail: attempt.plan.rail.clone(),
+            amount: attempt.plan.amount.minor(),
+            currency: attempt.plan.amount.currency().to_string(),
+            decline: attempt.decline.map(DeclineShape::of),
+            next_action: attempt.action.map(|(_, action)| ActionShape::of(action)),
+            provider_reference: provider_reference(view, attempt.number, &attempt.plan.rail),
+            created_at: rfc3339(attempt.started_at),
+        };
+        status::attempts(order).into_iter().map(shape).collect()
+    }
+}
+
+/// The most telling of the provider's ids: the first in the rail's own list that was learned.
+fn provider_reference(view: &View, attempt: u8, rail: &str) -> Option<String> {
+    let memo = view.memos.get(&attempt)?;
+    let table = florin_rails::by_name(rail)?.table();
+    table.refs.iter().find_map(|name| memo.get(*name).cloned())
+}
+
+impl ActionShape {
+    fn of(action: &Action) -> Self {
+        match action {
+            Action::Redirect { url } => Self::Redirect { url: url.clone() },
+        }
+    }
+}
+
+impl DeclineShape {
+    fn of(decline: &florin_core::decline::Decline) -> Self {
+        use florin_core::decline::Retry;
+        let class = match decline.class {
+            Retry::Hard => "hard",
+            Retry::Soft => "soft",
+            Retry::Action => "action",
+            Retry::Data => "data",
+            Retry::Tech => "tech",
+            Retry::Unknown => "unknown",
+        };
+        Self {
+            code: decline.code.word(),
+            class: class.to_owned(),
+            message: decline.code.text(),
+        }
+    }
+}
+
+impl StepShape {
+    /// Captures, oldest first.
+    pub fn captures(view: &View) -> Vec<Self> {
+        Self::all(view, "capture", Part::Capture, status::captures(&view.order))
+    }
+
+    /// Voids, oldest first.
+    pub fn voids(view: &View) -> Vec<Self> {
+        Self::all(view, "void", Part::Void, status::voids(&view.order))
+    }
+
+    /// Refunds, oldest first.
+    pub fn refunds(view: &View) -> Vec<Self> {
+        Self::all(view, "refund", Part::Refund, status::refunds(&view.order))
+    }
+
+    fn all(view: &View, object: &'static str, kind: Part, steps: Vec<status::StepView<'_>>) -> Vec<Self> {
+        let order = view.order.id;
+        let shape = |step: status::StepView<'_>| Self {
+            id: PartId {
+                kind,
+                order,
+                number: step.index.into(),
+            }
+            .to_string(),
+            object,
+            order: order.to_string(),
+            amount: step.amount.minor(),
+            currency: step.amount.currency().to_string(),
+            status: step.status.as_str(),
+            uncertain: step.uncertain,
+            decline: step.decline.map(DeclineShape::of),
+            created_at: rfc3339(step.since),
+        };
+        steps.into_iter().map(shape).collect()
+    }
+}
+
+fn kind_word(order: &Order) -> &'static str {
+    use florin_core::order::Kind;
+    match order.terms.kind {
+        Kind::Payment => "payment",
+        Kind::Verify => "verify",
+        Kind::Credit => "credit",
+    }
+}
+
+fn capture_word(order: &Order) -> &'static str {
+    use florin_core::order::CaptureAt;
+    match order.terms.capture {
+        CaptureAt::Once => "at_once",
+        CaptureAt::Later => "later",
+        CaptureAt::At(_) => "at",
+    }
+}

@@ -1,0 +1,46 @@
+//! What providers tell us: `POST /hooks/{connection}`, an address of its own for each connection.
+//!
+//! The rail says what must hold (signature over the raw bytes, freshness), the keyring checks it against every secret in force, and the
+//! engine writes the notice down before it is acknowledged. What a notice says is a hint to look; it marks nothing paid.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use florin_core::id::ConnectionId;
+use florin_core::rail::Notice;
+use florin_services::engine::Unproven;
+
+use crate::Doors;
+use crate::problem::Problem;
+
+/// Takes a notice: 200 once it is durable, 400 if it is not proven (and then it changes nothing).
+pub(crate) async fn receive(
+    State(doors): State<Doors>,
+    Path(connection): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    let unknown = || Problem::new("not_found", "there is no such hook");
+    let id: ConnectionId = connection.parse().map_err(|_| unknown())?;
+    let named = headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+    let notice = Notice {
+        headers: named.collect::<BTreeMap<_, _>>(),
+        body: body.to_vec(),
+    };
+    match doors.engine.notice(id, notice).await {
+        Ok(()) => Ok(StatusCode::OK),
+        Err(Unproven::Unknown) => Err(unknown()),
+        Err(Unproven::Refused) => {
+            metrics::counter!("florin_notices_refused_total").increment(1);
+            Err(Problem::new(
+                "invalid_request",
+                "the signature or the age of this notice does not hold",
+            ))
+        }
+        Err(Unproven::Denied(denied)) => Err(denied.into()),
+    }
+}
