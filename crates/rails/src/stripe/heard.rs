@@ -169,6 +169,7 @@ fn follow(task: &Task, said: Said, verdict: Verdict) -> Turn {
     match (verdict, said) {
         (Verdict::Over(report), _) => done(task, report),
         (Verdict::Acting(acting), Said::Answer | Said::Asked | Said::Refused) => waits::acting(task, acting),
+        (Verdict::Acting(acting), Said::Quiet) => close(task, acting.wait),
         (Verdict::Pending, Said::Answer | Said::Asked | Said::Refused) => waits::processing(task),
         // The payer was faster than the deadline of the page; the bank's own time begins only now.
         (Verdict::Pending, Said::Quiet) if memo::own(task, "at") != Some("processing") => waits::processing(task),
@@ -196,6 +197,24 @@ fn follow(task: &Task, said: Said, verdict: Verdict) -> Turn {
             | Verdict::Unclear,
             said,
         ) => unclear(task, said),
+    }
+}
+
+/// The payer could still act although the deadline is over: Stripe is told once, and again only when a person is on the case. In between
+/// it is asked: a message that goes out of a wait would start its clock again.
+fn close(task: &Task, wait: &str) -> Turn {
+    let (name, note) = if wait == "page" {
+        ("expire", "sent_expire")
+    } else {
+        ("cancel", "sent_cancel")
+    };
+    match (memo::own(task, "at"), memo::own(task, note)) {
+        (Some("stuck"), Some("again")) | (_, None) => undo(task, name).unwrap_or_else(|| unclear(task, Said::Quiet)),
+        _ => {
+            let mut turn = asking(task, waits::PERSON);
+            memo::learn_own(&mut turn, task, note, "again");
+            turn
+        }
     }
 }
 

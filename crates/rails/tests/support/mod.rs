@@ -1,7 +1,10 @@
 //! What the tests of rails share: a task to start from, and turns as text.
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
+pub(crate) mod spec;
+
 use std::fmt::Write as _;
+use std::path::Path;
 
 use florin_core::id::{Key, OrderId};
 use florin_core::money::Money;
@@ -11,6 +14,7 @@ use florin_core::rail::{
     Payer, Rail, Repeat, Report, Step, Task, Turn, Urls, Why,
 };
 use florin_core::time::Timestamp;
+use serde_json::Value;
 
 /// 2026-11-20T12:00:00Z, when every case begins.
 pub(crate) const NOW_S: i64 = 1_795_176_000;
@@ -221,4 +225,60 @@ pub(crate) fn show_opened(opened: &Opened) -> String {
         let _ = writeln!(text, "item {} {} about {about} {:?}", item.id, item.kind, item.facts);
     }
     text
+}
+
+/// The published sample objects in a rail's folder, if it has any.
+pub(crate) fn samples(folder: &Path) -> Value {
+    let text = std::fs::read_to_string(folder.join("samples.json")).unwrap_or_else(|_| "{}".into());
+    serde_json::from_str(&text).expect("samples.json is JSON")
+}
+
+/// A body of a case: `{"$": "payment_intent", …}` is that sample with these fields changed, `$KEY` and `$ATTEMPT` are our names.
+pub(crate) fn body(text: &str, samples: &Value, key: Key) -> Value {
+    let attempt = Key::new(order(), StepName::authorize(1));
+    let text = text
+        .replace("$KEY", &key.to_string())
+        .replace("$ATTEMPT", &attempt.to_string());
+    expand(
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}")),
+        samples,
+    )
+}
+
+fn expand(value: Value, samples: &Value) -> Value {
+    match value {
+        Value::Object(mut fields) => {
+            let mut whole = match fields.remove("$") {
+                Some(name) => samples[name.as_str().expect("a sample's name")].clone(),
+                None => Value::Object(serde_json::Map::new()),
+            };
+            for (name, value) in fields {
+                whole[name] = expand(value, samples);
+            }
+            whole
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(|value| expand(value, samples)).collect()),
+        other => other,
+    }
+}
+
+/// Every body that a provider gives in the cases of a rail.
+pub(crate) fn bodies(rail: &dyn Rail, key: Key) -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(rail.table().name);
+    let samples = samples(&folder);
+    let mut bodies = Vec::new();
+    for entry in std::fs::read_dir(&folder).expect("every rail has cases") {
+        let case = std::fs::read_to_string(entry.expect("a folder that can be read").path().join("case.txt"));
+        for line in case.unwrap_or_default().lines() {
+            let mut words = line.splitn(3, ' ');
+            if let (Some("reply" | "again"), Some(_), Some(json)) = (words.next(), words.next(), words.next())
+                && json.starts_with('{')
+            {
+                bodies.push(body(json, &samples, key));
+            }
+        }
+    }
+    bodies
 }
