@@ -15,8 +15,11 @@
 mod codes;
 pub mod memory;
 mod migrate;
+pub mod postgres;
+mod query;
 pub mod rows;
 pub mod sqlite;
+mod tenants;
 
 use std::future::Future;
 use std::pin::Pin;

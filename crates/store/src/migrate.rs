@@ -17,18 +17,18 @@ pub(crate) struct Migration {
 }
 
 /// SQLite's levels.
-pub(crate) const SQLITE: &[Migration] = &[
-    Migration {
-        level: 1,
-        name: "start",
-        sql: include_str!("../migrations/sqlite/0001_start.sql"),
-    },
-    Migration {
-        level: 2,
-        name: "feed",
-        sql: include_str!("../migrations/sqlite/0002_feed.sql"),
-    },
-];
+pub(crate) const SQLITE: &[Migration] = &[Migration {
+    level: 1,
+    name: "start",
+    sql: include_str!("../migrations/sqlite/0001_start.sql"),
+}];
+
+/// PostgreSQL's levels; the same numbers and names.
+pub(crate) const POSTGRES: &[Migration] = &[Migration {
+    level: 1,
+    name: "start",
+    sql: include_str!("../migrations/postgres/0001_start.sql"),
+}];
 
 impl Migration {
     /// SHA-256 of the SQL, in hex: what the database remembers of it.
@@ -64,7 +64,7 @@ mod tests {
     fn levels_that_shipped_are_not_edited() {
         let golden = include_str!("../migrations/checksums.txt");
         let mut lines = String::new();
-        for (database, all) in [("sqlite", SQLITE)] {
+        for (database, all) in [("sqlite", SQLITE), ("postgres", POSTGRES)] {
             for migration in all {
                 lines += &format!(
                     "{database} {:04} {} {}\n",
@@ -81,8 +81,20 @@ mod tests {
     }
 
     #[test]
+    fn both_databases_have_the_same_levels() {
+        let names = |all: &[Migration]| all.iter().map(|one| (one.level, one.name)).collect::<Vec<_>>();
+        assert_eq!(names(SQLITE), names(POSTGRES));
+        assert!(
+            SQLITE
+                .iter()
+                .zip(1..)
+                .all(|(migration, level)| migration.level == level)
+        );
+    }
+
+    #[test]
     fn no_level_takes_away_what_an_older_program_uses() {
-        for migration in SQLITE {
+        for migration in SQLITE.iter().chain(POSTGRES) {
             assert_eq!(
                 refused_words(migration.sql),
                 Vec::<String>::new(),

@@ -30,8 +30,8 @@ use florin_core::time::Timestamp;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use self::tenants::Tenants;
 use self::threads::{Readers, Writer};
+use crate::tenants::Tenants;
 use crate::{
     Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold,
     Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant,

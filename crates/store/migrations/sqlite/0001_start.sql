@@ -27,7 +27,6 @@ create table orders (
   state text not null
 ) strict;
 create unique index orders_reference on orders (tenant, reference);
-create unique index orders_key on orders (tenant, idem_key) where idem_key is not null;
 create index orders_due on orders (due) where due is not null;
 
 -- One commit's events of one order. Rows are never changed and never removed, so `seq` only grows.
@@ -45,16 +44,18 @@ create table events (
 ) strict;
 create unique index events_order on events (order_id, version);
 
--- Idempotency keys of later calls.
+-- Idempotency keys, one name space for all calls of a tenant. The call that made an order: its hash is in the order's row, and the key
+-- is kept as long as the order. Later calls: `made` says what they did, and they are tidied by age.
 create table keys (
   tenant integer not null,
   key text not null,
-  hash blob not null,
+  order_id blob,
   created_at integer not null,
-  made text not null,
+  hash blob,
+  made text,
   primary key (tenant, key)
 ) strict, without rowid;
-create index keys_age on keys (created_at);
+create index keys_age on keys (created_at) where order_id is null;
 
 -- Notices of providers.
 create table inbox (
@@ -98,6 +99,16 @@ create table metadata (
   created_at integer not null,
   order_id blob not null,
   primary key (tenant, name, value, created_at, order_id)
+) strict, without rowid;
+
+-- A tenant's event rows in the order of the stream: what lists of events and of ledger entries page through. Written behind the commit,
+-- because an index by tenant on `events` would dirty one more page a sale.
+create table feed (
+  tenant integer not null,
+  seq integer not null,
+  time integer not null,
+  money integer not null,            -- 1: the row has postings
+  primary key (tenant, seq)
 ) strict, without rowid;
 
 create table refs (

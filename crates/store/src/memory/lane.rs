@@ -29,7 +29,7 @@ pub(super) fn load(state: &State, wanted: &Wanted) -> Found {
         details: wanted
             .details
             .iter()
-            .filter_map(|order| events_of(state, *order).into_iter().next())
+            .flat_map(|order| events_of(state, *order))
             .collect(),
     }
 }
@@ -41,10 +41,14 @@ pub(super) fn commit(state: &mut State, batch: &Batch, clock: Timestamp) -> Outc
     }
     let until = clock.plus_seconds(i64::from(batch.lease_s));
     let leased = |row: &OrderRow| {
-        row.lease.map(|lease| Lease {
-            node: lease.node,
-            until,
-        })
+        let from_now = |lease: Lease| {
+            if lease.until == Lease::FROM_NOW {
+                Lease { until, ..lease }
+            } else {
+                lease
+            }
+        };
+        row.lease.map(from_now)
     };
     for row in &batch.new {
         state.references.insert((row.tenant, row.reference.clone()), row.id);
@@ -98,7 +102,7 @@ fn conflicts(state: &State, batch: &Batch) -> bool {
         }
         if let Some(key) = &row.key {
             let key = (row.tenant, key.key.clone());
-            if state.order_keys.contains_key(&key) || !names.insert((1, key)) {
+            if state.order_keys.contains_key(&key) || state.keys.contains_key(&key) || !names.insert((1, key)) {
                 return true;
             }
         }
@@ -121,7 +125,7 @@ fn conflicts(state: &State, batch: &Batch) -> bool {
     }
     batch.keys.iter().any(|row| {
         let key = (row.tenant, row.key.key.clone());
-        state.keys.contains_key(&key) || !names.insert((2, key))
+        state.keys.contains_key(&key) || state.order_keys.contains_key(&key) || !names.insert((1, key))
     })
 }
 

@@ -4,13 +4,20 @@ use florin_core::time::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::read;
-use super::tenants::Tenants;
+
+use crate::tenants::Tenants;
 use crate::{Claim, DeliveryRow, Fault, OrderRow};
 
-/// Which rows of `{table}` may be taken. A lease that this node took since it opened the store ends after `opened + lease`, so what
-/// ends before that was leased by an earlier life of it.
-const FREE: &str = "due is not null and ((due <= ?1 and (lease_until is null or lease_until <= ?2)) \
-                    or (?3 and lease_node = ?4 and lease_until < ?5)) order by due, id limit ?6";
+/// Which rows may be taken: what is due and free.
+const FREE: &str = "due <= ?1 and (lease_until is null or lease_until <= ?2)";
+/// And what this node had leased in an earlier life. A lease that it took since it opened the store ends after `opened` and a lease's
+/// length. Not in [`FREE`], because this walks over everything that is open; a node asks it when it starts.
+const OWN: &str =
+    "((due <= ?1 and (lease_until is null or lease_until <= ?2)) or (lease_node = ?3 and lease_until < ?4))";
+
+fn free(claim: &Claim) -> &'static str {
+    if claim.own { OWN } else { FREE }
+}
 
 /// Takes orders that are due: raises the fence and sets the lease.
 pub(super) fn orders(
@@ -20,8 +27,9 @@ pub(super) fn orders(
     opened: Timestamp,
 ) -> Result<Vec<OrderRow>, Fault> {
     let sql = format!(
-        "update orders set fence = fence + 1, lease_node = ?4, lease_until = ?7 \
-         where id in (select id from orders where {FREE}) returning {}",
+        "update orders set fence = fence + 1, lease_node = ?3, lease_until = ?6 where id in \
+         (select id from orders where due is not null and {} order by due, id limit ?5) returning {}",
+        free(claim),
         read::ORDER
     );
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -39,8 +47,9 @@ pub(super) fn deliveries(
     opened: Timestamp,
 ) -> Result<Vec<DeliveryRow>, Fault> {
     let sql = format!(
-        "update deliveries set lease_node = ?4, lease_until = ?7 \
-         where id in (select id from deliveries where {FREE}) returning {}",
+        "update deliveries set lease_node = ?3, lease_until = ?6 where id in \
+         (select id from deliveries where due is not null and {} order by due, id limit ?5) returning {}",
+        free(claim),
         read::DELIVERY
     );
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -64,7 +73,6 @@ fn take<T>(
     let values = params![
         claim.now.millis(),
         clock.millis(),
-        claim.own,
         node.as_bytes(),
         opened.plus_seconds(lease).millis(),
         claim.limit,

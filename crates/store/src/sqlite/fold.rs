@@ -5,8 +5,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use uuid::Uuid;
 
 use super::read;
-use super::tenants::Tenants;
+
 use crate::codes::{currency, may_fold, plus, sum};
+use crate::tenants::Tenants;
 use crate::{BOOKS, BalanceRow, Cursor, DeliveryRow, Fault, Fold, ListingRow, Tenant};
 
 /// Where a reader stands.
@@ -73,7 +74,7 @@ pub(super) fn fold(connection: &mut Connection, tenants: &Tenants, fold: &Fold) 
     Ok(true)
 }
 
-fn write_listing(transaction: &Transaction<'_>, tenant: i64, row: &ListingRow) -> Result<(), Fault> {
+fn write_listing(transaction: &Transaction<'_>, tenant: i32, row: &ListingRow) -> Result<(), Fault> {
     let (order, created) = (row.order.uuid(), row.created_at.millis());
     transaction
         .prepare_cached(
@@ -90,7 +91,7 @@ fn write_listing(transaction: &Transaction<'_>, tenant: i64, row: &ListingRow) -
 }
 
 /// Adds to a balance. The sum is made here, in 128 bits.
-fn add_balance(transaction: &Transaction<'_>, tenant: i64, row: &BalanceRow) -> Result<(), Fault> {
+fn add_balance(transaction: &Transaction<'_>, tenant: i32, row: &BalanceRow) -> Result<(), Fault> {
     let connection = row.connection.uuid();
     let found: Option<(String, String)> = transaction
         .prepare_cached("select posted, pending from balances where tenant = ?1 and connection = ?2 and account = ?3 and currency = ?4")?
@@ -159,7 +160,7 @@ pub(super) fn write_deliveries(
 
 fn insert_delivery(
     transaction: &Transaction<'_>,
-    tenant: i64,
+    tenant: i32,
     row: &DeliveryRow,
     on_conflict: &str,
 ) -> Result<(), Fault> {

@@ -6,14 +6,16 @@ use florin_core::id::OrderId;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::fault::is_taken;
-use super::tenants::{Numbers, Tenants};
-use super::{names, read};
-use crate::{Batch, Fault, Found, Hash, KeyRow, NoticeRow, Outcome, Tenant, Wanted};
+
+use super::names::{self, Claimer};
+use super::read;
+use crate::tenants::{Numbers, Tenants};
+use crate::{Batch, Fault, Found, Hash, KeyRow, Lease, NoticeRow, OrderRow, Outcome, Tenant, Wanted};
 
 /// Reads what a batch needs.
 pub(super) fn load(connection: &Connection, tenants: &Tenants, wanted: &Wanted) -> Result<Found, Fault> {
     let mut orders = BTreeMap::new();
-    let mut keep = |order: Option<crate::OrderRow>| orders.extend(order.map(|order| (order.id, order)));
+    let mut keep = |order: Option<OrderRow>| orders.extend(order.map(|order| (order.id, order)));
     for id in &wanted.orders {
         keep(order(connection, tenants, *id)?);
     }
@@ -30,15 +32,15 @@ pub(super) fn load(connection: &Connection, tenants: &Tenants, wanted: &Wanted) 
     for (tenant, name) in &wanted.keys {
         found.keys.extend(key(connection, tenants, *tenant, name)?);
     }
-    let first = format!(
-        "select {} from events where order_id = ?1 order by version limit 1",
+    let all = format!(
+        "select {} from events where order_id = ?1 order by version",
         read::EVENT
     );
     for id in &wanted.details {
         found.details.extend(read::rows(
             connection,
             tenants,
-            &first,
+            &all,
             [id.uuid().as_bytes()],
             read::event,
         )?);
@@ -46,7 +48,7 @@ pub(super) fn load(connection: &Connection, tenants: &Tenants, wanted: &Wanted) 
     Ok(found)
 }
 
-fn order(connection: &Connection, tenants: &Tenants, id: OrderId) -> Result<Option<crate::OrderRow>, Fault> {
+fn order(connection: &Connection, tenants: &Tenants, id: OrderId) -> Result<Option<OrderRow>, Fault> {
     let sql = format!("select {} from orders where id = ?1", read::ORDER);
     Ok(read::rows(connection, tenants, &sql, [id.uuid().as_bytes()], read::order)?.pop())
 }
@@ -56,7 +58,7 @@ fn key(connection: &Connection, tenants: &Tenants, tenant: Tenant, name: &str) -
         return Ok(None);
     };
     let found = connection
-        .prepare_cached("select hash, made, created_at from keys where tenant = ?1 and key = ?2")?
+        .prepare_cached("select hash, made, created_at from keys where tenant = ?1 and key = ?2 and order_id is null")?
         .query_row(params![number, name], |row| {
             Ok(KeyRow {
                 tenant,
@@ -72,21 +74,38 @@ fn key(connection: &Connection, tenants: &Tenants, tenant: Tenant, name: &str) -
     Ok(found)
 }
 
+/// When leases that start with a commit end.
+#[derive(Clone, Copy)]
+struct LeaseEnd(i64);
+
+impl LeaseEnd {
+    /// Asks the clock if anything in the batch needs it.
+    fn of(connection: &Connection, batch: &Batch) -> Result<Self, Fault> {
+        let starts = |row: &OrderRow| row.lease.is_some_and(|lease| lease.until == Lease::FROM_NOW);
+        if batch.new.iter().any(starts) || batch.changed.iter().any(|changed| starts(&changed.row)) {
+            return Ok(Self(
+                read::clock(connection)?.plus_seconds(i64::from(batch.lease_s)).millis(),
+            ));
+        }
+        Ok(Self(0))
+    }
+
+    fn until(self, row: &OrderRow) -> Option<i64> {
+        let lease = row.lease?;
+        Some(if lease.until == Lease::FROM_NOW {
+            self.0
+        } else {
+            lease.until.millis()
+        })
+    }
+}
+
 /// Writes a batch whole or not at all.
 pub(super) fn commit(connection: &mut Connection, tenants: &Tenants, batch: &Batch) -> Result<Outcome, Fault> {
     let numbers = tenants.numbers(connection, tenants_of(batch))?;
-    let leased = batch
-        .new
-        .iter()
-        .chain(batch.changed.iter().map(|changed| &changed.row))
-        .any(|row| row.lease.is_some());
-    let lease_until = if leased {
-        Some(read::clock(connection)?.plus_seconds(i64::from(batch.lease_s)).millis())
-    } else {
-        None
-    };
+    let ends = LeaseEnd::of(connection, batch)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    match write(&transaction, &numbers, batch, lease_until)? {
+    match write(&transaction, &numbers, batch, ends)? {
         Outcome::Done => transaction.commit()?,
         Outcome::Conflict => {
             transaction.rollback()?;
@@ -106,14 +125,9 @@ fn tenants_of(batch: &Batch) -> impl Iterator<Item = Tenant> {
 }
 
 /// Writes all of it; [`Outcome::Conflict`] at the first thing that somebody else was faster with.
-fn write(
-    transaction: &Transaction<'_>,
-    numbers: &Numbers,
-    batch: &Batch,
-    lease_until: Option<i64>,
-) -> rusqlite::Result<Outcome> {
-    let done = write_new(transaction, numbers, batch, lease_until)? == Outcome::Done
-        && write_changed(transaction, batch, lease_until)? == Outcome::Done
+fn write(transaction: &Transaction<'_>, numbers: &Numbers, batch: &Batch, ends: LeaseEnd) -> rusqlite::Result<Outcome> {
+    let done = write_new(transaction, numbers, batch, ends)? == Outcome::Done
+        && write_changed(transaction, batch, ends)? == Outcome::Done
         && write_events(transaction, numbers, batch)? == Outcome::Done
         && write_keys(transaction, numbers, &batch.keys)? == Outcome::Done
         && write_notices(transaction, numbers, batch)? == Outcome::Done;
@@ -124,22 +138,21 @@ fn write_new(
     transaction: &Transaction<'_>,
     numbers: &Numbers,
     batch: &Batch,
-    lease_until: Option<i64>,
+    ends: LeaseEnd,
 ) -> rusqlite::Result<Outcome> {
     if batch.new.is_empty() {
         return Ok(Outcome::Done);
     }
-    let mut statement = names::prepare(transaction)?;
+    let mut claimer = Claimer::new(transaction)?;
     for row in &batch.new {
-        let until = row.lease.and(lease_until);
-        if names::claim(&mut statement, row, numbers[&row.tenant], until)? == Outcome::Conflict {
+        if claimer.claim(row, numbers[&row.tenant], ends.until(row))? == Outcome::Conflict {
             return Ok(Outcome::Conflict);
         }
     }
     Ok(Outcome::Done)
 }
 
-fn write_changed(transaction: &Transaction<'_>, batch: &Batch, lease_until: Option<i64>) -> rusqlite::Result<Outcome> {
+fn write_changed(transaction: &Transaction<'_>, batch: &Batch, ends: LeaseEnd) -> rusqlite::Result<Outcome> {
     if batch.changed.is_empty() {
         return Ok(Outcome::Done);
     }
@@ -153,7 +166,7 @@ fn write_changed(transaction: &Transaction<'_>, batch: &Batch, lease_until: Opti
             row.version,
             row.due.map(|due| due.millis()),
             row.lease.map(|lease| *lease.node.uuid().as_bytes()),
-            row.lease.and(lease_until),
+            ends.until(row),
             row.chain,
             row.work,
             row.state,

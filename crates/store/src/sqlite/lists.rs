@@ -2,11 +2,14 @@
 
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
-use rusqlite::types::Value;
+use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use uuid::Uuid;
 
 use super::read;
-use super::tenants::Tenants;
+use crate::query::{self, Value};
+
+use crate::tenants::Tenants;
 use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant};
 
 pub(super) fn events_of(connection: &Connection, tenants: &Tenants, order: OrderId) -> Result<Vec<EventRow>, Fault> {
@@ -52,30 +55,16 @@ pub(super) fn feed(connection: &Connection, tenants: &Tenants, search: &FeedSear
     let Some(tenant) = tenants.find(connection, search.tenant)? else {
         return Ok(Vec::new());
     };
-    let (far, order) = if search.oldest_first {
-        (">", "asc")
-    } else {
-        ("<", "desc")
-    };
-    let columns: Vec<String> = read::EVENT
-        .split(", ")
-        .map(|column| format!("events.{column}"))
-        .collect();
-    let sql = format!(
-        "select {} from feed join events on events.seq = feed.seq \
-         where feed.tenant = ?1 and (?2 is null or feed.seq {far} ?2) and feed.money >= ?3 \
-         and (?4 is null or feed.time >= ?4) and (?5 is null or feed.time < ?5) order by feed.seq {order} limit ?6",
-        columns.join(", ")
-    );
-    let given = params![
-        tenant,
-        search.after.map(|at| read::integer(at.row)),
-        search.money,
-        search.from.map(Timestamp::millis),
-        search.to.map(Timestamp::millis),
-        search.limit
-    ];
-    read::rows(connection, tenants, &sql, given, read::event)
+    let after = search.after.map(|after| [read::integer(after.row)]);
+    let columns: Vec<String> = read::EVENT.split(", ").map(|column| format!("e.{column}")).collect();
+    let query = query::feed(&columns.join(", "), &["seq"], tenant, search, after);
+    read::rows(
+        connection,
+        tenants,
+        query.marked(),
+        params_from_iter(&query.values),
+        read::event,
+    )
 }
 
 pub(super) fn order_of_ref(connection: &Connection, reference: &ProviderRef) -> Result<Option<OrderId>, Fault> {
@@ -86,141 +75,54 @@ pub(super) fn order_of_ref(connection: &Connection, reference: &ProviderRef) -> 
             |row| row.get(0),
         )
         .optional()?;
-    Ok(found.map(|bytes| OrderId::from_uuid(uuid::Uuid::from_bytes(bytes))))
-}
-
-/// A statement that grows condition by condition. Values are always parameters.
-struct Query {
-    sql: String,
-    values: Vec<Value>,
-}
-
-impl Query {
-    fn new(sql: &str) -> Self {
-        Self {
-            sql: sql.to_owned(),
-            values: Vec::new(),
-        }
-    }
-
-    /// Adds `text`, whose question marks stand for `values` in order.
-    fn add<const N: usize>(&mut self, text: &str, values: [Value; N]) {
-        self.sql += text;
-        self.values.extend(values);
-    }
-}
-
-fn blob(uuid: uuid::Uuid) -> Value {
-    Value::Blob(uuid.as_bytes().to_vec())
-}
-
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
+    Ok(found.map(|bytes| OrderId::from_uuid(Uuid::from_bytes(bytes))))
 }
 
 pub(super) fn search(connection: &Connection, tenants: &Tenants, search: &Search) -> Result<Vec<OrderId>, Fault> {
     let Some(tenant) = tenants.find(connection, search.tenant)? else {
         return Ok(Vec::new());
     };
-    let Some(query) = search_query(connection, tenant, search)? else {
-        return Ok(Vec::new());
-    };
+    let (mut named, mut after) = (None, None);
+    if let Some(reference) = &search.reference {
+        named = placed(connection, tenant, "reference", &Value::Text(reference.clone()))?;
+        if named.is_none() {
+            return Ok(Vec::new());
+        }
+    }
+    if let Some(order) = search.after {
+        after = placed(connection, tenant, "id", &Value::Id(order.uuid()))?;
+        if after.is_none() {
+            return Ok(Vec::new());
+        }
+    }
+    if !query::needs_listing(search) {
+        return Ok(named
+            .filter(|place| query::within(search, *place, after))
+            .map(|place| place.1)
+            .into_iter()
+            .collect());
+    }
+    let query = query::search(tenant, search, named, after);
     read::rows(
         connection,
         tenants,
-        &query.sql,
-        params_from_iter(query.values),
+        query.marked(),
+        params_from_iter(&query.values),
         read::order_id,
     )
 }
 
-/// The statement of a search; none when nothing can match.
-fn search_query(connection: &Connection, tenant: i64, search: &Search) -> Result<Option<Query>, Fault> {
-    let folded =
-        search.status.is_some() || search.customer.is_some() || search.attention || !search.metadata.is_empty();
-    let mut query;
-    if search.reference.is_some() && !folded {
-        // The order itself knows its reference, before any reader has seen it.
-        query = Query::new("select l.id from orders l where l.tenant = ?");
-    } else if search.metadata.is_empty() {
-        query = Query::new("select l.order_id from listings l where l.tenant = ?");
-    } else {
-        // `cross join` keeps SQLite from starting at the other end.
-        query = Query::new(
-            "select l.order_id from metadata m cross join listings l \
-             on l.tenant = m.tenant and l.created_at = m.created_at and l.order_id = m.order_id where m.tenant = ?",
-        );
-    }
-    query.values.push(Value::Integer(tenant));
-    let id = if search.reference.is_some() && !folded {
-        "id"
-    } else {
-        "order_id"
+/// Where an order stands in lists.
+fn placed(connection: &Connection, tenant: i32, column: &str, value: &Value) -> Result<Option<query::Place>, Fault> {
+    let place = |row: &rusqlite::Row<'_>| {
+        let (at, id) = (row.get(0)?, row.get(1)?);
+        Ok((Timestamp::from_millis(at), OrderId::from_uuid(Uuid::from_bytes(id))))
     };
-    // Ordered by the columns of the table that leads, so that its index gives the order.
-    let lead = if search.metadata.is_empty() { "l" } else { "m" };
-    for (place, (name, value)) in search.metadata.iter().enumerate() {
-        if place == 0 {
-            query.add(" and m.name = ? and m.value = ?", [text(name), text(value)]);
-        } else {
-            query.add(
-                " and exists (select 1 from metadata o where o.tenant = m.tenant and o.name = ? and o.value = ? \
-                 and o.created_at = m.created_at and o.order_id = m.order_id)",
-                [text(name), text(value)],
-            );
-        }
-    }
-    if let Some(reference) = &search.reference {
-        if folded {
-            let Some((id, at)) = placed(connection, tenant, "reference", text(reference))? else {
-                return Ok(None);
-            };
-            query.add(
-                &format!(" and {lead}.created_at = ? and {lead}.order_id = ?"),
-                [at.into(), Value::Blob(id)],
-            );
-        } else {
-            query.add(" and l.reference = ?", [text(reference)]);
-        }
-    }
-    if let Some(status) = &search.status {
-        query.add(" and l.status = ?", [text(status)]);
-    }
-    if let Some(customer) = &search.customer {
-        query.add(" and l.customer = ?", [text(customer)]);
-    }
-    if search.attention {
-        query.add(" and l.attention = 1", []);
-    }
-    if let Some(from) = search.from {
-        query.add(&format!(" and {lead}.created_at >= ?"), [from.millis().into()]);
-    }
-    if let Some(to) = search.to {
-        query.add(&format!(" and {lead}.created_at < ?"), [to.millis().into()]);
-    }
-    if let Some(after) = search.after {
-        let Some((id_after, at)) = placed(connection, tenant, "id", blob(after.uuid()))? else {
-            return Ok(None);
-        };
-        query.add(
-            &format!(" and ({lead}.created_at, {lead}.{id}) < (?, ?)"),
-            [at.into(), Value::Blob(id_after)],
-        );
-    }
-    query.add(
-        &format!(" order by {lead}.created_at desc, {lead}.{id} desc limit ?"),
-        [i64::from(search.limit).into()],
-    );
-    Ok(Some(query))
-}
-
-/// Where an order stands in lists: its id and when it was made.
-fn placed(connection: &Connection, tenant: i64, column: &str, value: Value) -> Result<Option<(Vec<u8>, i64)>, Fault> {
     Ok(connection
         .prepare_cached(&format!(
-            "select id, created_at from orders where tenant = ?1 and {column} = ?2"
+            "select created_at, id from orders where tenant = ?1 and {column} = ?2"
         ))?
-        .query_row(params![tenant, value], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![tenant, value], place)
         .optional()?)
 }
 
@@ -232,36 +134,19 @@ pub(super) fn deliveries(
     let Some(tenant) = tenants.find(connection, search.tenant)? else {
         return Ok(Vec::new());
     };
-    let mut query = Query::new(&format!("select {} from deliveries where tenant = ?", read::DELIVERY));
-    query.values.push(Value::Integer(tenant));
-    if let Some(endpoint) = search.endpoint {
-        query.add(" and endpoint = ?", [blob(endpoint.uuid())]);
+    let mut after = None;
+    if let Some(id) = search.after {
+        let Some(row) = delivery(connection, tenants, search.tenant, id)? else {
+            return Ok(Vec::new());
+        };
+        after = Some((row.created_at, row.id.uuid()));
     }
-    if let Some(order) = search.order {
-        query.add(" and order_id = ?", [blob(order.uuid())]);
-    }
-    if let Some(status) = search.status {
-        // A literal, so that the partial index of what was not delivered can serve it.
-        query.add(&format!(" and status = {}", status.code()), []);
-    }
-    if let Some(after) = search.after {
-        let found = delivery(connection, tenants, search.tenant, after)?;
-        let Some(after) = found else { return Ok(Vec::new()) };
-        let at = |moment: Timestamp| Value::Integer(moment.millis());
-        query.add(
-            " and (created_at, id) < (?, ?)",
-            [at(after.created_at), blob(after.id.uuid())],
-        );
-    }
-    query.add(
-        " order by created_at desc, id desc limit ?",
-        [i64::from(search.limit).into()],
-    );
+    let query = query::deliveries(read::DELIVERY, tenant, search, after);
     read::rows(
         connection,
         tenants,
-        &query.sql,
-        params_from_iter(query.values),
+        query.marked(),
+        params_from_iter(&query.values),
         read::delivery,
     )
 }
@@ -287,4 +172,14 @@ pub(super) fn delivery(
         read::delivery,
     )?
     .pop())
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Integer(number) => ToSqlOutput::from(*number),
+            Self::Text(text) => ToSqlOutput::from(text.as_str()),
+            Self::Id(id) => ToSqlOutput::from(id.as_bytes().as_slice()),
+        })
+    }
 }

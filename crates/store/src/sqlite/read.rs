@@ -5,7 +5,7 @@ use florin_core::time::Timestamp;
 use rusqlite::{Connection, Params, Row};
 use uuid::Uuid;
 
-use super::tenants::Tenants;
+use crate::tenants::Tenants;
 use crate::{
     Cursor, DeliveryRow, DeliveryStatus, EventRow, Fault, Hash, IdemKey, Lease, NoticeId, NoticeRow, OrderRow, Record,
 };
@@ -129,7 +129,7 @@ pub(super) fn delivery(connection: &Connection, tenants: &Tenants, row: &Row<'_>
 /// A document, from columns [`RECORD`].
 pub(super) fn record(connection: &Connection, tenants: &Tenants, row: &Row<'_>) -> Result<Record, Fault> {
     let tenant = row
-        .get::<_, Option<i64>>(2)?
+        .get::<_, Option<i32>>(2)?
         .map(|number| tenants.tenant(connection, number))
         .transpose()?;
     Ok(Record {

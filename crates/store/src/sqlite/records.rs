@@ -1,11 +1,12 @@
 //! Small documents.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from_iter};
 
 use super::fault::is_taken;
-use super::tenants::{Numbers, Tenants};
+
 use super::{lane, read};
+use crate::query;
+use crate::tenants::{Numbers, Tenants};
 use crate::{Fault, KeyRow, ListRecords, Name, Outcome, Record, Which};
 
 /// Writes documents and the keys of the calls that made them.
@@ -73,32 +74,31 @@ pub(super) fn get(connection: &Connection, tenants: &Tenants, which: &Which) -> 
 
 /// Documents of a kind, newest first.
 pub(super) fn list(connection: &Connection, tenants: &Tenants, list: &ListRecords) -> Result<Vec<Record>, Fault> {
-    let mut sql = format!("select {} from records where removed = 0 and kind = ?", read::RECORD);
-    let mut values = vec![Value::Text(list.kind.clone())];
-    if let Some(tenant) = list.tenant {
-        let Some(number) = tenants.find(connection, tenant)? else {
+    let mut tenant = None;
+    if let Some(whose) = list.tenant {
+        tenant = tenants.find(connection, whose)?;
+        if tenant.is_none() {
             return Ok(Vec::new());
-        };
-        sql += " and tenant = ?";
-        values.push(number.into());
+        }
     }
-    if let Some(parent) = &list.parent {
-        sql += " and parent = ?";
-        values.push(Value::Text(parent.clone()));
-    }
-    if let Some(after) = &list.after {
+    let mut after = None;
+    if let Some(id) = &list.after {
         let which = Which {
             kind: list.kind.clone(),
             tenant: list.tenant,
-            name: Name::Id(after.clone()),
+            name: Name::Id(id.clone()),
         };
-        let Some(after) = get(connection, tenants, &which)? else {
+        let Some(record) = get(connection, tenants, &which)? else {
             return Ok(Vec::new());
         };
-        sql += " and (created_at, id) < (?, ?)";
-        values.extend([after.created_at.millis().into(), Value::Text(after.id)]);
+        after = Some((record.created_at, id.as_str()));
     }
-    sql += " order by created_at desc, id desc limit ?";
-    values.push(i64::from(list.limit).into());
-    read::rows(connection, tenants, &sql, params_from_iter(values), read::record)
+    let query = query::records(read::RECORD, tenant, list, after);
+    read::rows(
+        connection,
+        tenants,
+        query.marked(),
+        params_from_iter(&query.values),
+        read::record,
+    )
 }

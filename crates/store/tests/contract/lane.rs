@@ -152,7 +152,7 @@ pub(crate) async fn names_are_taken_per_tenant(place: &mut Place) {
         commits(&*place.store, &making([named_alike])).await;
         let row = florin_store::KeyRow {
             tenant,
-            ..key_row("same")
+            ..key_row("later")
         };
         commits(
             &*place.store,
@@ -166,7 +166,7 @@ pub(crate) async fn names_are_taken_per_tenant(place: &mut Place) {
     let wanted = Wanted {
         order_keys: vec![(live(1), "same".to_owned()), (tenant(9), "same".to_owned())],
         references: vec![(tenant(2), "A-1".to_owned()), (live(2), "A-1".to_owned())],
-        keys: vec![(tenant(1), "same".to_owned()), (tenant(3), "same".to_owned())],
+        keys: vec![(tenant(1), "later".to_owned()), (tenant(3), "later".to_owned())],
         ..Wanted::default()
     };
     let found = place.store.load(&wanted).await.unwrap();
@@ -174,7 +174,7 @@ pub(crate) async fn names_are_taken_per_tenant(place: &mut Place) {
         found.orders.iter().map(|row| (row.id, row.tenant)).collect::<Vec<_>>(),
         [(order_id(2), live(1)), (order_id(3), tenant(2))]
     );
-    assert_eq!(found.keys, [key_row("same")]);
+    assert_eq!(found.keys, [key_row("later")]);
 }
 
 pub(crate) async fn the_same_name_twice_in_one_batch_is_a_conflict(place: &mut Place) {
@@ -275,17 +275,74 @@ pub(crate) async fn an_order_is_found_by_id_key_and_reference_once(place: &mut P
     assert_eq!(found, [order(1), order(2), order(3)]);
 }
 
-pub(crate) async fn details_are_the_first_event_row(place: &mut Place) {
-    commits(&*place.store, &making([order(1), order(2)])).await;
+pub(crate) async fn details_are_all_event_rows_of_an_order(place: &mut Place) {
+    commits(&*place.store, &making([order(1), order(2), order(3)])).await;
     commits(&*place.store, &moving([order(1)])).await;
     let wanted = Wanted {
-        details: vec![order_id(1), order_id(9)],
+        details: vec![order_id(1), order_id(9), order_id(2)],
         ..Wanted::default()
     };
+    let found = unplaced(place.store.load(&wanted).await.unwrap().details);
+    assert_eq!(found, [event(&order(1)), event(&next(&order(1))), event(&order(2))]);
+}
+
+pub(crate) async fn one_key_is_one_call_whichever_kind_it_is(place: &mut Place) {
+    commits(&*place.store, &making([order(1)])).await;
+    let later = |text: &str| Batch {
+        keys: vec![key_row(text)],
+        ..Batch::default()
+    };
+    conflicts(&*place.store, &later("key-1")).await;
+    commits(&*place.store, &later("key-2")).await;
+    conflicts(&*place.store, &making([order(2)])).await;
+    conflicts(
+        &*place.store,
+        &Batch {
+            keys: vec![key_row("key-3")],
+            ..making([order(3)])
+        },
+    )
+    .await;
     assert_eq!(
-        unplaced(place.store.load(&wanted).await.unwrap().details),
-        [event(&order(1))]
+        place.store.put(&[record(1)], &[key_row("key-1")]).await,
+        Ok(Outcome::Conflict)
     );
+
+    let both = |text: &str| vec![(tenant(1), text.to_owned())];
+    for (text, made, kept) in [
+        ("key-1", vec![order(1)], vec![]),
+        ("key-2", vec![], vec![key_row("key-2")]),
+    ] {
+        let wanted = Wanted {
+            order_keys: both(text),
+            keys: both(text),
+            ..Wanted::default()
+        };
+        let found = place.store.load(&wanted).await.unwrap();
+        assert_eq!((found.orders, found.keys), (made, kept), "{text}");
+    }
+}
+
+pub(crate) async fn a_lease_that_somebody_else_holds_is_left_as_it_is(place: &mut Place) {
+    commits(&*place.store, &making([leased(order(1), 7)])).await;
+    let read = orders(&*place.store, [1]).await.remove(0);
+    let beside = Changed {
+        read_version: 2,
+        row: OrderRow {
+            lease: read.lease,
+            ..next(&read)
+        },
+    };
+    commits(
+        &*place.store,
+        &Batch {
+            changed: vec![beside],
+            lease_s: 900,
+            ..Batch::default()
+        },
+    )
+    .await;
+    assert_eq!(orders(&*place.store, [1]).await[0].lease, read.lease);
 }
 
 pub(crate) async fn a_lease_is_counted_by_the_clock_of_the_database(place: &mut Place) {

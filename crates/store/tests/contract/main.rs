@@ -12,6 +12,8 @@ mod place;
 mod records;
 mod rows;
 mod stream;
+#[path = "../support/mod.rs"]
+mod support;
 
 macro_rules! contract {
     ($($group:ident: $($name:ident)*;)*) => {
@@ -31,6 +33,14 @@ macro_rules! contract {
                 }
             )* })*
         }
+        mod postgres {
+            $(mod $group { $(
+                #[test]
+                fn $name() {
+                    crate::place::run(crate::place::Kind::Postgres, |place| Box::pin(crate::$group::$name(place)));
+                }
+            )* })*
+        }
     };
 }
 
@@ -46,7 +56,9 @@ contract! {
         a_key_of_a_later_call_is_taken_once
         was_committed_knows_this_very_batch
         an_order_is_found_by_id_key_and_reference_once
-        details_are_the_first_event_row
+        details_are_all_event_rows_of_an_order
+        one_key_is_one_call_whichever_kind_it_is
+        a_lease_that_somebody_else_holds_is_left_as_it_is
         a_lease_is_counted_by_the_clock_of_the_database
         a_notice_is_kept_once_and_done_once
         a_notice_can_be_put_off

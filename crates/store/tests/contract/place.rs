@@ -1,7 +1,6 @@
 //! A database to ask: made for one test, gone after it.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,14 +9,18 @@ use std::time::Duration;
 use florin_core::time::Timestamp;
 use florin_store::Store;
 use florin_store::memory::{Disk, MemoryStore};
-use florin_store::sqlite::{Settings, SqliteStore};
+use florin_store::postgres::{self, PostgresStore};
+use florin_store::sqlite::{self, SqliteStore};
 
 use crate::rows::START;
+use crate::support::cluster;
+use crate::support::folder::Folder;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
     Sqlite,
+    Postgres,
 }
 
 /// A database and the first node's connection to it.
@@ -27,27 +30,13 @@ pub(crate) struct Place {
 }
 
 enum Behind {
-    Memory { node: Arc<MemoryStore>, clock: AtomicU32 },
+    Memory {
+        node: Arc<MemoryStore>,
+        clock: AtomicU32,
+    },
     Sqlite(Folder),
-}
-
-/// A folder of a test; removed at its end.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("florin-store-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder for the test");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    /// The address.
+    Postgres(String),
 }
 
 impl Place {
@@ -70,6 +59,13 @@ impl Place {
                     behind: Behind::Sqlite(folder),
                 }
             }
+            Kind::Postgres => {
+                let url = cluster::shared().database().await;
+                Self {
+                    store: postgres(&url).await,
+                    behind: Behind::Postgres(url),
+                }
+            }
         };
         place.store.migrate().await.unwrap();
         place
@@ -80,6 +76,7 @@ impl Place {
         match &self.behind {
             Behind::Memory { node, .. } => Arc::new(node.another()),
             Behind::Sqlite(folder) => sqlite(folder),
+            Behind::Postgres(url) => postgres(url).await,
         }
     }
 
@@ -92,6 +89,7 @@ impl Place {
                 self.store = node.clone();
             }
             Behind::Sqlite(folder) => self.store = sqlite(folder),
+            Behind::Postgres(url) => self.store = postgres(url).await,
         }
     }
 
@@ -102,7 +100,7 @@ impl Place {
                 let now = clock.fetch_add(seconds, Ordering::Relaxed) + seconds;
                 node.set_clock(START.plus_seconds(i64::from(now)));
             }
-            Behind::Sqlite(_) => {
+            Behind::Sqlite(_) | Behind::Postgres(_) => {
                 tokio::time::sleep(Duration::from_millis(u64::from(seconds) * 1_000 + 20)).await;
             }
         }
@@ -114,7 +112,11 @@ impl Place {
 }
 
 fn sqlite(folder: &Folder) -> Arc<dyn Store> {
-    Arc::new(SqliteStore::open(&Settings::at(folder.0.join("florin.db"))).unwrap())
+    Arc::new(SqliteStore::open(&sqlite::Settings::at(folder.0.join("florin.db"))).unwrap())
+}
+
+async fn postgres(url: &str) -> Arc<dyn Store> {
+    Arc::new(PostgresStore::open(&postgres::Settings::at(url)).await.unwrap())
 }
 
 /// Runs a test on a database of its own.

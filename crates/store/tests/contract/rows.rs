@@ -149,7 +149,7 @@ pub(crate) fn leased(order: OrderRow, number: u32) -> OrderRow {
     OrderRow {
         lease: Some(Lease {
             node: node(number),
-            until: START,
+            until: Lease::FROM_NOW,
         }),
         ..order
     }

@@ -1,0 +1,400 @@
+//! The hot path: what a lane reads before it decides, and the one transaction in which it writes a batch.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use florin_core::time::Timestamp;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Statement};
+use uuid::Uuid;
+
+use super::fault::{Trouble, at_commit, in_transaction};
+use super::session::Session;
+use super::{Backend, read, tenants};
+use crate::tenants::{Numbers, Tenants};
+use crate::{Batch, Fault, Found, IdemKey, KeyRow, NoticeId, NoticeRow, OrderRow, Outcome, Tenant, Wanted};
+
+/// Reads what a batch needs, one query per kind.
+pub(super) async fn load(session: &mut Session, tenants: &Tenants, wanted: &Wanted) -> Result<Found, Fault> {
+    let mut orders = BTreeMap::new();
+    let mut keep = |rows: Vec<OrderRow>| orders.extend(rows.into_iter().map(|row| (row.id, row)));
+    if !wanted.orders.is_empty() {
+        let ids: Vec<Uuid> = wanted.orders.iter().map(|id| id.uuid()).collect();
+        let sql = format!("select {} from orders o where o.id = any($1)", read::ORDER);
+        keep(read::rows(session, tenants, &sql, &[&ids], read::order).await?);
+    }
+    for (names, join) in [
+        (
+            &wanted.order_keys,
+            "join keys k on k.tenant = w.tenant and k.key = w.name join orders o on o.id = k.order_id",
+        ),
+        (
+            &wanted.references,
+            "join orders o on o.tenant = w.tenant and o.reference = w.name",
+        ),
+    ] {
+        let (whose, names) = named(session, tenants, names).await?;
+        if !names.is_empty() {
+            let sql = format!(
+                "select {} from unnest($1::integer[], $2::text[]) as w(tenant, name) {join}",
+                read::ORDER
+            );
+            keep(read::rows(session, tenants, &sql, &[&whose, &names], read::order).await?);
+        }
+    }
+    let mut found = Found {
+        orders: orders.into_values().collect(),
+        ..Found::default()
+    };
+    let (whose, names) = named(session, tenants, &wanted.keys).await?;
+    if !names.is_empty() {
+        let sql = "select k.key, k.tenant, k.hash, k.made, k.created_at from unnest($1::integer[], $2::text[]) as w(tenant, name) \
+                   join keys k on k.tenant = w.tenant and k.key = w.name and k.order_id is null";
+        found.keys = read::rows(session, tenants, sql, &[&whose, &names], key).await?;
+    }
+    if !wanted.details.is_empty() {
+        let ids: Vec<Uuid> = wanted.details.iter().map(|id| id.uuid()).collect();
+        let sql = format!(
+            "select {} from events where order_id = any($1) order by order_id, version",
+            read::EVENT
+        );
+        found.details = read::rows(session, tenants, &sql, &[&ids], read::event).await?;
+    }
+    Ok(found)
+}
+
+/// Names with their tenants' numbers; names of tenants that have none are left out, since nothing is theirs.
+async fn named<'a>(
+    session: &mut Session,
+    tenants: &Tenants,
+    wanted: &'a [(Tenant, String)],
+) -> Result<(Vec<i32>, Vec<&'a str>), Fault> {
+    let (mut whose, mut names) = (Vec::new(), Vec::new());
+    for (tenant, name) in wanted {
+        if let Some(number) = tenants::find(session, tenants, *tenant).await? {
+            whose.push(number);
+            names.push(name.as_str());
+        }
+    }
+    Ok((whose, names))
+}
+
+fn key(tenants: &Tenants, row: &tokio_postgres::Row) -> Result<KeyRow, Fault> {
+    let hash: &[u8] = row.try_get(2)?;
+    let hash = hash
+        .try_into()
+        .map_err(|_| Fault::Refused(format!("a key's hash has {} bytes", hash.len())))?;
+    Ok(KeyRow {
+        tenant: tenants::of(tenants, row.try_get(1)?)?,
+        key: IdemKey {
+            key: row.try_get(0)?,
+            hash,
+        },
+        made: row.try_get(3)?,
+        created_at: Timestamp::from_millis(row.try_get(4)?),
+    })
+}
+
+pub(super) fn tenants_of(batch: &Batch) -> impl Iterator<Item = Tenant> {
+    let orders = batch.new.iter().map(|row| row.tenant);
+    let events = batch.events.iter().map(|row| row.tenant);
+    let rest = batch
+        .keys
+        .iter()
+        .map(|row| row.tenant)
+        .chain(batch.notices.iter().map(|row| row.tenant));
+    orders.chain(events).chain(rest)
+}
+
+/// New orders, and the keys of the calls that made them: one name space with the keys of later calls.
+const NEW: &str = "with named as (insert into keys (tenant, key, order_id, created_at) \
+    select tenant, key, id, created_at from unnest($2::integer[], $4::text[], $1::uuid[], $10::bigint[]) \
+    as n(tenant, key, id, created_at) where key is not null) \
+    insert into orders (id, tenant, reference, idem_key, idem_hash, version, fence, due, lease_node, lease_until, \
+    created_at, chain, work, state) \
+    select id, tenant, reference, idem_key, idem_hash, version, fence, due, lease_node, \
+    case when lease_until = 0 then (extract(epoch from clock_timestamp()) * 1000)::bigint + $14 else lease_until end, \
+    created_at, chain, work, state \
+    from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::bytea[], $6::integer[], $7::integer[], $8::bigint[], \
+    $9::uuid[], $15::bigint[], $10::bigint[], $11::bytea[], $12::text[], $13::text[]) as n(id, tenant, reference, idem_key, \
+    idem_hash, version, fence, due, lease_node, lease_until, created_at, chain, work, state)";
+
+const CHANGED: &str = "with moved as (update orders o set version = n.version, due = n.due, lease_node = n.lease_node, \
+    lease_until = case when n.lease_until = 0 then (extract(epoch from clock_timestamp()) * 1000)::bigint + $10 \
+    else n.lease_until end, \
+    chain = n.chain, work = n.work, state = n.state \
+    from unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::bigint[], $6::uuid[], $12::bigint[], $7::bytea[], \
+    $8::text[], $9::text[]) as n(id, read_version, fence, version, due, lease_node, lease_until, chain, work, state) \
+    where o.id = n.id and o.version = n.read_version and o.fence = n.fence returning 1) \
+    select florin_expect((select count(*) from moved), $11)";
+
+const EVENTS: &str = "insert into events (txn, order_id, version, tenant, count, time, hash, news, postings, body) \
+    select (select $10::bigint + pg_current_xact_id()::text::bigint), order_id, version, tenant, count, time, hash, news, postings, body \
+    from unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::bigint[], $6::bytea[], $7::text[], $8::text[], \
+    $9::text[]) as n(order_id, version, tenant, count, time, hash, news, postings, body)";
+
+pub(super) const KEYS: &str = "insert into keys (tenant, key, hash, created_at, made) \
+    select * from unnest($1::integer[], $2::text[], $3::bytea[], $4::bigint[], $5::text[])";
+
+const NOTICES: &str = "insert into inbox (connection, id, tenant, received_at, due, item) \
+    select * from unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[], $6::text[]) \
+    on conflict (connection, id) do update set due = greatest(inbox.due, excluded.due) where inbox.done = 0";
+
+const DONE: &str = "update inbox i set done = 1 from unnest($1::uuid[], $2::text[]) as d(connection, id) \
+    where i.connection = d.connection and i.id = d.id";
+
+type Values<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
+
+/// A statement and its values, ready to be sent.
+struct Part<'a> {
+    statement: Statement,
+    values: Values<'a>,
+}
+
+/// Writes a batch whole or not at all. Everything is on its way before the first answer is awaited, COMMIT last.
+pub(super) async fn commit(session: &mut Session, numbers: &Numbers, batch: &Batch) -> Result<Outcome, Fault> {
+    let parts = prepare(session, numbers, batch).await?;
+    match send(session, &parts).await {
+        Ok(()) => Ok(Outcome::Done),
+        Err(Trouble::Conflict) => Ok(Outcome::Conflict),
+        Err(Trouble::Fault(fault)) => Err(fault),
+    }
+}
+
+async fn prepare<'a>(session: &mut Session, numbers: &Numbers, batch: &'a Batch) -> Result<Vec<Part<'a>>, Fault> {
+    let mut parts = Vec::new();
+    let lease_ms = i64::from(batch.lease_s) * 1_000;
+    for (sql, values) in [
+        (
+            NEW,
+            (!batch.new.is_empty()).then(|| new_values(numbers, batch, lease_ms)),
+        ),
+        (
+            CHANGED,
+            (!batch.changed.is_empty()).then(|| changed_values(batch, lease_ms)),
+        ),
+        (
+            KEYS,
+            (!batch.keys.is_empty()).then(|| Ok(key_values(numbers, &batch.keys))),
+        ),
+        (
+            NOTICES,
+            (!batch.notices.is_empty()).then(|| Ok(notice_values(numbers, batch))),
+        ),
+        (DONE, (!batch.done.is_empty()).then(|| Ok(done_values(batch)))),
+    ] {
+        if let Some(values) = values {
+            parts.push(Part {
+                statement: session.statement(sql).await?,
+                values: values?,
+            });
+        }
+    }
+    if !batch.events.is_empty() {
+        let base = session.base().await?;
+        parts.push(Part {
+            statement: session.statement(EVENTS).await?,
+            values: event_values(numbers, batch, base)?,
+        });
+    }
+    Ok(parts)
+}
+
+/// Sends BEGIN, the parts and COMMIT in one go. The futures below write to the connection when they are first polled, in order.
+async fn send(session: &Session, parts: &[Part<'_>]) -> Result<(), Trouble> {
+    let client = &session.client;
+    let sound = AtomicBool::new(true);
+    let sent = async |part: Option<&Part<'_>>| -> Result<(), Error> {
+        let Some(part) = part else { return Ok(()) };
+        let values: Vec<&(dyn ToSql + Sync)> = part.values.iter().map(|value| &**value as _).collect();
+        let done = client.execute(&part.statement, &values).await;
+        if done.is_err() {
+            sound.store(false, Ordering::Relaxed);
+        }
+        done.map(drop)
+    };
+    let end = async {
+        // A value that could not be written was found before this is polled: then the rest must not be committed without it.
+        let word = if sound.load(Ordering::Relaxed) {
+            "commit"
+        } else {
+            "rollback"
+        };
+        client.batch_execute(word).await
+    };
+    let part = |number: usize| sent(parts.get(number));
+    let (begun, one, two, three, four, five, six, ended) = tokio::join!(
+        biased;
+        client.batch_execute("begin"),
+        part(0),
+        part(1),
+        part(2),
+        part(3),
+        part(4),
+        part(5),
+        end,
+    );
+    for done in [begun, one, two, three, four, five, six] {
+        done.map_err(|error| in_transaction(&error))?;
+    }
+    ended.map_err(|error| at_commit(&error))
+}
+
+fn boxed<'a, T: ToSql + Sync + Send + 'a>(values: impl Iterator<Item = T>) -> Box<dyn ToSql + Sync + Send + 'a> {
+    Box::new(values.collect::<Vec<T>>())
+}
+
+fn new_values<'a>(numbers: &Numbers, batch: &'a Batch, lease_ms: i64) -> Result<Values<'a>, Fault> {
+    let rows = || batch.new.iter();
+    let versions: Vec<i32> = rows().map(|row| read::integer(row.version)).collect::<Result<_, _>>()?;
+    let fences: Vec<i32> = rows().map(|row| read::integer(row.fence)).collect::<Result<_, _>>()?;
+    Ok(vec![
+        boxed(rows().map(|row| row.id.uuid())),
+        boxed(rows().map(|row| numbers[&row.tenant])),
+        boxed(rows().map(|row| row.reference.as_str())),
+        boxed(rows().map(|row| row.key.as_ref().map(|key| key.key.as_str()))),
+        boxed(rows().map(|row| row.key.as_ref().map(|key| key.hash.as_slice()))),
+        Box::new(versions),
+        Box::new(fences),
+        boxed(rows().map(|row| row.due.map(Timestamp::millis))),
+        boxed(rows().map(|row| row.lease.map(|lease| lease.node.uuid()))),
+        boxed(rows().map(|row| row.created_at.millis())),
+        boxed(rows().map(|row| row.chain.as_slice())),
+        boxed(rows().map(|row| row.work.as_deref())),
+        boxed(rows().map(|row| row.state.as_str())),
+        Box::new(lease_ms),
+        boxed(rows().map(|row| row.lease.map(|lease| lease.until.millis()))),
+    ])
+}
+
+fn changed_values(batch: &Batch, lease_ms: i64) -> Result<Values<'_>, Fault> {
+    let rows = || batch.changed.iter().map(|changed| &changed.row);
+    let read: Vec<i32> = batch
+        .changed
+        .iter()
+        .map(|changed| read::integer(changed.read_version))
+        .collect::<Result<_, _>>()?;
+    let fences: Vec<i32> = rows().map(|row| read::integer(row.fence)).collect::<Result<_, _>>()?;
+    let versions: Vec<i32> = rows().map(|row| read::integer(row.version)).collect::<Result<_, _>>()?;
+    Ok(vec![
+        boxed(rows().map(|row| row.id.uuid())),
+        Box::new(read),
+        Box::new(fences),
+        Box::new(versions),
+        boxed(rows().map(|row| row.due.map(Timestamp::millis))),
+        boxed(rows().map(|row| row.lease.map(|lease| lease.node.uuid()))),
+        boxed(rows().map(|row| row.chain.as_slice())),
+        boxed(rows().map(|row| row.work.as_deref())),
+        boxed(rows().map(|row| row.state.as_str())),
+        Box::new(lease_ms),
+        Box::new(i64::try_from(batch.changed.len()).unwrap_or(i64::MAX)),
+        boxed(rows().map(|row| row.lease.map(|lease| lease.until.millis()))),
+    ])
+}
+
+fn event_values<'a>(numbers: &Numbers, batch: &'a Batch, base: i64) -> Result<Values<'a>, Fault> {
+    let rows = || batch.events.iter();
+    let versions: Vec<i32> = rows().map(|row| read::integer(row.version)).collect::<Result<_, _>>()?;
+    let counts: Vec<i32> = rows().map(|row| read::integer(row.count)).collect::<Result<_, _>>()?;
+    Ok(vec![
+        boxed(rows().map(|row| row.order.uuid())),
+        Box::new(versions),
+        boxed(rows().map(|row| numbers[&row.tenant])),
+        Box::new(counts),
+        boxed(rows().map(|row| row.time.millis())),
+        boxed(rows().map(|row| row.hash.as_slice())),
+        boxed(rows().map(|row| row.news.as_deref())),
+        boxed(rows().map(|row| row.postings.as_deref())),
+        boxed(rows().map(|row| row.body.as_str())),
+        Box::new(base),
+    ])
+}
+
+pub(super) fn key_values<'a>(numbers: &Numbers, keys: &'a [KeyRow]) -> Values<'a> {
+    let rows = || keys.iter();
+    vec![
+        boxed(rows().map(|row| numbers[&row.tenant])),
+        boxed(rows().map(|row| row.key.key.as_str())),
+        boxed(rows().map(|row| row.key.hash.as_slice())),
+        boxed(rows().map(|row| row.created_at.millis())),
+        boxed(rows().map(|row| row.made.as_str())),
+    ]
+}
+
+/// One statement cannot meet a row twice, so a notice that came twice in a batch is put together here.
+fn notice_values<'a>(numbers: &Numbers, batch: &'a Batch) -> Values<'a> {
+    let mut rows: BTreeMap<&NoticeId, (&NoticeRow, Timestamp)> = BTreeMap::new();
+    for row in &batch.notices {
+        let (_, due) = rows.entry(&row.id).or_insert((row, row.due));
+        *due = row.due.max(*due);
+    }
+    let each = || rows.values();
+    vec![
+        boxed(each().map(|(row, _)| row.id.connection.uuid())),
+        boxed(each().map(|(row, _)| row.id.id.as_str())),
+        boxed(each().map(|(row, _)| numbers[&row.tenant])),
+        boxed(each().map(|(row, _)| row.received_at.millis())),
+        boxed(each().map(|(_, due)| due.millis())),
+        boxed(each().map(|(row, _)| row.item.as_str())),
+    ]
+}
+
+fn done_values(batch: &Batch) -> Values<'_> {
+    vec![
+        boxed(batch.done.iter().map(|id| id.connection.uuid())),
+        boxed(batch.done.iter().map(|id| id.id.as_str())),
+    ]
+}
+
+/// Makes sure that sessions which were lost in a commit have ended, so that what they did is there or never will be.
+pub(super) async fn see_off(session: &mut Session, lost: &[Backend]) -> Result<(), Fault> {
+    const LOOK: Duration = Duration::from_millis(50);
+    const LOOKS: u32 = 200;
+    for backend in lost {
+        let mut looks = 0;
+        loop {
+            let sql =
+                "select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and backend_start::text = $2";
+            if session.query(sql, &[&backend.pid, &backend.started]).await?.is_empty() {
+                break;
+            }
+            looks += 1;
+            if looks == LOOKS {
+                return Err(Fault::Unavailable(
+                    "a session that was lost in a commit is still busy with it".to_owned(),
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    Ok(())
+}
+
+/// Whether event rows with these very hashes are there.
+pub(super) async fn was_committed(session: &mut Session, batch: &Batch) -> Result<bool, Fault> {
+    if batch.events.is_empty() {
+        return Ok(false);
+    }
+    let orders: Vec<Uuid> = batch.events.iter().map(|event| event.order.uuid()).collect();
+    let versions: Vec<i32> = batch
+        .events
+        .iter()
+        .map(|event| read::integer(event.version))
+        .collect::<Result<_, _>>()?;
+    let hashes: Vec<&[u8]> = batch.events.iter().map(|event| event.hash.as_slice()).collect();
+    let sql = "select count(*) from unnest($1::uuid[], $2::integer[], $3::bytea[]) as w(id, version, hash) \
+               join events e on e.order_id = w.id and e.version = w.version and e.hash = w.hash";
+    let rows = session.query(sql, &[&orders, &versions, &hashes]).await?;
+    let there: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(usize::try_from(there) == Ok(batch.events.len()))
+}
+
+/// Notices that are not done.
+pub(super) async fn inbox(session: &mut Session, tenants: &Tenants, limit: u32) -> Result<Vec<NoticeRow>, Fault> {
+    let sql = format!(
+        "select {} from inbox where done = 0 order by due, number limit $1",
+        read::NOTICE
+    );
+    read::rows(session, tenants, &sql, &[&i64::from(limit)], read::notice).await
+}

@@ -1,0 +1,202 @@
+//! Reading: an order's events, the stream, lists and lookups.
+
+use std::error::Error;
+
+use bytes::BytesMut;
+use florin_core::id::{DeliveryId, OrderId};
+use florin_core::time::Timestamp;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use uuid::Uuid;
+
+use super::session::Session;
+use super::{read, tenants};
+use crate::query::{self, Query, Value};
+use crate::tenants::Tenants;
+use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant};
+
+pub(super) async fn events_of(
+    session: &mut Session,
+    tenants: &Tenants,
+    order: OrderId,
+) -> Result<Vec<EventRow>, Fault> {
+    let sql = format!(
+        "select {} from events where order_id = $1 order by version",
+        read::EVENT
+    );
+    read::rows(session, tenants, &sql, &[&order.uuid()], read::event).await
+}
+
+/// Everything below the oldest transaction that still runs is there for good, or will never be.
+pub(super) async fn events_after(
+    session: &mut Session,
+    tenants: &Tenants,
+    cursor: Cursor,
+    limit: u32,
+) -> Result<Vec<EventRow>, Fault> {
+    let base = session.base().await?;
+    let sql = format!(
+        "select {} from events where (txn, seq) > ($1, $2) \
+         and txn < (select $3::bigint + pg_snapshot_xmin(pg_current_snapshot())::text::bigint) order by txn, seq limit $4",
+        read::EVENT
+    );
+    let (txn, seq) = (read::bigint(cursor.transaction), read::bigint(cursor.row));
+    read::rows(
+        session,
+        tenants,
+        &sql,
+        &[&txn, &seq, &base, &i64::from(limit)],
+        read::event,
+    )
+    .await
+}
+
+pub(super) async fn orders_after(
+    session: &mut Session,
+    tenants: &Tenants,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<OrderRow>, Fault> {
+    let after = after.map_or(Uuid::nil(), OrderId::uuid);
+    let sql = format!(
+        "select {} from orders o where o.id > $1 order by o.id limit $2",
+        read::ORDER
+    );
+    read::rows(session, tenants, &sql, &[&after, &i64::from(limit)], read::order).await
+}
+
+/// A tenant's event rows.
+pub(super) async fn feed(
+    session: &mut Session,
+    tenants: &Tenants,
+    search: &FeedSearch,
+) -> Result<Vec<EventRow>, Fault> {
+    let Some(tenant) = tenants::find(session, tenants, search.tenant).await? else {
+        return Ok(Vec::new());
+    };
+    let after = search
+        .after
+        .map(|after| [read::bigint(after.transaction), read::bigint(after.row)]);
+    let columns: Vec<String> = read::EVENT.split(", ").map(|column| format!("e.{column}")).collect();
+    let query = query::feed(&columns.join(", "), &["txn", "seq"], tenant, search, after);
+    read::rows(session, tenants, &query.numbered(), &values(&query), read::event).await
+}
+
+pub(super) async fn order_of_ref(session: &mut Session, reference: &ProviderRef) -> Result<Option<OrderId>, Fault> {
+    let sql = "select order_id from refs where connection = $1 and kind = $2 and id = $3";
+    let rows = session
+        .query(sql, &[&reference.connection.uuid(), &reference.kind, &reference.id])
+        .await?;
+    Ok(rows
+        .first()
+        .map(|row| row.try_get(0))
+        .transpose()?
+        .map(OrderId::from_uuid))
+}
+
+pub(super) async fn search(session: &mut Session, tenants: &Tenants, search: &Search) -> Result<Vec<OrderId>, Fault> {
+    let Some(tenant) = tenants::find(session, tenants, search.tenant).await? else {
+        return Ok(Vec::new());
+    };
+    let (mut named, mut after) = (None, None);
+    if let Some(reference) = &search.reference {
+        named = placed(session, tenant, "reference", &Value::Text(reference.clone())).await?;
+        if named.is_none() {
+            return Ok(Vec::new());
+        }
+    }
+    if let Some(order) = search.after {
+        after = placed(session, tenant, "id", &Value::Id(order.uuid())).await?;
+        if after.is_none() {
+            return Ok(Vec::new());
+        }
+    }
+    if !query::needs_listing(search) {
+        return Ok(named
+            .filter(|place| query::within(search, *place, after))
+            .map(|place| place.1)
+            .into_iter()
+            .collect());
+    }
+    let query = query::search(tenant, search, named, after);
+    let rows = session.query(&query.numbered(), &values(&query)).await?;
+    rows.iter().map(|row| Ok(OrderId::from_uuid(row.try_get(0)?))).collect()
+}
+
+/// Where an order stands in lists.
+async fn placed(
+    session: &mut Session,
+    tenant: i32,
+    column: &str,
+    value: &Value,
+) -> Result<Option<query::Place>, Fault> {
+    let sql = format!("select created_at, id from orders where tenant = $1 and {column} = $2");
+    let rows = session.query(&sql, &[&tenant, value]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some((
+        Timestamp::from_millis(row.try_get(0)?),
+        OrderId::from_uuid(row.try_get(1)?),
+    )))
+}
+
+pub(super) async fn deliveries(
+    session: &mut Session,
+    tenants: &Tenants,
+    search: &DeliverySearch,
+) -> Result<Vec<DeliveryRow>, Fault> {
+    let Some(tenant) = tenants::find(session, tenants, search.tenant).await? else {
+        return Ok(Vec::new());
+    };
+    let mut after = None;
+    if let Some(id) = search.after {
+        let Some(row) = delivery(session, tenants, search.tenant, id).await? else {
+            return Ok(Vec::new());
+        };
+        after = Some((row.created_at, row.id.uuid()));
+    }
+    let query = query::deliveries(&read::DELIVERY.replace("o.", ""), tenant, search, after);
+    read::rows(session, tenants, &query.numbered(), &values(&query), read::delivery).await
+}
+
+pub(super) async fn delivery(
+    session: &mut Session,
+    tenants: &Tenants,
+    tenant: Tenant,
+    id: DeliveryId,
+) -> Result<Option<DeliveryRow>, Fault> {
+    let Some(number) = tenants::find(session, tenants, tenant).await? else {
+        return Ok(None);
+    };
+    let sql = format!(
+        "select {} from deliveries o where o.id = $1 and o.tenant = $2",
+        read::DELIVERY
+    );
+    Ok(
+        read::rows(session, tenants, &sql, &[&id.uuid(), &number], read::delivery)
+            .await?
+            .pop(),
+    )
+}
+
+/// The values of a list's statement.
+pub(super) fn values(query: &Query) -> Vec<&(dyn ToSql + Sync)> {
+    query.values.iter().map(|value| value as _).collect()
+}
+
+/// An integer takes the width that the column has.
+impl ToSql for Value {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self {
+            Self::Integer(number) if *ty == Type::INT2 => i16::try_from(*number)?.to_sql(ty, out),
+            Self::Integer(number) if *ty == Type::INT4 => i32::try_from(*number)?.to_sql(ty, out),
+            Self::Integer(number) => number.to_sql(ty, out),
+            Self::Text(text) => text.to_sql(ty, out),
+            Self::Id(id) => id.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        [Type::INT2, Type::INT4, Type::INT8, Type::TEXT, Type::UUID].contains(ty)
+    }
+
+    to_sql_checked!();
+}
