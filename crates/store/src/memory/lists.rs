@@ -237,7 +237,8 @@ pub(super) fn put(state: &mut State, records: &[Record], keys: &[KeyRow]) -> Out
     }
     let mut kept = state.keys.clone();
     for key in keys {
-        if kept.insert((key.tenant, key.key.key.clone()), key.clone()).is_some() {
+        let name = (key.tenant, key.key.key.clone());
+        if state.order_keys.contains_key(&name) || kept.insert(name, key.clone()).is_some() {
             return Outcome::Conflict;
         }
     }
