@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::api::Failure;
-use crate::api::shapes::{AttemptStatus, List, Order, Status};
+use crate::api::shapes::{List, Order};
 use crate::cart::total;
 use crate::catalogue::CURRENCY;
 use crate::purchase::Purchase;
@@ -68,7 +68,7 @@ pub(crate) async fn checkout(shop: &Shop, owner: &Owner) -> Result<Next, Trouble
             }
         }
         match pay(shop, &purchase.token).await? {
-            (_, order) if is_over(&order) => next_round(shop, &purchase).await?,
+            (_, order) if order.is_over() => next_round(shop, &purchase).await?,
             (next, _) => return Ok(next),
         }
     }
@@ -84,8 +84,8 @@ pub(crate) async fn pay(shop: &Shop, token: &str) -> Result<(Next, Order), Troub
     let order = match &purchase.order {
         None => place(shop, &purchase).await?,
         Some(id) => {
-            let order = shop.api.get(&format!("/v1/orders/{id}")).await?;
-            if may_try_again(&order) {
+            let order: Order = shop.api.get(&format!("/v1/orders/{id}")).await?;
+            if order.may_try_again() {
                 try_again(shop, &purchase, &order).await?
             } else {
                 order
@@ -94,7 +94,7 @@ pub(crate) async fn pay(shop: &Shop, token: &str) -> Result<(Next, Order), Troub
     };
     let order = wait_for_page(shop, order).await?;
     observe(shop, token, &order).await?;
-    let next = match payment_page(&order) {
+    let next = match order.payment_page() {
         Some(url) => Next::PaymentPage {
             url,
             token: token.to_owned(),
@@ -130,7 +130,7 @@ pub(crate) async fn observe(shop: &Shop, token: &str, order: &Order) -> std::io:
     let settled = shop
         .book
         .read(|shelf| shelf.purchase(token).is_none_or(|purchase| purchase.settled));
-    if settled || !is_paid(order) {
+    if settled || !order.is_paid() {
         return Ok(());
     }
     let (token, now) = (token.to_owned(), clock::now());
@@ -159,44 +159,6 @@ pub(crate) fn settle(mut purchase: Purchase, cart: Option<&crate::cart::Cart>, n
         cart,
         purchase: Some(purchase),
     }
-}
-
-pub(crate) fn is_paid(order: &Order) -> bool {
-    match order.payment_order_status {
-        Status::Authorized
-        | Status::PartiallyCaptured
-        | Status::Captured
-        | Status::PartiallyRefunded
-        | Status::Refunded => true,
-        Status::Created
-        | Status::RequiresAction
-        | Status::Processing
-        | Status::Failed
-        | Status::Canceled
-        | Status::Expired
-        | Status::Verified
-        | Status::Unknown => false,
-    }
-}
-
-/// Ended without money: these goods need a new order.
-pub(crate) fn is_over(order: &Order) -> bool {
-    matches!(
-        order.payment_order_status,
-        Status::Failed | Status::Canceled | Status::Expired
-    )
-}
-
-/// Whether a new try may start: nobody is paying now, and how the last try ended is known.
-pub(crate) fn may_try_again(order: &Order) -> bool {
-    let known = order.last_attempt.as_ref().is_none_or(|last| match last.status {
-        AttemptStatus::Declined | AttemptStatus::Canceled | AttemptStatus::Reversed => !last.uncertain,
-        AttemptStatus::Processing
-        | AttemptStatus::RequiresAction
-        | AttemptStatus::Succeeded
-        | AttemptStatus::Unknown => false,
-    });
-    order.payment_order_status == Status::Created && !order.uncertain && known
 }
 
 /// The record of what this cart is about to become; written before Florin hears of it.
@@ -275,11 +237,11 @@ async fn give_up(shop: &Shop, purchase: Purchase) -> Result<Option<Next>, Troubl
         Ok(_) => {}
         Err(Failure::Refused { .. }) => {
             let order: Order = shop.api.get(&format!("/v1/orders/{id}")).await?;
-            if is_paid(&order) {
+            if order.is_paid() {
                 observe(shop, &purchase.token, &order).await?;
                 return Ok(Some(Next::OrderPage(purchase.token)));
             }
-            if !is_over(&order) {
+            if !order.is_over() {
                 return Err(Trouble::EarlierOrder(purchase.token));
             }
         }
@@ -348,25 +310,11 @@ async fn try_again(shop: &Shop, purchase: &Purchase, order: &Order) -> Result<Or
 /// Florin may still be asking the provider for the page (202, or a second click); that takes moments.
 async fn wait_for_page(shop: &Shop, mut order: Order) -> Result<Order, Trouble> {
     let began = Instant::now();
-    while is_under_way(&order) && began.elapsed() < WAIT {
+    while order.is_under_way() && began.elapsed() < WAIT {
         sleep(WAIT_STEP).await;
         order = shop.api.get(&format!("/v1/orders/{}", order.id)).await?;
     }
     Ok(order)
-}
-
-/// Whether the next moment may bring something: a page to go to, or how it ended.
-pub(crate) fn is_under_way(order: &Order) -> bool {
-    let status = order.payment_order_status;
-    let acting = status == Status::RequiresAction && payment_page(order).is_none();
-    (acting || status == Status::Processing || status == Status::Created && !may_try_again(order)) && !order.uncertain
-}
-
-pub(crate) fn payment_page(order: &Order) -> Option<String> {
-    let action = order.next_action.as_ref().filter(|action| action.kind == "redirect");
-    (order.payment_order_status == Status::RequiresAction)
-        .then_some(action?.url.clone())
-        .flatten()
 }
 
 /// These goods were ordered and that order is over, so the next press of the button is a new order.
@@ -396,73 +344,4 @@ async fn amend(shop: &Shop, token: &str, how: impl FnOnce(&mut Purchase) + Send 
             (purchase.into(), ())
         })
         .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::shapes::{Attempt, tests::order};
-
-    fn after(status: Status, last: AttemptStatus, uncertain: bool) -> Order {
-        let mut order = order("G-1", status);
-        order.uncertain = uncertain;
-        order.last_attempt = Some(Attempt {
-            id: "att_1".into(),
-            status: last,
-            uncertain,
-            method: None,
-            rail: None,
-            amount: 1650,
-            currency: "EUR".into(),
-            decline: None,
-            provider_reference: None,
-            created_at: jiff::Timestamp::UNIX_EPOCH,
-        });
-        order
-    }
-
-    #[test]
-    fn nobody_tries_again_while_the_last_try_may_still_succeed() {
-        for last in [
-            AttemptStatus::Processing,
-            AttemptStatus::RequiresAction,
-            AttemptStatus::Succeeded,
-            AttemptStatus::Unknown,
-        ] {
-            assert!(!may_try_again(&after(Status::Created, last, false)), "{last:?}");
-        }
-        for last in [
-            AttemptStatus::Declined,
-            AttemptStatus::Canceled,
-            AttemptStatus::Reversed,
-        ] {
-            assert!(may_try_again(&after(Status::Created, last, false)), "{last:?}");
-            assert!(!may_try_again(&after(Status::Created, last, true)), "{last:?}");
-            for status in [
-                Status::Processing,
-                Status::RequiresAction,
-                Status::Captured,
-                Status::Failed,
-                Status::Unknown,
-            ] {
-                assert!(!may_try_again(&after(status, last, false)), "{status:?}");
-            }
-        }
-        assert!(may_try_again(&order("G-1", Status::Created)));
-    }
-
-    #[test]
-    fn only_a_redirect_of_an_open_order_is_a_payment_page() {
-        let mut open = order("G-1", Status::RequiresAction);
-        assert_eq!(payment_page(&open), None);
-        assert!(is_under_way(&open));
-        open.next_action = Some(crate::api::shapes::NextAction {
-            kind: "redirect".into(),
-            url: Some("http://pay/1".into()),
-        });
-        assert_eq!(payment_page(&open).as_deref(), Some("http://pay/1"));
-        assert!(!is_under_way(&open));
-        open.payment_order_status = Status::Captured;
-        assert_eq!(payment_page(&open), None);
-    }
 }

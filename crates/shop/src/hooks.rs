@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use crate::api::shapes::Notice;
-use crate::checkout::{is_paid, settle};
+use crate::checkout::settle;
 use crate::pages::App;
 use crate::purchase::{News, Verdict};
 use crate::shelf::Change;
@@ -82,7 +82,7 @@ async fn apply(shop: &Shop, notice: Notice) -> std::io::Result<Option<Verdict>> 
             let Some(mut purchase) = known.cloned() else {
                 return (Change::default(), None);
             };
-            let (at, paid) = (news.at, is_paid(&news.order));
+            let (at, paid) = (news.at, news.order.is_paid());
             let verdict = purchase.hear(news);
             let change = match verdict {
                 Verdict::Applied if paid && !purchase.settled => {

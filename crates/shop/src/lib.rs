@@ -30,6 +30,7 @@ mod money;
 mod pages;
 mod policy;
 mod purchase;
+mod reading;
 mod scenes;
 mod server;
 mod session;

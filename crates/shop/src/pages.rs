@@ -1,6 +1,8 @@
 //! The shop's pages: which address answers what, and what every answer carries.
 
 mod buying;
+mod flow;
+mod moment;
 mod order;
 mod scenery;
 mod trouble;

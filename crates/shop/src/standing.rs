@@ -5,7 +5,6 @@ use std::fmt;
 use askama::filters::HtmlSafe;
 
 use crate::api::shapes::{AttemptStatus, DeliveryStatus, Order, Status};
-use crate::checkout::may_try_again;
 use crate::money::Money;
 
 /// The colour of a state; never alone, always beside a sign and a word.
@@ -166,8 +165,8 @@ pub(crate) fn standing(order: Option<&Order>, packed: bool) -> Standing {
 }
 
 fn not_paid(order: &Order) -> Standing {
-    let Some(last) = order.last_attempt.as_ref().filter(|_| may_try_again(order)) else {
-        let step = if may_try_again(order) {
+    let Some(last) = order.last_attempt.as_ref().filter(|_| order.may_try_again()) else {
+        let step = if order.may_try_again() {
             Step::Pay("Pay")
         } else {
             Step::None

@@ -113,10 +113,7 @@ pub(super) async fn cart_page(State(shop): State<App>, headers: HeaderMap) -> Re
 fn waiting_order(shop: &Shop, cart: &Cart) -> Option<String> {
     shop.book.read(|shelf| {
         let purchase = shelf.by_reference(&cart.reference())?;
-        let over = purchase
-            .news
-            .as_ref()
-            .is_some_and(|news| checkout::is_over(&news.order));
+        let over = purchase.news.as_ref().is_some_and(|news| news.order.is_over());
         (purchase.order.is_some() && !over && !purchase.settled).then(|| purchase.token.clone())
     })
 }

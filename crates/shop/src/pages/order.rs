@@ -15,12 +15,14 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::buying::{TEST_CARDS, go};
-use super::scenery::{Id, Moment, Reached, Scenery};
+use super::flow::Reached;
+use super::moment::{Id, Moment};
+use super::scenery::Scenery;
 use super::trouble::{self, Retry};
 use super::{App, Frame, Here, Visitor, page as render, see_other};
 use crate::api::shapes::Order;
 use crate::cart::Line;
-use crate::checkout::{self, is_under_way};
+use crate::checkout;
 use crate::money::Money;
 use crate::purchase::Purchase;
 use crate::session::{Owner, base32, is_unguessable};
@@ -148,7 +150,7 @@ async fn view(shop: &Shop, token: &str) -> Option<View> {
 fn every_ms(purchase: &Purchase, newest: Option<&Order>, scenery: Option<&Scenery>, now: Timestamp) -> u32 {
     let last = purchase.heard.last().map_or(purchase.created_at, |heard| heard.at);
     let settling = now.as_second() - last.as_second() < SETTLING_S;
-    let open = newest.is_some_and(is_under_way) || scenery.is_some_and(|scenery| scenery.on_its_way);
+    let open = newest.is_some_and(Order::is_under_way) || scenery.is_some_and(|scenery| scenery.on_its_way);
     if open || settling { BUSY_MS } else { QUIET_MS }
 }
 
@@ -188,7 +190,7 @@ pub(super) async fn back(State(shop): State<App>, Path(token): Path<String>, hea
         let began = Instant::now();
         while began.elapsed() < BACK {
             match shop.api.get::<Order>(&format!("/v1/orders/{id}")).await {
-                Ok(order) if is_under_way(&order) || checkout::payment_page(&order).is_some() => sleep(BACK_STEP).await,
+                Ok(order) if order.is_under_way() || order.payment_page().is_some() => sleep(BACK_STEP).await,
                 Ok(_) | Err(_) => break,
             }
         }

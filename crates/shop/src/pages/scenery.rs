@@ -1,95 +1,17 @@
 //! The part of an order's page that a real shop would not show: attempts, events, books and webhooks, each in plain words.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use askama::filters::HtmlSafe;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
+use super::flow::{Stage, flow};
+use super::moment::{Id, Moment};
 use crate::Shop;
-use crate::api::shapes::{Attempt, AttemptStatus, Delivery, DeliveryStatus, Event, LedgerEntry, Order};
-use crate::checkout::is_paid;
+use crate::api::shapes::{Attempt, Delivery, DeliveryStatus, Event, LedgerEntry, Order};
 use crate::money::Money;
 use crate::purchase::{Purchase, Verdict};
 use crate::scenes::{Part, Scene};
 use crate::standing::{Chip, Tone, attempt_chip, delivery_chip};
-
-/// A time: short in the text, exact in its title.
-pub(super) struct Moment {
-    at: Timestamp,
-    text: String,
-}
-
-impl Moment {
-    /// How long after `start`: what somebody who follows an order wants to know.
-    pub(super) fn after(start: Timestamp, at: Timestamp) -> Self {
-        let ms = (at.as_millisecond() - start.as_millisecond()).max(0);
-        let text = match ms {
-            0..60_000 => format!("+{}.{:02} s", ms / 1000, ms % 1000 / 10),
-            60_000..3_600_000 => format!("+{} min {} s", ms / 60_000, ms / 1000 % 60),
-            3_600_000..86_400_000 => format!("+{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
-            _ => format!("+{} d {} h", ms / 86_400_000, ms / 3_600_000 % 24),
-        };
-        Self { at, text }
-    }
-
-    /// Day and minute.
-    pub(super) fn day(at: Timestamp) -> Self {
-        Self {
-            at,
-            text: at.to_zoned(TimeZone::UTC).strftime("%-d %B %Y, %H:%M UTC").to_string(),
-        }
-    }
-
-    fn exact(&self) -> String {
-        self.at
-            .to_zoned(TimeZone::UTC)
-            .strftime("%Y-%m-%d %H:%M:%S%.3f UTC")
-            .to_string()
-    }
-}
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            r#"<time datetime="{}" title="{}">{}</time>"#,
-            self.at,
-            self.exact(),
-            self.text
-        )
-    }
-}
-
-impl HtmlSafe for Moment {}
-
-/// A name of Florin's: its middle is folded away for the eye, but not for whoever copies or hears it.
-pub(super) struct Id(pub(super) String);
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Anything else is no id, and must not become markup.
-        let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        let id: String = self.0.chars().filter(plain).collect();
-        if id.len() <= SHORT_ID {
-            return write!(f, r#"<code class="id">{id}</code>"#);
-        }
-        let (head, rest) = id.split_at(ID_HEAD);
-        let (middle, tail) = rest.split_at(rest.len() - ID_TAIL);
-        write!(
-            f,
-            r#"<code class="id">{head}<span class="mid">{middle}</span>{tail}</code>"#
-        )
-    }
-}
-
-impl HtmlSafe for Id {}
-
-/// Shorter ids are shown whole; longer ones with this much of both ends.
-const SHORT_ID: usize = 20;
-const ID_HEAD: usize = 8;
-const ID_TAIL: usize = 6;
 
 /// Everything behind the scenes. A part that Florin did not answer is `None`.
 pub(super) struct Scenery {
@@ -103,42 +25,6 @@ pub(super) struct Scenery {
     pub(super) refund_curl: Option<String>,
     /// A delivery has not arrived yet.
     pub(super) on_its_way: bool,
-}
-
-/// One of the five stops between the button and the parcel.
-pub(super) struct Stage {
-    pub(super) name: &'static str,
-    pub(super) line: &'static str,
-    pub(super) state: Reached,
-    pub(super) when: Option<Moment>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reached {
-    Done,
-    Now,
-    Failed,
-    Later,
-}
-
-impl Reached {
-    pub(super) fn class(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Now => "now",
-            Self::Failed => "failed",
-            Self::Later => "later",
-        }
-    }
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Now => "happening now",
-            Self::Failed => "did not work",
-            Self::Later => "not yet",
-        }
-    }
 }
 
 pub(super) struct AttemptRow {
@@ -390,102 +276,12 @@ fn knock_words(status: Option<u16>, ms: Option<u64>, error: Option<&str>) -> Str
     }
 }
 
-/// The five stops, and how far this order has come.
-fn flow(purchase: &Purchase, scene: &Scene, newest: Option<&Order>) -> Vec<Stage> {
-    let start = purchase.created_at;
-    let events = scene.events.as_deref().unwrap_or_default();
-    let attempts = scene.attempts.as_deref().unwrap_or_default();
-    let when = |kinds: &[&str]| {
-        let found = events.iter().find(|event| kinds.contains(&event.kind.as_str()));
-        found.map(|event| Moment::after(start, event.created_at))
-    };
-    let paid = newest.is_some_and(is_paid);
-    let last = attempts
-        .last()
-        .or(newest.and_then(|order| order.last_attempt.as_ref()))
-        .map(|attempt| attempt.status);
-    let page = match last {
-        Some(AttemptStatus::RequiresAction) => Reached::Now,
-        Some(_) => Reached::Done,
-        None => Reached::Later,
-    };
-    let bank = match last {
-        _ if paid => Reached::Done,
-        Some(AttemptStatus::Succeeded) => Reached::Done,
-        Some(AttemptStatus::Processing) => Reached::Now,
-        Some(AttemptStatus::Declined | AttemptStatus::Canceled | AttemptStatus::Reversed) => Reached::Failed,
-        Some(AttemptStatus::RequiresAction | AttemptStatus::Unknown) | None => Reached::Later,
-    };
-    let booked = scene
-        .ledger
-        .as_deref()
-        .unwrap_or_default()
-        .iter()
-        .find(|entry| entry.phase != "released");
-    let reach = |done: bool, now: bool| match (done, now) {
-        (true, _) => Reached::Done,
-        (false, true) => Reached::Now,
-        (false, false) => Reached::Later,
-    };
-    vec![
-        Stage {
-            name: "Order",
-            line: "The shop registers it with Florin, once.",
-            state: Reached::Done,
-            when: when(&["order.created"]).or(Some(Moment::after(start, start))),
-        },
-        Stage {
-            name: "Payment page",
-            line: "You pay at the provider; the shop sees no card.",
-            state: page,
-            when: when(&["attempt.requires_action", "order.requires_action"]),
-        },
-        Stage {
-            name: "Answer",
-            line: "The bank says yes or no to Florin.",
-            state: bank,
-            when: when(&["attempt.succeeded"])
-                .or_else(|| when(&["attempt.declined", "attempt.canceled", "attempt.reversed"])),
-        },
-        Stage {
-            name: "Books",
-            line: "Florin books it on both sides.",
-            state: reach(booked.is_some(), paid),
-            when: booked.map(|entry| Moment::after(start, entry.created_at)),
-        },
-        Stage {
-            name: "Webhook",
-            line: "Florin tells the shop, and the shop packs.",
-            state: reach(purchase.packed.is_some(), paid),
-            when: purchase.packed.as_ref().map(|packed| Moment::after(start, packed.at)),
-        },
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_millisecond(ms).unwrap()
-    }
-
-    #[test]
-    fn a_moment_is_short_in_the_text_and_exact_in_its_title() {
-        let table = [
-            (0, "+0.00 s"),
-            (1_239, "+1.23 s"),
-            (59_999, "+59.99 s"),
-            (60_000, "+1 min 0 s"),
-            (3_600_000, "+1 h 0 min"),
-            (90_000_000, "+1 d 1 h"),
-            (-5, "+0.00 s"),
-        ];
-        for (ms, text) in table {
-            assert_eq!(Moment::after(at(0), at(ms)).text, text);
-        }
-        let html = Moment::after(at(0), at(1_239)).to_string();
-        assert!(html.contains(r#"title="1970-01-01 00:00:01.239 UTC""#), "{html}");
     }
 
     #[test]
