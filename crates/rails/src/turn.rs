@@ -17,9 +17,9 @@ pub(crate) const QUESTIONS: &[u32] = &[
 ];
 /// A sending lives 15 s, and providers give up on a request well within two minutes: no copy of a message is under way any more. Short enough
 /// that a step whose request was lost is closed within five minutes of the fault.
-pub(crate) const QUIET_S: u32 = 180;
+const QUIET_S: u32 = 180;
 /// A provider is asked for so long before a person is.
-pub(crate) const ASKING_S: u32 = 72 * 3600;
+const ASKING_S: u32 = 72 * 3600;
 
 /// This message goes out.
 pub(crate) fn send(exchange: Exchange) -> Turn {

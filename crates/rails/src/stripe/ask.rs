@@ -36,6 +36,8 @@ const NAMELESS: &str = "Payment";
 const INSIDE: [&str; 2] = ["latest_charge.balance_transaction", "latest_charge.refunds"];
 /// How far a list is turned back before the moment that we know.
 const SLACK_S: i64 = 300;
+/// Twice what Stripe admits to.
+const SEARCH_LAG_S: i64 = 2 * 3600;
 
 /// A hosted page: `POST /v1/checkout/sessions`.
 pub(super) fn session(task: &Task) -> Result<Exchange, String> {
@@ -141,14 +143,27 @@ pub(super) fn look(task: &Task, name: &'static str) -> Exchange {
         Known::RefundOf(intent) => format!("/v1/refunds?payment_intent={intent}&limit=100"),
         Known::Session(id) => format!("/v1/checkout/sessions/{id}{}", query("payment_intent.", &INSIDE)),
         Known::Intent(id) => format!("/v1/payment_intents/{id}{}", query("", &INSIDE)),
-        Known::Nothing => list(task, None),
+        Known::Nothing => list(task),
     };
     get(task, name, &path)
 }
 
-/// The next page of the list in which we look for our intent.
-pub(super) fn look_further(task: &Task, name: &'static str, after: &str) -> Exchange {
-    get(task, name, &list(task, Some(after)))
+/// More intents were made since than a list shows: Stripe's search finds ours by our name, a moment later.
+pub(super) fn search(task: &Task, name: &'static str) -> Exchange {
+    let wanted = format!("metadata%5B%27florin_key%27%5D%3A%27{}%27", attempt_key(task));
+    get(
+        task,
+        name,
+        &format!(
+            "/v1/payment_intents/search?query={wanted}{}",
+            query("data.", &INSIDE).replacen('?', "&", 1)
+        ),
+    )
+}
+
+/// Whether the search shows everything that the attempt could have made: Stripe promises a minute, and an hour in bad times.
+pub(super) fn search_is_complete(task: &Task) -> bool {
+    task.now.seconds() > began(task).saturating_add(SEARCH_LAG_S)
 }
 
 /// The disputes of this attempt.
@@ -253,16 +268,15 @@ fn itemised(task: &Task) -> bool {
 }
 
 /// Intents made since the attempt began, newest first.
-fn list(task: &Task, after: Option<&str>) -> String {
-    let since = memo::number(task, "started")
-        .unwrap_or_else(|| order_made(task.key))
-        .saturating_sub(SLACK_S);
-    let after = after.map(|id| format!("&starting_after={id}")).unwrap_or_default();
+fn list(task: &Task) -> String {
+    let since = began(task).saturating_sub(SLACK_S).max(0);
     let inside = query("data.", &INSIDE).replacen('?', "&", 1);
-    format!(
-        "/v1/payment_intents?limit=100&created%5Bgte%5D={}{after}{inside}",
-        since.max(0)
-    )
+    format!("/v1/payment_intents?limit=100&created%5Bgte%5D={since}{inside}")
+}
+
+/// When the attempt's first message was made, in seconds; if that is not known, when the order was.
+fn began(task: &Task) -> i64 {
+    memo::number(task, "started").unwrap_or_else(|| order_made(task.key))
 }
 
 /// A version 7 UUID begins with the millisecond in which it was made.

@@ -59,12 +59,12 @@ fn answered(task: &Task, exchange: &str, reply: &Reply) -> Turn {
         return disputes.map_or(Turn::new(Next::Unclear), |also| waits::nothing_but(task, also));
     }
     let mut learned = Turn::new(Next::Unclear);
-    let Some((verdict, also)) = judge(task, exchange, &reply.body, &mut learned) else {
+    let Some((verdict, also)) = judge(task, &reply.body, &mut learned) else {
         return unclear(task, said);
     };
     let known = memo::known(task, &learned);
     let mut turn = match verdict {
-        Judged::Further(after) => send(ask::look_further(task, look_name(exchange), &after)),
+        Judged::Further => send(ask::search(task, look_name(exchange))),
         Judged::As(verdict) if said == Said::Finished => finished(&known, verdict, also),
         Judged::As(verdict) => follow(&known, said, verdict),
     };
@@ -75,12 +75,12 @@ fn answered(task: &Task, exchange: &str, reply: &Reply) -> Turn {
 
 enum Judged {
     As(Verdict),
-    /// The list goes on after this id.
-    Further(String),
+    /// The list does not show everything.
+    Further,
 }
 
 /// What the object says; nothing if it is none that we asked for.
-fn judge(task: &Task, exchange: &str, body: &[u8], learned: &mut Turn) -> Option<(Judged, Vec<Happened>)> {
+fn judge(task: &Task, body: &[u8], learned: &mut Turn) -> Option<(Judged, Vec<Happened>)> {
     #[derive(Deserialize)]
     struct Kind {
         object: String,
@@ -125,19 +125,18 @@ fn judge(task: &Task, exchange: &str, body: &[u8], learned: &mut Turn) -> Option
                 nothing,
             )
         }
-        "list" => {
+        "list" | "search_result" => {
             let intents = list::<Intent>(body)?;
-            match (verdict::ours(task, &intents.data), intents.data.last()) {
-                (Some(ours), _) => {
+            match verdict::ours(task, &intents.data) {
+                Some(ours) => {
                     keep(task, learned, "payment_intent", &ours.id)?;
                     (Judged::As(verdict::intent(task, ours)), nothing)
                 }
-                (None, Some(last)) if intents.has_more && exchange.starts_with("look") => (
-                    Judged::Further(Some(last.id.clone()).filter(|id| safe_id(id))?),
-                    nothing,
-                ),
-                (None, _) if intents.has_more => return None,
-                (None, _) => (Judged::As(Verdict::Absent), nothing),
+                None if kind.object == "list" && intents.has_more => (Judged::Further, nothing),
+                None if kind.object == "list" || ask::search_is_complete(task) => {
+                    (Judged::As(Verdict::Absent), nothing)
+                }
+                None => return None,
             }
         }
         _ => return None,

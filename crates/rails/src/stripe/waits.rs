@@ -13,7 +13,7 @@ use florin_core::rail::{Action, Happened, Next, Report, Task, Turn, Why};
 use super::verdict::Acting;
 use crate::http::safe_url;
 use crate::memo;
-use crate::turn::{QUESTIONS, QUIET_S, as_it_stood, done, unknown, wait};
+use crate::turn::{QUESTIONS, as_it_stood, done, unknown, wait};
 
 /// All of them.
 pub(super) const NAMES: &[&str] = &[
@@ -28,24 +28,20 @@ pub(super) const NAMES: &[&str] = &[
 
 /// A payer acts within minutes; a webhook usually says so first.
 const PAYER: &[u32] = &[15, 30, 60, 120, 240, 420, 720, 1020];
+/// Stripe's pages live no longer.
+const PAYER_S: u32 = 24 * 3600;
 /// Bank debits settle within this; what does not is a case.
 const PROCESSING_S: u32 = 14 * 24 * 3600;
 /// Where a person finds out.
 pub(super) const PERSON: &str =
     "Stripe does not tell how this step stands: look it up in its dashboard by the metadata florin_key";
 
-/// The payer must act. A wait that is entered again lasts as long as it was given at first: its clock goes on.
+/// The payer must act.
 pub(super) fn acting(task: &Task, acting: Acting) -> Turn {
-    let again = memo::own(task, "at") == Some(acting.wait);
-    let lasts_s = memo::own(task, "lasts")
-        .and_then(|lasts| lasts.parse().ok())
-        .filter(|_| again);
-    let lasts_s = lasts_s.unwrap_or(acting.left_s);
     let action = Action::Redirect {
         url: acting.url.clone(),
     };
-    let mut turn = wait(task, acting.wait, Why::Payer(action), PAYER, lasts_s);
-    memo::learn_own(&mut turn, task, "lasts", lasts_s.to_string());
+    let mut turn = wait(task, acting.wait, Why::Payer(action), PAYER, acting.left_s);
     memo::learn(&mut turn, task, acting.wait, acting.url);
     turn
 }
@@ -55,7 +51,7 @@ pub(super) fn processing(task: &Task) -> Turn {
     wait(task, "processing", Why::Provider, QUESTIONS, PROCESSING_S)
 }
 
-/// A question brought nothing: wait on where we were.
+/// A question brought nothing: wait on where we were. The clock and the end of a wait that is entered again are those that it had.
 pub(super) fn stay(task: &Task) -> Turn {
     let wait = match memo::own(task, "at") {
         Some("processing") => return processing(task),
@@ -69,7 +65,7 @@ pub(super) fn stay(task: &Task) -> Turn {
             Acting {
                 wait,
                 url: url.clone(),
-                left_s: QUIET_S,
+                left_s: PAYER_S,
             },
         ),
         None => unknown(task),

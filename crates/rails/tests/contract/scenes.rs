@@ -27,6 +27,7 @@ pub(crate) const SCENES: &[&str] = &[
     "stripe: sale, declined card",
     "stripe: sale, challenge",
     "stripe: sale, bank debit",
+    "stripe: sale in a busy account",
     "stripe: sale on the page",
     "stripe: hold on the page",
     "stripe: bank debit on the page",
@@ -40,7 +41,9 @@ pub(crate) const SCENES: &[&str] = &[
     "stripe: reverse the page",
     "stripe: reverse the paid page",
     "stripe: reverse a lost sale",
+    "stripe: reverse a lost sale in a busy account",
     "stripe: reverse what never arrived",
+    "stripe: reverse what never arrived in a busy account",
     "stripe: reverse a bank debit",
     "issuer: sale, good card",
     "issuer: hold, good card",
@@ -72,7 +75,7 @@ pub(crate) fn scene(name: &'static str) -> Scene {
         Method::Challenge => "card_threeDSecure2Required",
     };
     let mut world: Box<dyn World> = match rail_name {
-        "stripe" => Box::new(Stripe::new(support::NOW_S, method)),
+        "stripe" => Box::new(Stripe::new(support::NOW_S, method, what.contains("busy"))),
         _ => Box::new(Issuer::default()),
     };
     let paid = |step| Task {
@@ -106,7 +109,7 @@ pub(crate) fn scene(name: &'static str) -> Scene {
         }
         "reverse a hold" => after(Step::Reverse, &calm(paid(Step::Authorize))),
         "reverse a sale" | "reverse the paid page" => after(Step::Reverse, &calm(paid(Step::Sale))),
-        "reverse a lost sale" => {
+        "reverse a lost sale" | "reverse a lost sale in a busy account" => {
             // It arrived, and nothing was ever heard of it.
             calm(paid(Step::Sale));
             let first = paid(Step::Sale);
@@ -114,7 +117,7 @@ pub(crate) fn scene(name: &'static str) -> Scene {
             support::learn(&mut begun.memo, &rail.start(&first).expect("a task of the table"));
             begun
         }
-        "reverse what never arrived" => {
+        "reverse what never arrived" | "reverse what never arrived in a busy account" => {
             let first = paid(Step::Sale);
             let mut begun = after(Step::Reverse, &first);
             support::learn(&mut begun.memo, &rail.start(&first).expect("a task of the table"));

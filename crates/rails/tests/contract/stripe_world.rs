@@ -19,6 +19,8 @@ pub(crate) enum Method {
 }
 
 const SLOW_S: i64 = 5 * 24 * 3600;
+/// The search knows of an intent so long after it was made.
+const SEARCH_LAG_S: i64 = 60;
 
 #[derive(Default)]
 pub(crate) struct Stripe {
@@ -30,6 +32,7 @@ pub(crate) struct Stripe {
     version: u64,
     now: i64,
     method: Option<Method>,
+    busy: bool,
 }
 
 struct Session {
@@ -48,6 +51,7 @@ struct Intent {
     error: Option<&'static str>,
     charged: bool,
     slow_at: Option<i64>,
+    made_at: i64,
 }
 
 struct Refund {
@@ -57,10 +61,11 @@ struct Refund {
 }
 
 impl Stripe {
-    pub(crate) fn new(now: i64, method: Method) -> Self {
+    pub(crate) fn new(now: i64, method: Method, busy: bool) -> Self {
         Self {
             now,
             method: Some(method),
+            busy,
             ..Self::default()
         }
     }
@@ -75,6 +80,7 @@ impl Stripe {
             error: None,
             charged: false,
             slow_at: None,
+            made_at: self.now,
         });
         self.intents.len() - 1
     }
@@ -204,16 +210,18 @@ impl Stripe {
         let body = match parts[..] {
             ["", "v1", "checkout", "sessions", id] => self.session(number(id)),
             ["", "v1", "payment_intents"] => {
-                // Newest first, one a page, with somebody else's between: so that paging is exercised.
-                let all: Vec<Value> = (0..self.intents.len()).rev().map(|at| self.intent(at)).collect();
-                let from = request.query.get("starting_after").map_or(0, |id| {
-                    1 + all
-                        .iter()
-                        .position(|intent| intent["id"] == id.as_str())
-                        .expect("a known id")
+                // A busy account has made more since than a list shows, and ours is not among what it shows.
+                let data: Vec<Value> = (0..self.intents.len()).map(|at| self.intent(at)).collect();
+                json!({ "object": "list", "data": if self.busy { Vec::new() } else { data }, "has_more": self.busy })
+            }
+            ["", "v1", "payment_intents", "search"] => {
+                let found = (0..self.intents.len()).filter(|at| {
+                    let intent = &self.intents[*at];
+                    let key = intent.metadata.get("florin_key").expect("our mark");
+                    self.now >= intent.made_at + SEARCH_LAG_S && request.query["query"].contains(key.as_str())
                 });
-                let page: Vec<&Value> = all.iter().skip(from).take(1).collect();
-                json!({ "object": "list", "data": page, "has_more": from + 1 < all.len() })
+                let data: Vec<Value> = found.map(|at| self.intent(at)).collect();
+                json!({ "object": "search_result", "data": data, "has_more": false, "next_page": null })
             }
             ["", "v1", "payment_intents", id] => self.intent(number(id)),
             ["", "v1", "refunds"] => {

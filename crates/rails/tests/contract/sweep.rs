@@ -211,16 +211,15 @@ fn law_15_whatever_is_told_of_a_step_that_is_over_turns_no_success_into_a_failur
         let (mut scene, end) = plays(name, &Plan::calm());
         for round in 0..5 {
             let mut task = end.task.clone();
-            let turn = scene.rail.wake(&task, "finished", Event::Tick);
-            check(scene.rail, &task, &turn);
-            let Next::Send(exchange) = turn.next else {
-                panic!("{name}: a look")
-            };
-            let silence = scene.rail.read(&task, &exchange.name, Heard::Silence);
-            assert!(!matches!(silence.next, Next::Done(_)), "{name}: silence is no news");
-            let reply = scene.world.handle(&Request::of(&exchange));
-            let turn = scene.rail.read(&task, &exchange.name, Heard::Reply(&reply));
-            support::learn(&mut task.memo, &turn);
+            let mut turn = scene.rail.wake(&task, "finished", Event::Tick);
+            while let Next::Send(exchange) = &turn.next {
+                check(scene.rail, &task, &turn);
+                let silence = scene.rail.read(&task, &exchange.name, Heard::Silence);
+                assert!(!matches!(silence.next, Next::Done(_)), "{name}: silence is no news");
+                let reply = scene.world.handle(&Request::of(exchange));
+                turn = scene.rail.read(&task, &exchange.name, Heard::Reply(&reply));
+                support::learn(&mut task.memo, &turn);
+            }
             match turn.next {
                 Next::Done(report) => assert_eq!(
                     std::mem::discriminant(&report.outcome),

@@ -10,6 +10,8 @@ use florin_core::rail::{
     Turn, Wait, Why,
 };
 
+use florin_core::time::Timestamp;
+
 use super::world::{Request, World};
 use crate::support;
 
@@ -133,6 +135,7 @@ pub(crate) struct Worker<'a> {
     plan: Plan,
     task: Task,
     now: i64,
+    began: i64,
     copies: BTreeMap<&'static str, usize>,
     late: Vec<(i64, Request)>,
     overs: BTreeSet<String>,
@@ -159,6 +162,7 @@ pub(crate) fn run(rail: &'static dyn Rail, world: &mut dyn World, plan: &Plan, t
         plan: plan.clone(),
         task,
         now,
+        began: now,
         copies: BTreeMap::new(),
         late: Vec::new(),
         overs: BTreeSet::new(),
@@ -253,7 +257,7 @@ impl Worker<'_> {
             .get(name)
             .map(|copies| copies.first.get(*copy).copied().unwrap_or(copies.rest));
         let fault = fault
-            .filter(|_| self.now < self.task.now.seconds() + HEALED_S)
+            .filter(|_| self.now < self.began + HEALED_S)
             .unwrap_or(Fault::None);
         *copy += 1;
         let request = Request::of(exchange);
@@ -422,7 +426,7 @@ impl Worker<'_> {
 
     fn tell(&mut self, words: impl FnOnce() -> String) {
         if let Some(log) = &mut self.log {
-            let _ = writeln!(log, "{} s: {}", self.now - self.task.now.seconds(), words());
+            let _ = writeln!(log, "{} s: {}", self.now - self.began, words());
         }
     }
 
@@ -432,6 +436,7 @@ impl Worker<'_> {
 
     fn until(&mut self, then: i64) {
         self.now = self.now.max(then);
+        self.task.now = Timestamp::from_millis(self.now * 1000);
         let (due, late) = std::mem::take(&mut self.late)
             .into_iter()
             .partition(|(at, _)| *at <= self.now);
