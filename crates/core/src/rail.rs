@@ -582,6 +582,35 @@ pub struct Can {
     pub many: bool,
 }
 
+impl Can {
+    /// The whole amount, once.
+    pub const fn whole(step: Step) -> Self {
+        Self {
+            step,
+            partial: false,
+            many: false,
+        }
+    }
+
+    /// Part of the amount, once.
+    pub const fn part(step: Step) -> Self {
+        Self {
+            step,
+            partial: true,
+            many: false,
+        }
+    }
+
+    /// Part of the amount, more than once.
+    pub const fn parts(step: Step) -> Self {
+        Self {
+            step,
+            partial: true,
+            many: true,
+        }
+    }
+}
+
 impl Table {
     /// Whether the rail has this step at all.
     pub fn can(&self, step: Step) -> Option<Can> {

@@ -34,41 +34,13 @@ pub struct Issuer;
 static TABLE: Table = Table {
     name: "issuer",
     steps: &[
-        Can {
-            step: Step::Sale,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Authorize,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Capture,
-            partial: true,
-            many: false,
-        },
-        Can {
-            step: Step::Void,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Cancel,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Reverse,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Refund,
-            partial: true,
-            many: true,
-        },
+        Can::whole(Step::Sale),
+        Can::whole(Step::Authorize),
+        Can::part(Step::Capture),
+        Can::whole(Step::Void),
+        Can::whole(Step::Cancel),
+        Can::whole(Step::Reverse),
+        Can::parts(Step::Refund),
     ],
     currencies: &[],
     hosts: &["loopback"],
@@ -106,10 +78,6 @@ impl Rail for Issuer {
     }
 
     fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
-        let cannot = |why: &str| Unsupported {
-            rail: TABLE.name,
-            why: why.to_owned(),
-        };
         let nothing = || cannot("the issuer has no authorisation of this attempt");
         match task.step {
             Step::Sale | Step::Authorize => {
@@ -169,6 +137,11 @@ impl Rail for Issuer {
             (_, Event::Back(_) | Event::Told(_) | Event::Tick | Event::Over) => look(task, "look_last"),
         }
     }
+}
+
+fn cannot(why: &str) -> Unsupported {
+    let why = why.to_owned();
+    Unsupported { rail: TABLE.name, why }
 }
 
 // ---- said -----------------------------------------------------------------------------------------------------------------------

@@ -42,41 +42,13 @@ pub struct Stripe;
 static TABLE: Table = Table {
     name: "stripe",
     steps: &[
-        Can {
-            step: Step::Sale,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Authorize,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Capture,
-            partial: true,
-            many: false,
-        },
-        Can {
-            step: Step::Void,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Cancel,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Reverse,
-            partial: false,
-            many: false,
-        },
-        Can {
-            step: Step::Refund,
-            partial: true,
-            many: true,
-        },
+        Can::whole(Step::Sale),
+        Can::whole(Step::Authorize),
+        Can::part(Step::Capture),
+        Can::whole(Step::Void),
+        Can::whole(Step::Cancel),
+        Can::whole(Step::Reverse),
+        Can::parts(Step::Refund),
     ],
     currencies: money::CURRENCIES,
     hosts: &["api.stripe.com", "loopback"],
