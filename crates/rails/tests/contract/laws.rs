@@ -448,12 +448,8 @@ fn law_18_what_a_reply_should_not_have_shown_us_is_kept_nowhere() {
         match value {
             Value::Object(fields) => {
                 fields.values_mut().for_each(stain);
-                for (name, canary) in [
-                    ("client_secret", "CANARY_secret"),
-                    ("number", "4242424242424242"),
-                    ("message", "CANARY"),
-                ] {
-                    fields.insert(name.to_owned(), json!(canary));
+                for name in ["client_secret", "number", "cvc", "message"] {
+                    fields.insert(name.to_owned(), json!("CANARY"));
                 }
             }
             Value::Array(list) => list.iter_mut().for_each(stain),
@@ -466,7 +462,7 @@ fn law_18_what_a_reply_should_not_have_shown_us_is_kept_nowhere() {
             for mut body in support::bodies(*rail, task.key) {
                 stain(&mut body);
                 if body["metadata"].is_object() {
-                    body["metadata"] = json!({ "card": "4242424242424242" });
+                    body["metadata"]["card"] = json!("CANARY");
                 }
                 let body = body.to_string().into_bytes();
                 for status in [200, 402] {
@@ -478,11 +474,7 @@ fn law_18_what_a_reply_should_not_have_shown_us_is_kept_nowhere() {
                     for exchange in rail.table().exchanges {
                         let turn = rail.read(&task, exchange, Heard::Reply(&reply));
                         let text = support::show(&turn);
-                        assert!(
-                            !text.contains("CANARY") && !text.contains("4242"),
-                            "{} {exchange}: {text}",
-                            rail.table().name
-                        );
+                        assert!(!text.contains("CANARY"), "{} {exchange}: {text}", rail.table().name);
                     }
                 }
             }
