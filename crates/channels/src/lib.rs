@@ -8,7 +8,10 @@
 //! admin          health and metrics
 //! ```
 #![forbid(unsafe_code)]
-#![allow(clippy::result_large_err, reason = "a problem is made once per refused request, and moved once")]
+#![allow(
+    clippy::result_large_err,
+    reason = "a problem is made once per refused request, and moved once"
+)]
 
 pub mod admin;
 pub mod api;

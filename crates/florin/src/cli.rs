@@ -10,7 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Florin takes a payment from whoever pays, wherever they are, and moves it over whichever rail works: once.
 #[derive(Debug, Parser)]
-#[command(name = "florin", version, about, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    name = "florin",
+    version,
+    about,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) output: Output,
@@ -87,7 +93,7 @@ pub(crate) enum Command {
     /// Put a copy back, and list what the provider knows that it does not
     Restore(Restore),
     /// Measure this machine against pgbench
-    Bench(Bench),
+    Bench(florin_bench::Options),
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
     /// Print completions for a shell
@@ -125,6 +131,15 @@ pub(crate) struct Serve {
     /// First port instead of the configured addresses; 0: any free ports.
     #[arg(long)]
     pub(crate) port: Option<u16>,
+    /// For `florin bench`: a stand-in provider that every merchant's test connection speaks to.
+    #[arg(long, hide = true)]
+    pub(crate) bench_provider: Option<String>,
+    /// For `florin bench`: how many merchants there are to be.
+    #[arg(long, hide = true, default_value_t = 1)]
+    pub(crate) bench_merchants: usize,
+    /// For `florin bench`: pages between two checkpoints of SQLite.
+    #[arg(long, hide = true)]
+    pub(crate) checkpoint_pages: Option<u32>,
 }
 
 #[derive(Args, Debug)]
@@ -135,6 +150,9 @@ pub(crate) struct Sandbox {
     /// Where its data lies.
     #[arg(long, default_value = "florin-sandbox")]
     pub(crate) data: PathBuf,
+    /// Where the provider sends its webhooks: `/hooks/{connection}` of the server that is tried.
+    #[arg(long)]
+    pub(crate) hook: Option<String>,
 }
 
 /// Where a command that works on the database finds it.
@@ -512,13 +530,6 @@ pub(crate) struct Restore {
     pub(crate) local: Local,
 }
 
-#[derive(Args, Debug)]
-pub(crate) struct Bench {
-    /// What `florin bench --help` lists; handed on.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) rest: Vec<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -536,7 +547,10 @@ mod tests {
             for sub in command.get_subcommands() {
                 let path = format!("{path} {}", sub.get_name());
                 assert!(sub.get_about().is_some(), "{path} says nothing");
-                for arg in sub.get_arguments().filter(|arg| arg.get_id() != "version" && arg.get_id() != "help") {
+                for arg in sub
+                    .get_arguments()
+                    .filter(|arg| arg.get_id() != "version" && arg.get_id() != "help")
+                {
                     assert!(arg.get_help().is_some(), "{path} {} says nothing", arg.get_id());
                 }
                 walk(sub, &path);

@@ -30,7 +30,10 @@ pub(crate) const UNREACHABLE: u8 = 6;
 
 impl Failure {
     pub(crate) fn new(code: u8, what: &str, detail: impl Into<String>, fix: &str) -> Self {
-        Self { code, problem: serde_json::json!({ "code": what, "detail": detail.into(), "fix": fix }) }
+        Self {
+            code,
+            problem: serde_json::json!({ "code": what, "detail": detail.into(), "fix": fix }),
+        }
     }
 
     /// What the server said, and what that means to a script.
@@ -50,8 +53,18 @@ impl Failure {
             eprintln!("{}", self.problem);
             return;
         }
-        let text = |name: &str| self.problem.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        eprintln!("florin: {}", text("detail").or_else(|| text("title")).unwrap_or("the server gave no reason"));
+        let text = |name: &str| {
+            self.problem
+                .get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+        };
+        eprintln!(
+            "florin: {}",
+            text("detail")
+                .or_else(|| text("title"))
+                .unwrap_or("the server gave no reason")
+        );
         if let Some(fix) = text("fix") {
             eprintln!("  {fix}");
         }
@@ -82,8 +95,17 @@ impl Api {
 
     fn open(remote: &Remote, variable: &str, member: &str) -> Result<Self, Failure> {
         let dev = left_by_dev(&remote.data);
-        let from_dev = |name: &str| dev.as_ref().and_then(|line| line.get(name)).and_then(Value::as_str).map(str::to_owned);
-        let base = remote.api.clone().or_else(|| from_dev("api")).unwrap_or_else(|| "http://127.0.0.1:4000".to_owned());
+        let from_dev = |name: &str| {
+            dev.as_ref()
+                .and_then(|line| line.get(name))
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let base = remote
+            .api
+            .clone()
+            .or_else(|| from_dev("api"))
+            .unwrap_or_else(|| "http://127.0.0.1:4000".to_owned());
         let given = match &remote.key_file {
             Some(file) => Some(read_key(file)?),
             None => std::env::var(variable).ok().or_else(|| from_dev(member)),
@@ -96,7 +118,11 @@ impl Api {
                 &format!("set {variable}, name a file with --key-file, or start `florin dev` in this folder"),
             )
         })?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), key: Secret::new(key.trim().to_owned()), http: http::Http::new() })
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            key: Secret::new(key.trim().to_owned()),
+            http: http::Http::new(),
+        })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -146,18 +172,37 @@ impl Api {
 
     async fn call(&self, method: &str, path: &str, body: Option<&Value>, key: Option<&str>) -> Result<Value, Failure> {
         let url = format!("{}{path}", self.base);
-        let (status, text) = self.http.call(method, &url, &self.key, body, key).await.map_err(|error| {
-            let detail = format!("cannot reach {}: {error}", self.base);
-            Failure::new(UNREACHABLE, "unreachable", detail, "start the server with `florin dev`, or name its address with --api")
-        })?;
-        let value: Value = if text.is_empty() { Value::Null } else { serde_json::from_slice(&text).unwrap_or(Value::Null) };
-        if (200..300).contains(&status) { Ok(value) } else { Err(Failure::from_problem(status, value)) }
+        let (status, text) = self
+            .http
+            .call(method, &url, &self.key, body, key)
+            .await
+            .map_err(|error| {
+                let detail = format!("cannot reach {}: {error}", self.base);
+                Failure::new(
+                    UNREACHABLE,
+                    "unreachable",
+                    detail,
+                    "start the server with `florin dev`, or name its address with --api",
+                )
+            })?;
+        let value: Value = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&text).unwrap_or(Value::Null)
+        };
+        if (200..300).contains(&status) {
+            Ok(value)
+        } else {
+            Err(Failure::from_problem(status, value))
+        }
     }
 }
 
 /// `name=value` pairs as a query.
 pub(crate) fn query_text(pairs: &[(String, String)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 /// The line that `dev` printed when it was ready.
@@ -166,8 +211,17 @@ fn left_by_dev(data: &Path) -> Option<Value> {
 }
 
 fn read_key(file: &Path) -> Result<String, Failure> {
-    let read = if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    let read = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
     read.map_err(|error| {
-        Failure::new(USAGE, "no_key", format!("cannot read the key from {}: {error}", file.display()), "name a file that holds the key alone")
+        Failure::new(
+            USAGE,
+            "no_key",
+            format!("cannot read the key from {}: {error}", file.display()),
+            "name a file that holds the key alone",
+        )
     })
 }

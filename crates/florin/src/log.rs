@@ -10,8 +10,12 @@ use crate::config::{Log, LogFormat};
 
 /// Starts logging; a filter that does not read is an error with the word that is wrong.
 pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| anyhow::anyhow!("the log filter `{}` does not read: {error}; write `info` or `info,florin_services=debug`", log.filter))?;
+    let filter = EnvFilter::try_new(&log.filter).map_err(|error| {
+        anyhow::anyhow!(
+            "the log filter `{}` does not read: {error}; write `info` or `info,florin_services=debug`",
+            log.filter
+        )
+    })?;
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -19,11 +23,22 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     };
     let registry = tracing_subscriber::registry().with(filter);
     if json {
-        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+        let layer = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false);
         registry.with(layer.with_writer(std::io::stderr)).init();
     } else {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        registry.with(tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(std::io::stderr)).init();
+        registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_ansi(colours)
+                    .with_target(false)
+                    .with_writer(std::io::stderr),
+            )
+            .init();
     }
     Ok(())
 }

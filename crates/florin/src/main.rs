@@ -1,6 +1,162 @@
 //! Florin: one binary with server, tools and client.
 #![forbid(unsafe_code)]
 
+mod app;
+mod cli;
+mod client;
 mod config;
+mod dev;
+mod log;
+mod serve;
+mod stripe;
+mod web;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use cli::{Cli, Command, Output};
+use client::{Failure, commands, listen, trigger};
+
+fn main() -> ExitCode {
+    // `florin bench` starts itself in other roles; they read one line and know no command line.
+    let role = std::env::args().nth(1).unwrap_or_default();
+    if florin_bench::ROLES.contains(&role.as_str()) {
+        return match florin_bench::main_of_role(&role) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(false, &error),
+        };
+    }
+    let cli = Cli::parse();
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("florin: the TLS provider was installed twice");
+    }
+    match run(&cli) {
+        Ok(code) => code,
+        Err(Trouble::Client(failure)) => {
+            failure.print(cli.output.json);
+            ExitCode::from(failure.code)
+        }
+        Err(Trouble::Server(error)) => failed(cli.output.json, &error),
+    }
+}
+
+/// Why a command did not do what it was asked.
+enum Trouble {
+    Client(Failure),
+    Server(anyhow::Error),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Client(failure)
+    }
+}
+
+impl From<anyhow::Error> for Trouble {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
+    match &cli.command {
+        Command::Openapi => {
+            let document = florin_channels::api::document();
+            print(&serde_json::to_string_pretty(&document).map_err(anyhow::Error::from)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "florin", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut std::io::stdout())
+                .map_err(anyhow::Error::from)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Bench(options) => {
+            let program = std::env::current_exe().map_err(anyhow::Error::from)?;
+            let form = if cli.output.json {
+                florin_bench::Output::Json
+            } else {
+                florin_bench::Output::Table
+            };
+            florin_bench::run(options, &program, form)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(anyhow::Error::from)?;
+    runtime.block_on(carry_out(cli))
+}
+
+async fn carry_out(cli: &Cli) -> Result<ExitCode, Trouble> {
+    let output: Output = cli.output;
+    match &cli.command {
+        Command::Dev(args) => dev::run(output, args, recorder()?).await?,
+        Command::Serve(args) => serve::run(output, args, recorder()?).await?,
+        Command::Sandbox(args) => dev::sandbox(output, args).await?,
+        Command::Migrate(local) => migrate(output, local).await?,
+        Command::Merchants(command) => commands::merchants(output, command).await?,
+        Command::Keys(command) => commands::keys(output, command).await?,
+        Command::Pay(args) => commands::pay(output, args).await?,
+        Command::Capture(args) => commands::capture(output, args).await?,
+        Command::Void(order) => commands::simple(output, order, "void").await?,
+        Command::Cancel(order) => commands::simple(output, order, "cancel").await?,
+        Command::Refund(args) => commands::refund(output, args).await?,
+        Command::Get(args) => commands::get(output, args).await?,
+        Command::Orders(args) => commands::orders(output, args).await?,
+        Command::Attempts(command) => commands::attempts(output, command).await?,
+        Command::Events(command) => commands::events(output, command).await?,
+        Command::Webhooks(command) => commands::webhooks(output, command).await?,
+        Command::Listen(args) => listen::run(output, args).await?,
+        Command::Trigger(args) => trigger::run(output, args).await?,
+        Command::Ledger(command) => commands::ledger(output, command).await?,
+        Command::Doctor(_) | Command::Audit(_) | Command::Backup(_) | Command::Restore(_) => {}
+        Command::Openapi | Command::Completions { .. } | Command::Man | Command::Bench(_) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn migrate(output: Output, local: &cli::Local) -> anyhow::Result<()> {
+    let config = serve::load(local)?;
+    app::private_folder(&config.data)?;
+    let store = app::open_store(
+        config.database.as_deref(),
+        &config.data.join("florin.db"),
+        config.sqlite.checkpoint_pages,
+    )
+    .await?;
+    let before = store.level().await?;
+    let after = store.migrate().await?;
+    if output.json {
+        print(&serde_json::json!({ "before": before, "after": after }).to_string());
+    } else if before == after {
+        print(&format!("the tables are at level {after} already"));
+    } else {
+        print(&format!("the tables went from level {before} to level {after}"));
+    }
+    Ok(())
+}
+
+/// Collects metrics of this process; each door that shows them renders from it.
+fn recorder() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle> {
+    Ok(PrometheusBuilder::new().install_recorder()?)
+}
+
+fn failed(json: bool, error: &anyhow::Error) -> ExitCode {
+    Failure::new(client::FAILED, "failed", format!("{error:#}"), "").print(json);
+    ExitCode::from(client::FAILED)
+}
+
+/// Standard output is data.
+#[expect(
+    clippy::print_stdout,
+    reason = "the command line writes its data here and nowhere else"
+)]
+fn print(text: &str) {
+    println!("{text}");
+}

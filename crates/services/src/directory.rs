@@ -162,3 +162,84 @@ impl Directory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use florin_core::secret::Secret;
+    use florin_store::memory::MemoryStore;
+    use florin_store::{Hash, Mode};
+
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::dice::SystemIds;
+
+    async fn over(store: Arc<dyn Store>) -> Arc<Directory> {
+        let around = Surroundings {
+            clock: Box::new(|| SystemClock.now()),
+            ids: std::sync::Mutex::new(Box::new(SystemIds::new(|| SystemClock.now()))),
+        };
+        Directory::load(store, around).await.unwrap()
+    }
+
+    fn key(text: &str, hash: u8) -> Option<IdemKey> {
+        let hash: Hash = [hash; 32];
+        Some(IdemKey {
+            key: text.to_owned(),
+            hash,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_key_opens_until_it_is_revoked_on_every_node() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let (one, two) = (over(Arc::clone(&store)).await, over(store).await);
+        let merchant = one.create_merchant("Ada", None).await.unwrap().document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Test,
+        };
+        let made = one.create_key(tenant, "till", vec![Scope::Read], None).await.unwrap();
+        let secret = made.secret.unwrap();
+        assert!(secret.expose().starts_with("sk_test_"));
+        assert_eq!(one.authenticate(secret.expose()).await.unwrap().unwrap().tenant, tenant);
+        assert_eq!(two.authenticate(secret.expose()).await.unwrap().unwrap().id, made.key.id);
+        assert!(two.authenticate("sk_test_guess").await.unwrap().is_none());
+        one.revoke_key(tenant, made.key.id).await.unwrap();
+        assert!(one.authenticate(secret.expose()).await.unwrap().is_none());
+        two.refresh().await.unwrap();
+        assert!(two.authenticate(secret.expose()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_rolled_key_works_on_for_its_overlap_and_no_longer() {
+        let directory = over(Arc::new(MemoryStore::default())).await;
+        let merchant = directory.create_merchant("Ada", None).await.unwrap().document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Live,
+        };
+        let secret = Secret::new("sk_live_first".to_owned());
+        let first = directory
+            .create_key_with(tenant, "", vec![Scope::Pay], secret.clone(), None)
+            .await
+            .unwrap();
+        let second = directory.roll_key(tenant, first.key.id, 3_600).await.unwrap();
+        assert!(directory.authenticate(secret.expose()).await.unwrap().is_some());
+        assert!(directory.authenticate(second.secret.unwrap().expose()).await.unwrap().is_some());
+        let third = directory.roll_key(tenant, first.key.id, 0).await.unwrap();
+        assert!(directory.authenticate(secret.expose()).await.unwrap().is_none());
+        assert_eq!(third.key.scopes, [Scope::Pay]);
+    }
+
+    #[tokio::test]
+    async fn the_same_call_makes_one_document_and_another_body_is_refused() {
+        let directory = over(Arc::new(MemoryStore::default())).await;
+        let first = directory.create_merchant("Ada", key("k", 1)).await.unwrap();
+        let again = directory.create_merchant("Ada", key("k", 1)).await.unwrap();
+        assert_eq!((first.document.id, first.replayed), (again.document.id, false));
+        assert!(again.replayed);
+        let other = directory.create_merchant("Bob", key("k", 2)).await;
+        assert!(matches!(other, Err(DirectoryError::KeyReused)));
+        assert_eq!(directory.merchants().len(), 1);
+    }
+}

@@ -125,6 +125,7 @@ struct Inner {
     egress: Egress,
     providers: Providers,
     inbox: Notify,
+    committed: Arc<Notify>,
     told: inbox::Told,
     frozen: Mutex<std::collections::BTreeMap<OrderId, String>>,
     stop: CancellationToken,
@@ -221,6 +222,7 @@ impl Engine {
             broken: AtomicBool::new(false),
             providers: Providers::default(),
             inbox: Notify::new(),
+            committed: Arc::new(Notify::new()),
             told: inbox::Told::default(),
             frozen: Mutex::default(),
             stop: CancellationToken::new(),
@@ -317,6 +319,11 @@ impl Engine {
     /// Now, by the environment's clock.
     pub fn now(&self) -> Timestamp {
         self.inner.clock.now()
+    }
+
+    /// Rung when something was committed: readers behind the commit follow it.
+    pub fn committed(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.committed)
     }
 
     /// A new id, for doors that name an order before it is made.

@@ -14,7 +14,8 @@ use florin_core::rail::{Memo, Rail};
 use florin_core::status;
 use florin_core::time::Timestamp;
 use florin_store::{
-    BOOKS, BalanceRow, DeliveryRow, DeliveryStatus, EventRow, Fault, FeedRow, Fold, ListingRow, OrderRow, ProviderRef, Store, Tenant, Wanted,
+    BOOKS, BalanceRow, DeliveryRow, DeliveryStatus, EventRow, Fault, FeedRow, Fold, ListingRow, OrderRow, ProviderRef,
+    Store, Tenant, Wanted,
 };
 use serde::Deserialize;
 use tokio::sync::{Mutex, Notify};
@@ -51,7 +52,14 @@ impl Reader {
         committed: Arc<Notify>,
         deliveries: Arc<Notify>,
     ) -> Arc<Self> {
-        Arc::new(Self { store, directory, rails, committed, deliveries, turn: Mutex::new(()) })
+        Arc::new(Self {
+            store,
+            directory,
+            rails,
+            committed,
+            deliveries,
+            turn: Mutex::new(()),
+        })
     }
 
     /// Follows the events until `stop` is asked for.
@@ -104,21 +112,37 @@ impl Reader {
 
     /// Orders of which the rows alone do not say enough.
     async fn orders(&self, rows: &[EventRow]) -> Result<HashMap<OrderId, OrderRow>, Fault> {
-        let mut wanted: Vec<OrderId> = rows.iter().filter(|row| Glance::of(row).is_none_or(|glance| !glance.is_enough(row))).map(|row| row.order).collect();
+        let mut wanted: Vec<OrderId> = rows
+            .iter()
+            .filter(|row| Glance::of(row).is_none_or(|glance| !glance.is_enough(row)))
+            .map(|row| row.order)
+            .collect();
         wanted.sort_unstable();
         wanted.dedup();
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
-        let found = self.store.load(&Wanted { orders: wanted, ..Wanted::default() }).await?;
+        let found = self
+            .store
+            .load(&Wanted {
+                orders: wanted,
+                ..Wanted::default()
+            })
+            .await?;
         Ok(found.orders.into_iter().map(|row| (row.id, row)).collect())
     }
 
-    fn fold_row(&self, row: &EventRow, orders: &HashMap<OrderId, OrderRow>, made: &mut Made) -> Result<(), snapshot::Damage> {
+    fn fold_row(
+        &self,
+        row: &EventRow,
+        orders: &HashMap<OrderId, OrderRow>,
+        made: &mut Made,
+    ) -> Result<(), snapshot::Damage> {
         let glance = Glance::of(row).ok_or_else(|| snapshot::Damage("its body does not read".into()))?;
         let named = Named::of(row)?;
         let postings: Vec<Posting> = match &row.postings {
-            Some(text) => serde_json::from_str(text).map_err(|error| snapshot::Damage(format!("its postings do not read: {error}")))?,
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| snapshot::Damage(format!("its postings do not read: {error}")))?,
             None => Vec::new(),
         };
         let view = match orders.get(&row.order) {
@@ -127,14 +151,23 @@ impl Reader {
         };
         let word = match &view {
             Some(view) => Some(status::word(&view.order).as_str().to_owned()),
-            None => named.iter().rev().find_map(|one| one.name.strip_prefix("order.").map(str::to_owned)),
+            None => named
+                .iter()
+                .rev()
+                .find_map(|one| one.name.strip_prefix("order.").map(str::to_owned)),
         };
         if let Some(status) = word {
-            let attention = view.as_ref().is_some_and(|view| !status::attention(&view.order).is_empty());
+            let attention = view
+                .as_ref()
+                .is_some_and(|view| !status::attention(&view.order).is_empty());
             let created_at = orders.get(&row.order).map_or(row.time, |order| order.created_at);
             made.list(row, &glance, status, attention, created_at);
         }
-        for (attempt, memo) in glance.l.iter().filter_map(|(whose, memo)| Some((whose.parse::<u8>().ok()?, memo))) {
+        for (attempt, memo) in glance
+            .l
+            .iter()
+            .filter_map(|(whose, memo)| Some((whose.parse::<u8>().ok()?, memo)))
+        {
             let plan = glance.plan(attempt).or_else(|| {
                 let (_, attempt) = view.as_ref()?.order.attempt(attempt)?;
                 Some((attempt.plan.connection, attempt.plan.rail.clone()))
@@ -167,7 +200,11 @@ impl Reader {
     }
 
     fn refs_of(&self, rail: &str) -> &'static [&'static str] {
-        self.rails.iter().map(|known| known.table()).find(|table| table.name == rail).map_or(&[], |table| table.refs)
+        self.rails
+            .iter()
+            .map(|known| known.table())
+            .find(|table| table.name == rail)
+            .map_or(&[], |table| table.refs)
     }
 }
 
@@ -178,7 +215,10 @@ fn wants(endpoint: &Endpoint, name: &str, time: Timestamp) -> bool {
         Dialect::Stripe => true,
         Dialect::Florin => {
             endpoint.events.is_empty()
-                || endpoint.events.iter().any(|want| want == name || want.strip_suffix('*').is_some_and(|group| name.starts_with(group)))
+                || endpoint
+                    .events
+                    .iter()
+                    .any(|want| want == name || want.strip_suffix('*').is_some_and(|group| name.starts_with(group)))
         }
     };
     endpoint.enabled && chosen && time >= endpoint.created_at
@@ -215,7 +255,14 @@ impl Made {
     fn refer(&mut self, order: OrderId, connection: ConnectionId, names: &[&str], memo: &Memo) {
         for name in names {
             if let Some(id) = memo.get(*name) {
-                self.refs.insert(ProviderRef { connection, kind: (*name).to_owned(), id: id.clone() }, order);
+                self.refs.insert(
+                    ProviderRef {
+                        connection,
+                        kind: (*name).to_owned(),
+                        id: id.clone(),
+                    },
+                    order,
+                );
             }
         }
     }
@@ -245,19 +292,26 @@ impl Made {
     }
 
     fn into_fold(self, from: florin_store::Cursor, to: florin_store::Cursor, rows: &[EventRow]) -> Fold {
-        let feed = rows.iter().filter(|row| row.news.is_some() || row.postings.is_some()).map(|row| FeedRow {
-            tenant: row.tenant,
-            at: row.at,
-            time: row.time,
-            money: row.postings.is_some(),
-        });
+        let feed = rows
+            .iter()
+            .filter(|row| row.news.is_some() || row.postings.is_some())
+            .map(|row| FeedRow {
+                tenant: row.tenant,
+                at: row.at,
+                time: row.time,
+                money: row.postings.is_some(),
+            });
         Fold {
             reader: BOOKS.to_owned(),
             from,
             to,
             listings: self.listings.into_values().collect(),
             refs: self.refs.into_iter().collect(),
-            balances: self.balances.into_values().filter(|row| row.posted != 0 || row.pending != 0).collect(),
+            balances: self
+                .balances
+                .into_values()
+                .filter(|row| row.posted != 0 || row.pending != 0)
+                .collect(),
             deliveries: self.deliveries,
             feed: feed.collect(),
         }
@@ -303,7 +357,10 @@ impl<'a> Glance<'a> {
     }
 
     fn plan(&self, attempt: u8) -> Option<(ConnectionId, String)> {
-        let started = self.e.iter().find(|event| event.attempt == Some(attempt) && event.plan.is_some())?;
+        let started = self
+            .e
+            .iter()
+            .find(|event| event.attempt == Some(attempt) && event.plan.is_some())?;
         started.plan.as_ref().map(|plan| (plan.connection, plan.rail.clone()))
     }
 

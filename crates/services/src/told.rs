@@ -5,7 +5,9 @@ use florin_core::id::{OrderId, Part, PartId};
 /// The order and version that an event's id names.
 pub fn parse(id: &str) -> Option<(OrderId, u32)> {
     // Four digits of the version end the id; one letter may follow.
-    let bare = id.strip_suffix(|letter: char| letter.is_ascii_lowercase()).unwrap_or(id);
+    let bare = id
+        .strip_suffix(|letter: char| letter.is_ascii_lowercase())
+        .unwrap_or(id);
     let part: PartId = bare.parse().ok()?;
     (part.kind == Part::Event).then_some((part.order, u32::from(part.number)))
 }
@@ -23,7 +25,11 @@ mod tests {
             name: name.into(),
             part: None,
         };
-        let all = [named(1, "order.created"), named(2, "order.processing"), named(2, "attempt.processing")];
+        let all = [
+            named(1, "order.created"),
+            named(2, "order.processing"),
+            named(2, "attempt.processing"),
+        ];
         let ids = event_ids(order, &all);
         for (id, one) in ids.iter().zip(&all) {
             assert_eq!(parse(id), Some((order, one.version)), "{id}");

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Api, Failure, USAGE, print, query_text};
-use crate::cli::{Attempts, Capture, Events, Get, Keys, Ledger, Merchants, OrderArg, Orders, Output, Pay, Refund, Webhooks};
+use crate::cli::{
+    Attempts, Capture, Events, Get, Keys, Ledger, Merchants, OrderArg, Orders, Output, Pay, Refund, Webhooks,
+};
 
 /// Entries that an export reads at most; beyond it, narrow the time.
 const EXPORT_MAX: u32 = 10_000_000;
@@ -11,12 +13,18 @@ const EXPORT_MAX: u32 = 10_000_000;
 pub(crate) async fn merchants(output: Output, command: &Merchants) -> Result<(), Failure> {
     match command {
         Merchants::Create { name, remote } => {
-            let made = Api::admin(remote)?.post("/v1/merchants", &json!({ "name": name })).await?;
+            let made = Api::admin(remote)?
+                .post("/v1/merchants", &json!({ "name": name }))
+                .await?;
             print::object(output, &made);
         }
         Merchants::List { remote } => {
             let list = Api::admin(remote)?.list("/v1/merchants", &[], 1_000).await?;
-            print::list(output, &list, "no merchants yet: make one with `florin merchants create NAME`");
+            print::list(
+                output,
+                &list,
+                "no merchants yet: make one with `florin merchants create NAME`",
+            );
         }
     }
     Ok(())
@@ -24,7 +32,13 @@ pub(crate) async fn merchants(output: Output, command: &Merchants) -> Result<(),
 
 pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> {
     match command {
-        Keys::Create { merchant, mode, label, scope, remote } => {
+        Keys::Create {
+            merchant,
+            mode,
+            label,
+            scope,
+            remote,
+        } => {
             let mut body = json!({ "label": label, "mode": mode.word() });
             if !scope.is_empty() {
                 body["scopes"] = json!(scope);
@@ -40,18 +54,35 @@ pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> 
         }
         Keys::Roll { id, overlap, remote } => {
             let body = json!({ "overlap_s": overlap });
-            print::object(output, &Api::merchant(remote)?.post(&format!("/v1/keys/{id}/roll"), &body).await?);
+            print::object(
+                output,
+                &Api::merchant(remote)?
+                    .post(&format!("/v1/keys/{id}/roll"), &body)
+                    .await?,
+            );
         }
         Keys::Revoke { id, remote } => {
-            print::object(output, &Api::merchant(remote)?.post(&format!("/v1/keys/{id}/revoke"), &json!({})).await?);
+            print::object(
+                output,
+                &Api::merchant(remote)?
+                    .post(&format!("/v1/keys/{id}/revoke"), &json!({}))
+                    .await?,
+            );
         }
-        Keys::List { remote } => print::list(output, &Api::merchant(remote)?.list("/v1/keys", &[], 1_000).await?, "no keys"),
+        Keys::List { remote } => print::list(
+            output,
+            &Api::merchant(remote)?.list("/v1/keys", &[], 1_000).await?,
+            "no keys",
+        ),
     }
     Ok(())
 }
 
 pub(crate) async fn pay(output: Output, pay: &Pay) -> Result<(), Failure> {
-    let reference = pay.reference.clone().unwrap_or_else(|| format!("cli-{}", florin_services::dice::token::<16>()));
+    let reference = pay
+        .reference
+        .clone()
+        .unwrap_or_else(|| format!("cli-{}", florin_services::dice::token::<16>()));
     let mut body = json!({
         "amount": pay.amount,
         "currency": pay.currency.to_uppercase(),
@@ -85,7 +116,9 @@ pub(crate) async fn simple(output: Output, order: &OrderArg, verb: &str) -> Resu
 }
 
 pub(crate) async fn refund(output: Output, refund: &Refund) -> Result<(), Failure> {
-    let body = refund.amount.map_or_else(|| json!({}), |amount| json!({ "amount": amount }));
+    let body = refund
+        .amount
+        .map_or_else(|| json!({}), |amount| json!({ "amount": amount }));
     let path = format!("/v1/orders/{}/refunds", refund.order);
     print::object(output, &Api::merchant(&refund.remote)?.post(&path, &body).await?);
     Ok(())
@@ -111,10 +144,19 @@ pub(crate) async fn get(output: Output, get: &Get) -> Result<(), Failure> {
     }
     let query = query_text(&[("reference".to_owned(), get.id.clone())]);
     let found = api.get(&format!("/v1/orders?{query}")).await?;
-    let first = found.get("data").and_then(Value::as_array).and_then(|data| data.first()).cloned();
+    let first = found
+        .get("data")
+        .and_then(Value::as_array)
+        .and_then(|data| data.first())
+        .cloned();
     let order = first.ok_or_else(|| {
         let detail = format!("there is no order with the reference `{}`", get.id);
-        Failure::new(super::NOT_FOUND, "not_found", detail, "give an id such as ord_…, or the reference the order was made with")
+        Failure::new(
+            super::NOT_FOUND,
+            "not_found",
+            detail,
+            "give an id such as ord_…, or the reference the order was made with",
+        )
     })?;
     print::object(output, &order);
     Ok(())
@@ -122,18 +164,34 @@ pub(crate) async fn get(output: Output, get: &Get) -> Result<(), Failure> {
 
 pub(crate) async fn orders(output: Output, orders: &Orders) -> Result<(), Failure> {
     let mut query: Vec<(String, String)> = Vec::new();
-    let given = [("status", &orders.status), ("reference", &orders.reference), ("customer", &orders.customer), ("after", &orders.after)];
-    query.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
+    let given = [
+        ("status", &orders.status),
+        ("reference", &orders.reference),
+        ("customer", &orders.customer),
+        ("after", &orders.after),
+    ];
+    query.extend(
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))),
+    );
     for pair in &orders.metadata {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
-            Failure::new(USAGE, "usage", format!("`{pair}` is no metadata filter"), "write --metadata name=value")
+            Failure::new(
+                USAGE,
+                "usage",
+                format!("`{pair}` is no metadata filter"),
+                "write --metadata name=value",
+            )
         })?;
         query.push((format!("metadata[{name}]"), value.to_owned()));
     }
     if orders.attention {
         query.push(("attention".to_owned(), "true".to_owned()));
     }
-    let list = Api::merchant(&orders.remote)?.list("/v1/orders", &query, orders.limit).await?;
+    let list = Api::merchant(&orders.remote)?
+        .list("/v1/orders", &query, orders.limit)
+        .await?;
     print::list(output, &list, "no orders here: make one with `florin pay 1099 EUR`");
     Ok(())
 }
@@ -142,18 +200,35 @@ pub(crate) async fn attempts(output: Output, command: &Attempts) -> Result<(), F
     match command {
         Attempts::List(order) => {
             let path = format!("/v1/orders/{}/attempts", order.order);
-            print::list(output, &Api::merchant(&order.remote)?.list(&path, &[], 100).await?, "no attempts");
+            print::list(
+                output,
+                &Api::merchant(&order.remote)?.list(&path, &[], 100).await?,
+                "no attempts",
+            );
         }
-        Attempts::Resolve { id, outcome, amount, note, remote } => {
+        Attempts::Resolve {
+            id,
+            outcome,
+            amount,
+            note,
+            remote,
+        } => {
             let mut body = json!({ "as": outcome.word(), "note": note });
             if let Some(amount) = amount {
                 body["amount"] = json!(amount);
             }
-            let (attempt, step) = id.split_once('/').map_or((id.as_str(), None), |(attempt, step)| (attempt, Some(step)));
+            let (attempt, step) = id
+                .split_once('/')
+                .map_or((id.as_str(), None), |(attempt, step)| (attempt, Some(step)));
             if let Some(step) = step {
                 body["step"] = json!(step);
             }
-            print::object(output, &Api::merchant(remote)?.post(&format!("/v1/attempts/{attempt}/resolve"), &body).await?);
+            print::object(
+                output,
+                &Api::merchant(remote)?
+                    .post(&format!("/v1/attempts/{attempt}/resolve"), &body)
+                    .await?,
+            );
         }
     }
     Ok(())
@@ -162,12 +237,25 @@ pub(crate) async fn attempts(output: Output, command: &Attempts) -> Result<(), F
 pub(crate) async fn events(output: Output, command: &Events) -> Result<(), Failure> {
     match command {
         Events::List { order, limit, remote } => {
-            let path = order.as_ref().map_or("/v1/events".to_owned(), |order| format!("/v1/orders/{order}/events"));
-            print::list(output, &Api::merchant(remote)?.list(&path, &[], *limit).await?, "no events");
+            let path = order
+                .as_ref()
+                .map_or("/v1/events".to_owned(), |order| format!("/v1/orders/{order}/events"));
+            print::list(
+                output,
+                &Api::merchant(remote)?.list(&path, &[], *limit).await?,
+                "no events",
+            );
         }
         Events::Resend { id, endpoint, remote } => {
-            let body = endpoint.as_ref().map_or_else(|| json!({}), |endpoint| json!({ "endpoint": endpoint }));
-            print::object(output, &Api::merchant(remote)?.post(&format!("/v1/events/{id}/resend"), &body).await?);
+            let body = endpoint
+                .as_ref()
+                .map_or_else(|| json!({}), |endpoint| json!({ "endpoint": endpoint }));
+            print::object(
+                output,
+                &Api::merchant(remote)?
+                    .post(&format!("/v1/events/{id}/resend"), &body)
+                    .await?,
+            );
         }
     }
     Ok(())
@@ -177,7 +265,10 @@ pub(crate) async fn webhooks(output: Output, command: &Webhooks) -> Result<(), F
     match command {
         Webhooks::Create { url, event, remote } => {
             let body = json!({ "url": url, "events": event });
-            print::object(output, &Api::merchant(remote)?.post("/v1/webhook_endpoints", &body).await?);
+            print::object(
+                output,
+                &Api::merchant(remote)?.post("/v1/webhook_endpoints", &body).await?,
+            );
         }
         Webhooks::List { remote } => {
             let list = Api::merchant(remote)?.list("/v1/webhook_endpoints", &[], 1_000).await?;
@@ -188,12 +279,29 @@ pub(crate) async fn webhooks(output: Output, command: &Webhooks) -> Result<(), F
             print::object(output, &Api::merchant(remote)?.post(&path, &json!({})).await?);
         }
         Webhooks::Delete { id, remote } => {
-            print::object(output, &Api::merchant(remote)?.delete(&format!("/v1/webhook_endpoints/{id}")).await?);
+            print::object(
+                output,
+                &Api::merchant(remote)?
+                    .delete(&format!("/v1/webhook_endpoints/{id}"))
+                    .await?,
+            );
         }
-        Webhooks::Deliveries { order, status, limit, remote } => {
+        Webhooks::Deliveries {
+            order,
+            status,
+            limit,
+            remote,
+        } => {
             let given = [("order", order), ("status", status)];
-            let query: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect();
-            print::list(output, &Api::merchant(remote)?.list("/v1/deliveries", &query, *limit).await?, "no deliveries");
+            let query: Vec<_> = given
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+                .collect();
+            print::list(
+                output,
+                &Api::merchant(remote)?.list("/v1/deliveries", &query, *limit).await?,
+                "no deliveries",
+            );
         }
     }
     Ok(())
@@ -203,21 +311,40 @@ pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failu
     match command {
         Ledger::Balances { remote } => {
             let balances = Api::merchant(remote)?.get("/v1/balances").await?;
-            let rows = balances.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
+            let rows = balances
+                .get("data")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
             if output.json {
                 print::list(output, &rows, "");
             } else {
                 for row in &rows {
-                    let text = |name: &str| row.get(name).map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned)).unwrap_or_default();
-                    print::line(&format!("{:<16} {} {:>20} posted {:>20} pending", text("account"), text("currency"), text("posted"), text("pending")));
+                    let text = |name: &str| {
+                        row.get(name)
+                            .map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned))
+                            .unwrap_or_default()
+                    };
+                    print::line(&format!(
+                        "{:<16} {} {:>20} posted {:>20} pending",
+                        text("account"),
+                        text("currency"),
+                        text("posted"),
+                        text("pending")
+                    ));
                 }
             }
         }
         Ledger::Export { from, to, remote } => {
             let given = [("from", from), ("to", to)];
-            let mut query: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect();
+            let mut query: Vec<_> = given
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+                .collect();
             query.push(("order".to_owned(), "oldest".to_owned()));
-            let entries = Api::merchant(remote)?.list("/v1/ledger_entries", &query, EXPORT_MAX).await?;
+            let entries = Api::merchant(remote)?
+                .list("/v1/ledger_entries", &query, EXPORT_MAX)
+                .await?;
             if output.json {
                 print::list(output, &entries, "");
             } else {
@@ -233,6 +360,23 @@ pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failu
 
 /// One ledger entry as a line of CSV (RFC 4180; none of these members can hold a comma or a quote).
 fn csv(entry: &Value) -> String {
-    let at = |path: &str| entry.pointer(path).map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned)).unwrap_or_default();
-    ["/created_at", "/order", "/event", "/template", "/phase", "/debit/account", "/credit/account", "/amount", "/currency"].map(at).join(",")
+    let at = |path: &str| {
+        entry
+            .pointer(path)
+            .map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned))
+            .unwrap_or_default()
+    };
+    [
+        "/created_at",
+        "/order",
+        "/event",
+        "/template",
+        "/phase",
+        "/debit/account",
+        "/credit/account",
+        "/amount",
+        "/currency",
+    ]
+    .map(at)
+    .join(",")
 }

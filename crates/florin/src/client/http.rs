@@ -19,7 +19,11 @@ pub(super) struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Http {
     pub(super) fn new() -> Self {
-        let https = hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .build();
         Self(Client::builder(TokioExecutor::new()).build(https))
     }
 
@@ -58,7 +62,8 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response = tokio::time::timeout(ANSWER, self.0.request(request.body(Full::new(Bytes::from(body)))?)).await??;
+        let response =
+            tokio::time::timeout(ANSWER, self.0.request(request.body(Full::new(Bytes::from(body)))?)).await??;
         Ok(response.status().as_u16())
     }
 }

@@ -20,12 +20,20 @@ const BETWEEN_MAX: u32 = 10_000;
 
 pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> {
     let api = Api::merchant(&listen.remote)?;
-    let forward = listen.forward_to.as_ref().map(|url| Forward { url: url.clone(), secret: sign::new_secret(), http: http::Http::new() });
+    let forward = listen.forward_to.as_ref().map(|url| Forward {
+        url: url.clone(),
+        secret: sign::new_secret(),
+        http: http::Http::new(),
+    });
     if let Some(forward) = &forward
         && !output.quiet
     {
         // Shown because the program that is tried here must verify with it; it lives as long as this command.
-        eprintln!("events go to {}; verify them with {}", forward.url, forward.secret.expose());
+        eprintln!(
+            "events go to {}; verify them with {}",
+            forward.url,
+            forward.secret.expose()
+        );
     }
     let mut newest = api.list("/v1/events", &[], 1).await?.first().and_then(id_of);
     let mut seen = 0;
@@ -78,7 +86,10 @@ fn id_of(event: &Value) -> Option<String> {
 /// `order.captured` names one, `order.*` all that start so; none given is all.
 fn wanted(names: &[String], event: &Value) -> bool {
     let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
-    names.is_empty() || names.iter().any(|want| want == name || want.strip_suffix('*').is_some_and(|start| name.starts_with(start)))
+    names.is_empty()
+        || names
+            .iter()
+            .any(|want| want == name || want.strip_suffix('*').is_some_and(|start| name.starts_with(start)))
 }
 
 struct Forward {

@@ -27,7 +27,10 @@ pub(super) fn list(output: Output, items: &[Value], empty: &str) {
 }
 
 /// Standard output is data.
-#[expect(clippy::print_stdout, reason = "the command line writes its data here and nowhere else")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the command line writes its data here and nowhere else"
+)]
 pub(super) fn line(text: &str) {
     println!("{text}");
 }
@@ -35,15 +38,30 @@ pub(super) fn line(text: &str) {
 /// The line by which people know a thing.
 fn summary(value: &Value) -> String {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    let state = ["payment_order_status", "status", "type", "label", "name", "url"].into_iter().map(text).find(|text| !text.is_empty());
-    let parts = [money(value), state.unwrap_or_default().to_owned(), text("reference").to_owned(), text("id").to_owned()];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ")
+    let state = ["payment_order_status", "status", "type", "label", "name", "url"]
+        .into_iter()
+        .map(text)
+        .find(|text| !text.is_empty());
+    let parts = [
+        money(value),
+        state.unwrap_or_default().to_owned(),
+        text("reference").to_owned(),
+        text("id").to_owned(),
+    ];
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("  ")
 }
 
 /// `EUR 10.99` from the flat members `amount` and `currency`.
 fn money(value: &Value) -> String {
     let amount = value.get("amount").and_then(Value::as_i64);
-    let currency = value.get("currency").and_then(Value::as_str).and_then(|code| code.parse().ok());
+    let currency = value
+        .get("currency")
+        .and_then(Value::as_str)
+        .and_then(|code| code.parse().ok());
     match (amount, currency) {
         (Some(minor), Some(currency)) => florin_core::money::Money::new(minor, currency).to_string(),
         _ => String::new(),
@@ -52,8 +70,19 @@ fn money(value: &Value) -> String {
 
 /// Everything else that says something, one level deep.
 fn details(value: &Value) -> Vec<(String, String)> {
-    const SAID: [&str; 8] = ["id", "object", "amount", "currency", "reference", "payment_order_status", "status", "type"];
-    let Some(members) = value.as_object() else { return Vec::new() };
+    const SAID: [&str; 8] = [
+        "id",
+        "object",
+        "amount",
+        "currency",
+        "reference",
+        "payment_order_status",
+        "status",
+        "type",
+    ];
+    let Some(members) = value.as_object() else {
+        return Vec::new();
+    };
     let says_something = |member: &Value| match member {
         Value::Null | Value::Bool(false) => false,
         Value::Array(items) => !items.is_empty(),

@@ -19,10 +19,18 @@ const CAUSES: [(&str, &str, &str, &[&str]); 9] = [
 ];
 
 pub(crate) async fn run(output: Output, trigger: &Trigger) -> Result<(), Failure> {
-    let cause = CAUSES.into_iter().find(|cause| cause.0 == trigger.event).ok_or_else(|| {
-        let known: Vec<&str> = CAUSES.iter().map(|cause| cause.0).collect();
-        Failure::new(USAGE, "usage", format!("`{}` cannot be triggered", trigger.event), &format!("choose one of {}", known.join(", ")))
-    })?;
+    let cause = CAUSES
+        .into_iter()
+        .find(|cause| cause.0 == trigger.event)
+        .ok_or_else(|| {
+            let known: Vec<&str> = CAUSES.iter().map(|cause| cause.0).collect();
+            Failure::new(
+                USAGE,
+                "usage",
+                format!("`{}` cannot be triggered", trigger.event),
+                &format!("choose one of {}", known.join(", ")),
+            )
+        })?;
     let (_, method, capture, then) = cause;
     let api = Api::merchant(&trigger.remote)?;
     let mut body = json!({

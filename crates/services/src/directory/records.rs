@@ -1,5 +1,6 @@
 //! Documents as records: made once per idempotency key, changed by version, removed but kept.
 
+use florin_core::time::Timestamp;
 use florin_store::{IdemKey, KeyRow, ListRecords, Name, Outcome, Record, Tenant, Wanted, Which};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -203,7 +204,7 @@ impl Directory {
                 parent: None,
                 version: Cache::marker(&*self.store).await? + 1,
                 body: "{}".to_owned(),
-                created_at: self.now(),
+                created_at: Timestamp::from_millis(0), // never changes, like any document's
                 removed: false,
             });
         }

@@ -1,0 +1,257 @@
+//! One installation, put together: store, directory, engine, reader, notifier and the doors over them.
+//!
+//! `serve` runs one; `dev` runs two, the product and the pretend provider, which is the same code over a card issuer.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use florin_channels::teller::{StripeWords, Telegraph};
+use florin_channels::{Doors, Settings};
+use florin_core::id::{Ids, NodeId};
+use florin_core::rail::Rail;
+use florin_core::secret::Secret;
+use florin_services::clock::{Clock, SystemClock};
+use florin_services::dice::{self, SystemIds};
+use florin_services::directory::{Directory, Surroundings};
+use florin_services::engine::{self, Engine};
+use florin_services::keyring::{Keyring, Values};
+use florin_services::notify::{Notifier, net};
+use florin_services::reader::Reader;
+use florin_store::Store;
+use florin_store::sqlite::SqliteStore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often other nodes' changes of merchants, keys and endpoints are looked for.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// What an installation is made of.
+pub(crate) struct Plan {
+    pub(crate) data: PathBuf,
+    pub(crate) file: &'static str,
+    pub(crate) database: Option<String>,
+    pub(crate) checkpoint_pages: u32,
+    pub(crate) rails: &'static [&'static dyn Rail],
+    pub(crate) secrets: Values,
+    pub(crate) root_key: Secret<[u8; 32]>,
+    pub(crate) node: NodeId,
+    pub(crate) engine: engine::Settings,
+    pub(crate) doors: Settings,
+}
+
+/// An installation that runs.
+pub(crate) struct App {
+    pub(crate) doors: Doors,
+    notifier: Arc<Notifier>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl App {
+    /// Opens the database, brings its tables up to date, and starts everything that waits.
+    pub(crate) async fn start(plan: Plan, stripe: Option<StripeWords>) -> anyhow::Result<Self> {
+        let store = open_store(
+            plan.database.as_deref(),
+            &plan.data.join(plan.file),
+            plan.checkpoint_pages,
+        )
+        .await?;
+        store
+            .migrate()
+            .await
+            .context("cannot bring the database's tables up to date")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let now = {
+            let clock = Arc::clone(&clock);
+            move || clock.now()
+        };
+        let around = Surroundings {
+            clock: Box::new(now.clone()),
+            ids: Mutex::new(Box::new(SystemIds::new(now.clone())) as Box<dyn Ids + Send>),
+        };
+        let directory = Directory::load(Arc::clone(&store), around).await?;
+        let engine = Engine::start(engine::Parts {
+            store: Arc::clone(&store),
+            directory: Arc::clone(&directory),
+            keyring: Arc::new(Keyring::new(plan.secrets, &plan.root_key)),
+            rails: plan.rails,
+            clock: Arc::clone(&clock),
+            ids: Box::new(SystemIds::new(now)),
+            node: plan.node,
+            origin: plan.doors.api_url.clone(),
+            settings: plan.engine,
+        });
+        let bell = Arc::new(tokio::sync::Notify::new());
+        let reader = Reader::new(
+            Arc::clone(&store),
+            Arc::clone(&directory),
+            plan.rails,
+            engine.committed(),
+            Arc::clone(&bell),
+        );
+        let wall = Arc::clone(&clock);
+        let notifier = Arc::new(Notifier {
+            store: Arc::clone(&store),
+            directory: Arc::clone(&directory),
+            teller: Telegraph::new(Arc::clone(&engine), stripe),
+            sender: net::Sender::new(plan.doors.allow_private_webhooks),
+            node: plan.node,
+            wall: Arc::new(move || wall.wall()),
+            bell: Arc::clone(&bell),
+        });
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(Arc::clone(&reader).run(stop.clone()));
+        tasks.spawn(Arc::clone(&notifier).run(stop.clone()));
+        tasks.spawn(refresh(Arc::clone(&directory), stop.clone()));
+        let doors = Doors {
+            engine,
+            directory,
+            store,
+            reader,
+            bell,
+            settings: Arc::new(plan.doors),
+        };
+        Ok(Self {
+            doors,
+            notifier,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Finishes what is under way, tells what can be told now, and stops.
+    pub(crate) async fn stop(self) {
+        self.doors.engine.drain().await;
+        // What the last commits made is folded and its first webhooks go out, so that a stop loses no time; the rest is durable.
+        if self.doors.reader.catch_up().await.is_ok() {
+            let _ = tokio::time::timeout(Duration::from_secs(2), self.notifier.round()).await;
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn refresh(directory: Arc<Directory>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(REFRESH) => {}
+        }
+        if let Err(error) = directory.refresh().await {
+            tracing::warn!(%error, "cannot look for changes of merchants, keys and endpoints");
+        }
+    }
+}
+
+/// The database: an address of PostgreSQL, or a file.
+pub(crate) async fn open_store(
+    database: Option<&str>,
+    file: &Path,
+    checkpoint_pages: u32,
+) -> anyhow::Result<Arc<dyn Store>> {
+    match database {
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            bail!("{url}: PostgreSQL");
+        }
+        Some(other) => {
+            bail!("`{other}` is no database address: write postgres://user@host/name, or leave it out for SQLite")
+        }
+        None => {
+            let settings = florin_store::sqlite::Settings {
+                checkpoint_pages,
+                ..florin_store::sqlite::Settings::at(file)
+            };
+            let store = SqliteStore::open(&settings).with_context(|| format!("cannot open {}", file.display()))?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// Makes the data folder, readable for its owner alone.
+pub(crate) fn private_folder(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the folder {}", path.display()))
+}
+
+/// A value that is made once and kept in a file of the data folder.
+pub(crate) fn kept(data: &Path, name: &str, make: impl FnOnce() -> String) -> anyhow::Result<String> {
+    let path = data.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    let text = make();
+    write_private(&path, &text)?;
+    Ok(text)
+}
+
+/// Writes a file that only its owner reads: whole or not at all.
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let draft = path.with_extension("draft");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        std::fs::rename(&draft, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// 64 hex digits as the root key.
+pub(crate) fn root_key(text: &str) -> anyhow::Result<Secret<[u8; 32]>> {
+    let mut key = [0_u8; 32];
+    let digits = text.trim();
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        bail!(
+            "the root key is 64 hex digits (32 random bytes); make one with `head -c 32 /dev/urandom | xxd -p -c 64`"
+        );
+    }
+    for (at, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).context("the root key is hex digits")?;
+    }
+    Ok(Secret::new(key))
+}
+
+/// A new root key, as text.
+pub(crate) fn new_root_key() -> String {
+    dice::token::<32>()
+}
+
+/// This node's id: made once, kept in the data folder.
+pub(crate) fn node_id(data: &Path) -> anyhow::Result<NodeId> {
+    let text = kept(data, "node", || {
+        let mut ids = SystemIds::new(|| SystemClock.now());
+        NodeId::from_uuid(ids.next_uuid()).to_string()
+    })?;
+    text.parse()
+        .with_context(|| format!("{} holds no node id: remove it", data.join("node").display()))
+}
+
+/// A listener on an address, with an error that says what to do.
+pub(crate) async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: another program may use it; choose another with --port (0: any)")
+    })
+}
+
+/// `http://` and the address that a listener got.
+pub(crate) fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}
