@@ -20,6 +20,7 @@ use florin_services::keyring::{Keyring, Values};
 use florin_services::notify::{Notifier, net};
 use florin_services::reader::Reader;
 use florin_store::Store;
+use florin_store::postgres::PostgresStore;
 use florin_store::sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -155,7 +156,11 @@ pub(crate) async fn open_store(
 ) -> anyhow::Result<Arc<dyn Store>> {
     match database {
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            bail!("{url}: PostgreSQL");
+            let settings = florin_store::postgres::Settings::at(url);
+            let store = PostgresStore::open(&settings)
+                .await
+                .context("cannot open the PostgreSQL database")?;
+            Ok(Arc::new(store))
         }
         Some(other) => {
             bail!("`{other}` is no database address: write postgres://user@host/name, or leave it out for SQLite")

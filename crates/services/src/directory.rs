@@ -202,7 +202,10 @@ mod tests {
         let secret = made.secret.unwrap();
         assert!(secret.expose().starts_with("sk_test_"));
         assert_eq!(one.authenticate(secret.expose()).await.unwrap().unwrap().tenant, tenant);
-        assert_eq!(two.authenticate(secret.expose()).await.unwrap().unwrap().id, made.key.id);
+        assert_eq!(
+            two.authenticate(secret.expose()).await.unwrap().unwrap().id,
+            made.key.id
+        );
         assert!(two.authenticate("sk_test_guess").await.unwrap().is_none());
         one.revoke_key(tenant, made.key.id).await.unwrap();
         assert!(one.authenticate(secret.expose()).await.unwrap().is_none());
@@ -225,7 +228,13 @@ mod tests {
             .unwrap();
         let second = directory.roll_key(tenant, first.key.id, 3_600).await.unwrap();
         assert!(directory.authenticate(secret.expose()).await.unwrap().is_some());
-        assert!(directory.authenticate(second.secret.unwrap().expose()).await.unwrap().is_some());
+        assert!(
+            directory
+                .authenticate(second.secret.unwrap().expose())
+                .await
+                .unwrap()
+                .is_some()
+        );
         let third = directory.roll_key(tenant, first.key.id, 0).await.unwrap();
         assert!(directory.authenticate(secret.expose()).await.unwrap().is_none());
         assert_eq!(third.key.scopes, [Scope::Pay]);

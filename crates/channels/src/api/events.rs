@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use florin_core::id::{ConnectionId, DeliveryId, EndpointId, Part, PartId};
 use florin_core::ledger::{Posting, PostingPhase};
+use florin_services::ask::Denied;
 use florin_services::directory::Scope;
 use florin_services::engine::Told;
 use florin_services::notify::plan::tries_of;
@@ -363,7 +364,12 @@ pub(super) async fn list(
     };
     doors.catch_up().await?;
     for row in doors.store.feed(&search).await.map_err(Problem::from)? {
-        let told = doors.engine.events(caller.tenant, row.order).await?;
+        let told = match doors.engine.events(caller.tenant, row.order).await {
+            Ok(told) => told,
+            // An order whose record is damaged is frozen; the others are served.
+            Err(Denied::Damaged) => continue,
+            Err(denied) => return Err(denied.into()),
+        };
         let first = row.version - row.count;
         let mut of_row: Vec<EventShape> = told
             .iter()

@@ -380,7 +380,12 @@ pub(super) async fn list(
     doors.catch_up().await?;
     let mut views = Vec::new();
     for id in doors.store.search(&search).await.map_err(Problem::from)? {
-        views.push(doors.engine.view(caller.tenant, id).await?);
+        match doors.engine.view(caller.tenant, id).await {
+            Ok(view) => views.push(view),
+            // An order whose record is damaged is frozen; the others are served.
+            Err(Denied::Damaged) => {}
+            Err(denied) => return Err(denied.into()),
+        }
     }
     Ok(Json(List::page(
         views.iter().map(|view| OrderShape::of(view)).collect(),
