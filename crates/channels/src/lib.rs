@@ -23,6 +23,7 @@ pub mod teller;
 
 use std::sync::Arc;
 
+use florin_core::rail::Rail;
 use florin_services::directory::Directory;
 use florin_services::engine::Engine;
 use florin_services::reader::Reader;
@@ -46,7 +47,20 @@ pub struct Doors {
     pub settings: Arc<Settings>,
 }
 
+/// The rails of this installation.
+pub type Rails = &'static [&'static dyn Rail];
+
 impl Doors {
+    /// The rails of this installation.
+    pub fn rails(&self) -> Rails {
+        self.engine.rails()
+    }
+
+    /// A rail by its name.
+    pub fn rail(&self, name: &str) -> Option<&'static dyn Rail> {
+        self.rails().iter().copied().find(|rail| rail.table().name == name)
+    }
+
     /// Folds what was committed before this call, so that a list is exact.
     pub async fn catch_up(&self) -> Result<(), problem::Problem> {
         Ok(self.reader.catch_up().await?)

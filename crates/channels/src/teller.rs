@@ -12,6 +12,7 @@ use florin_services::told;
 use florin_store::DeliveryRow;
 use serde::Serialize;
 
+use crate::Rails;
 use crate::api::events::{EventData, EventShape};
 
 /// Tells endpoints what happened.
@@ -49,7 +50,7 @@ impl Telegraph {
         let told = told.ok_or_else(|| Unsaid::Never("the order has no such event".into()))?;
         let secrets = self.secrets(endpoint, at)?;
         match endpoint.dialect {
-            Dialect::Florin => florin(told, delivery, &secrets, at),
+            Dialect::Florin => florin(told, delivery, &secrets, at, self.engine.rails()),
             Dialect::Stripe => {
                 let words = self.stripe.as_ref().and_then(|words| words(told, endpoint));
                 let event = words.ok_or_else(|| Unsaid::Never(format!("Stripe has no word for {}", told.name)))?;
@@ -96,8 +97,14 @@ struct Envelope<'a> {
     data: &'a EventData,
 }
 
-fn florin(told: &Told, delivery: &DeliveryRow, secrets: &[Secret<String>], at: Timestamp) -> Result<Message, Unsaid> {
-    let shape = EventShape::of(told);
+fn florin(
+    told: &Told,
+    delivery: &DeliveryRow,
+    secrets: &[Secret<String>],
+    at: Timestamp,
+    rails: Rails,
+) -> Result<Message, Unsaid> {
+    let shape = EventShape::of(told, rails);
     let envelope = Envelope {
         specversion: "1.0",
         id: &shape.id,

@@ -19,8 +19,8 @@ use super::gate::{Call, Caller};
 use super::orders::{not_found, order_id};
 use super::params::Params;
 use super::shapes::{AttemptShape, List, OrderShape, StepShape, rfc3339};
-use crate::Doors;
 use crate::problem::Problem;
+use crate::{Doors, Rails};
 
 /// Every name of an event.
 pub const NAMES: &[&str] = &[
@@ -347,7 +347,10 @@ pub(super) async fn list(
     if let Some(id) = params.text("after") {
         let (row, told) = event_row(&doors, &caller, &id).await?;
         shapes = rest(
-            told.iter().rev().map(EventShape::of).collect(),
+            told.iter()
+                .rev()
+                .map(|one| EventShape::of(one, doors.rails()))
+                .collect(),
             &id,
             |shape: &EventShape| &shape.id,
         );
@@ -374,7 +377,7 @@ pub(super) async fn list(
         let mut of_row: Vec<EventShape> = told
             .iter()
             .filter(|one| one.version > first && one.version <= row.version)
-            .map(EventShape::of)
+            .map(|one| EventShape::of(one, doors.rails()))
             .collect();
         of_row.reverse();
         shapes.extend(of_row);
@@ -396,7 +399,9 @@ pub(super) async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<EventShape>, Problem> {
     caller.may(Scope::Read)?;
-    find(&doors, &caller, &id).await.map(|told| Json(EventShape::of(&told)))
+    find(&doors, &caller, &id)
+        .await
+        .map(|told| Json(EventShape::of(&told, doors.rails())))
 }
 
 /// Events of an order, oldest first.
@@ -417,7 +422,7 @@ pub(super) async fn of_order(
     let data = if params.text("after").is_some() {
         Vec::new()
     } else {
-        told.iter().map(EventShape::of).collect()
+        told.iter().map(|one| EventShape::of(one, doors.rails())).collect()
     };
     Ok(Json(List { data, has_more: false }))
 }
@@ -639,7 +644,7 @@ fn rest<T>(items: Vec<T>, id: &str, id_of: impl Fn(&T) -> &String) -> Vec<T> {
 
 impl EventShape {
     /// The event as the API shows it.
-    pub fn of(told: &Told) -> Self {
+    pub fn of(told: &Told, rails: Rails) -> Self {
         let view = &*told.order;
         let id = told.part.map(|part| part.to_string());
         let is = |part: Part| told.part.is_some_and(|told| told.kind == part);
@@ -656,10 +661,10 @@ impl EventShape {
             order: view.order.id.to_string(),
             created_at: rfc3339(told.at),
             data: EventData {
-                order: OrderShape::of(view),
+                order: OrderShape::of(view, rails),
                 attempt: is(Part::Attempt)
                     .then(|| {
-                        AttemptShape::all(view)
+                        AttemptShape::all(view, rails)
                             .into_iter()
                             .find(|shape| Some(&shape.id) == id.as_ref())
                     })

@@ -325,7 +325,7 @@ pub(super) async fn get(
 ) -> Result<Json<OrderShape>, Problem> {
     caller.may(Scope::Read)?;
     let view = doors.engine.view(caller.tenant, order_id(&id)?).await?;
-    Ok(Json(OrderShape::of(&view)))
+    Ok(Json(OrderShape::of(&view, doors.rails())))
 }
 
 /// Words that `status` may be.
@@ -388,7 +388,7 @@ pub(super) async fn list(
         }
     }
     Ok(Json(List::page(
-        views.iter().map(|view| OrderShape::of(view)).collect(),
+        views.iter().map(|view| OrderShape::of(view, doors.rails())).collect(),
         limit,
     )))
 }
@@ -404,7 +404,10 @@ pub(super) async fn attempts(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<AttemptShape>>, Problem> {
-    parts(&doors, &caller, &id, query.as_deref(), AttemptShape::all).await
+    parts(&doors, &caller, &id, query.as_deref(), |view| {
+        AttemptShape::all(view, doors.rails())
+    })
+    .await
 }
 
 /// Captures of an order, oldest first.
@@ -457,7 +460,7 @@ async fn parts<T>(
     caller: &Caller,
     id: &str,
     query: Option<&str>,
-    all: fn(&View) -> Vec<T>,
+    all: impl Fn(&View) -> Vec<T>,
 ) -> Result<Json<List<T>>, Problem>
 where
     T: Send,
@@ -478,7 +481,7 @@ where
 /// Carries out a command and answers the order.
 async fn answer(doors: &Doors, ask: Ask, done: StatusCode) -> Result<Response, Problem> {
     let answered = doors.engine.ask(ask).await?;
-    let shape = OrderShape::of(&answered.order);
+    let shape = OrderShape::of(&answered.order, doors.rails());
     Ok(marked(&answered, done, Json(shape)))
 }
 

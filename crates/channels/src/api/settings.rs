@@ -549,8 +549,8 @@ pub(super) async fn revoke_key(
 pub(super) async fn create_connection(State(doors): State<Doors>, call: Call<Caller>) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let body: ConnectionBody = call.read()?;
-    let rail = florin_rails::by_name(&body.rail).ok_or_else(|| {
-        let known: Vec<&str> = florin_rails::ALL.iter().map(|rail| rail.table().name).collect();
+    let rail = doors.rail(&body.rail).ok_or_else(|| {
+        let known: Vec<&str> = doors.rails().iter().map(|rail| rail.table().name).collect();
         Problem::new(
             "invalid_value",
             format!("there is no rail `{}`; there are {}", body.rail, known.join(", ")),
@@ -802,7 +802,7 @@ pub(super) async fn create_method(State(doors): State<Doors>, call: Call<Caller>
     {
         return Err(Problem::new("invalid_value", "a token has letters, digits, `_` and `-`").at("token"));
     }
-    if florin_rails::by_name(&body.rail).is_none() {
+    if doors.rail(&body.rail).is_none() {
         return Err(Problem::new(
             "invalid_value",
             format!("there is no rail `{}`", body.rail.chars().take(40).collect::<String>()),

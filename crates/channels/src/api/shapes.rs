@@ -12,6 +12,8 @@ use florin_store::Mode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::Rails;
+
 /// A moment as RFC 3339 in UTC.
 pub fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| at.millis().to_string(), |at| at.to_string())
@@ -201,10 +203,10 @@ impl<T> List<T> {
 
 impl OrderShape {
     /// The order as it stood.
-    pub fn of(view: &View) -> Self {
+    pub fn of(view: &View, rails: Rails) -> Self {
         let (order, details) = (&view.order, &view.details);
         let amounts = status::amounts(order);
-        let last_attempt = AttemptShape::all(view).pop();
+        let last_attempt = AttemptShape::all(view, rails).pop();
         let action = order
             .running()
             .and(last_attempt.as_ref())
@@ -248,7 +250,7 @@ impl OrderShape {
 
 impl AttemptShape {
     /// Every attempt, oldest first.
-    pub fn all(view: &View) -> Vec<Self> {
+    pub fn all(view: &View, rails: Rails) -> Vec<Self> {
         let order = &view.order;
         let shape = |attempt: status::AttemptView<'_>| Self {
             id: PartId {
@@ -268,7 +270,7 @@ impl AttemptShape {
             currency: attempt.plan.amount.currency().to_string(),
             decline: attempt.decline.map(DeclineShape::of),
             next_action: attempt.action.map(|(_, action)| ActionShape::of(action)),
-            provider_reference: provider_reference(view, attempt.number, &attempt.plan.rail),
+            provider_reference: provider_reference(view, attempt.number, &attempt.plan.rail, rails),
             created_at: rfc3339(attempt.started_at),
         };
         status::attempts(order).into_iter().map(shape).collect()
@@ -276,9 +278,12 @@ impl AttemptShape {
 }
 
 /// The most telling of the provider's ids: the first in the rail's own list that was learned.
-fn provider_reference(view: &View, attempt: u8, rail: &str) -> Option<String> {
+fn provider_reference(view: &View, attempt: u8, rail: &str, rails: Rails) -> Option<String> {
     let memo = view.memos.get(&attempt)?;
-    let table = florin_rails::by_name(rail)?.table();
+    let table = rails
+        .iter()
+        .map(|known| known.table())
+        .find(|table| table.name == rail)?;
     table.refs.iter().find_map(|name| memo.get(*name).cloned())
 }
 
