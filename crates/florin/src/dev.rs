@@ -360,7 +360,7 @@ fn welcome(output: Output, line: &Value, data: &Path) {
     };
     crate::print(&format!(
         "Florin is running, with a pretend provider and a shop to buy from. Nothing here is real money.\n\n  \
-         Shop      {}   buy something with card 4242 4242 4242 4242\n  \
+         Shop      {}   buy something with card {}\n  \
          API       {}   reference at {}/docs\n  \
          Stripe    {}   for programs written with Stripe's libraries\n  \
          Issuer    {}/book   what the card issuer saw\n  \
@@ -368,6 +368,7 @@ fn welcome(output: Output, line: &Value, data: &Path) {
          Key       {}\n\n\
          Data is in {}: the same folder gives the same key and orders again. Stop with ctrl-c.",
         text("shop"),
+        test_card(),
         text("api"),
         text("api"),
         text("stripe"),
@@ -376,4 +377,11 @@ fn welcome(output: Output, line: &Value, data: &Path) {
         text("key"),
         data.display()
     ));
+}
+
+/// The number of the test card that pays, in groups of four as people type it.
+fn test_card() -> String {
+    let number = florin_sandbox::cards::by_name("card_visa").map_or("", |card| card.number);
+    let groups: Vec<&str> = (0..number.len()).step_by(4).filter_map(|at| number.get(at..at + 4)).collect();
+    groups.join(" ")
 }
