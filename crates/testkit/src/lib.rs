@@ -5,3 +5,4 @@
 pub mod check;
 pub mod explorer;
 pub mod provider;
+pub mod sim;
