@@ -257,7 +257,12 @@ fn attempts() -> Vec<Scenario> {
             "checkout",
             "one sale by a page: acting, leaving, expiring; the cancel may be too late",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
         .tries(ACT, END)
         .small(),
@@ -265,14 +270,27 @@ fn attempts() -> Vec<Scenario> {
             "checkout-all",
             "the same with waiting, declines and garbage",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, cancels: 1, undo_refusals: 1, doubts: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                cancels: 1,
+                undo_refusals: 1,
+                doubts: 1,
+                ..NONE
+            },
         )
         .tries(&[Try::Act, Try::Wait, Try::Full, Try::No], END),
         Scenario::new(
             "checkout-canceled",
             "the merchant cancels while the payer pays; undoes are refused again and again",
             payment(3, Once, 2),
-            Left { starts: 1, leaves: 1, cancels: 1, undo_refusals: 3, ..NONE },
+            Left {
+                starts: 1,
+                leaves: 1,
+                cancels: 1,
+                undo_refusals: 3,
+                ..NONE
+            },
         )
         .tries(&[Try::Act, Try::Wait, Try::Full, Try::No], END)
         .small(),
@@ -282,7 +300,12 @@ fn attempts() -> Vec<Scenario> {
                 "psp-cancels-holds",
                 "a cancel also cancels what was approved",
                 payment(3, Later, 2),
-                Left { starts: 2, leaves: 1, undo_refusals: 1, ..NONE },
+                Left {
+                    starts: 2,
+                    leaves: 1,
+                    undo_refusals: 1,
+                    ..NONE
+                },
             )
         }
         .tries(&[Try::Act], END)
@@ -293,7 +316,13 @@ fn attempts() -> Vec<Scenario> {
                 "psp-cancels-all",
                 "the same with sales, waiting, declines and the merchant's cancel",
                 payment(3, Once, 2),
-                Left { starts: 2, leaves: 1, cancels: 1, undo_refusals: 1, ..NONE },
+                Left {
+                    starts: 2,
+                    leaves: 1,
+                    cancels: 1,
+                    undo_refusals: 1,
+                    ..NONE
+                },
             )
         }
         .tries(&[Try::Act, Try::Wait, Try::Full, Try::No], END),
@@ -301,7 +330,12 @@ fn attempts() -> Vec<Scenario> {
             "strays",
             "a rail that cannot cancel: attempts become strays and may succeed late",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, undo_refusals: 2, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                undo_refusals: 2,
+                ..NONE
+            },
         )
         .rail(NO_CANCEL)
         .tries(ACT, &[Try::Full])
@@ -310,7 +344,12 @@ fn attempts() -> Vec<Scenario> {
             "strays-three",
             "three attempts on such a rail",
             payment(3, Once, 3),
-            Left { starts: 3, leaves: 2, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 3,
+                leaves: 2,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
         .rail(NO_CANCEL)
         .tries(&[Try::Act], END),
@@ -318,23 +357,47 @@ fn attempts() -> Vec<Scenario> {
             "no-undo",
             "a rail that can neither cancel nor reverse: a person sends late money back",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, cancels: 1, doubts: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                cancels: 1,
+                doubts: 1,
+                ..NONE
+            },
         )
-        .rail(Abilities { cancel: false, reverse: false, ..ALL })
+        .rail(Abilities {
+            cancel: false,
+            reverse: false,
+            ..ALL
+        })
         .tries(ACT, END)
         .small(),
         Scenario::new(
             "late-success",
             "a declined attempt succeeds after all, while the next one runs",
             payment(3, Once, 2),
-            Left { starts: 2, cancels: 1, late_successes: 1, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 2,
+                cancels: 1,
+                late_successes: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
         .small(),
         Scenario::new(
             "uncertain",
             "silence and garbage on every step of a sale, a rail with nobody to ask, and a person after three days",
             payment(3, Once, 1),
-            Left { starts: 1, leaves: 1, cancels: 1, undo_refusals: 2, doubts: 1, stuck: 1, ..NONE },
+            Left {
+                starts: 1,
+                leaves: 1,
+                cancels: 1,
+                undo_refusals: 2,
+                doubts: 1,
+                stuck: 1,
+                ..NONE
+            },
         )
         .tries(&[Try::Wait, Try::Full, Try::No], END)
         .with_silence()
@@ -344,7 +407,14 @@ fn attempts() -> Vec<Scenario> {
             "uncertain-all",
             "the same over two attempts",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, undo_refusals: 2, doubts: 1, stuck: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                undo_refusals: 2,
+                doubts: 1,
+                stuck: 1,
+                ..NONE
+            },
         )
         .tries(&[Try::Full, Try::No], END)
         .with_silence(),
@@ -352,7 +422,13 @@ fn attempts() -> Vec<Scenario> {
             "rail-undoes",
             "the rail undoes an authorisation by itself (0420, cancel by key)",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, self_releases: 1, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                self_releases: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
         .tries(&[Try::Wait, Try::Full], END)
         .small(),
@@ -360,7 +436,14 @@ fn attempts() -> Vec<Scenario> {
             "actions",
             "several actions of one attempt, numbered; old ones are heard again and answered late",
             payment(3, Once, 1),
-            Left { starts: 1, continues: 3, leaves: 1, actions: 2, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 1,
+                continues: 3,
+                leaves: 1,
+                actions: 2,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
         .tries(&[Try::Act], &[Try::Wait, Try::Full, Try::No])
         .small(),
@@ -368,7 +451,13 @@ fn attempts() -> Vec<Scenario> {
             "two-nodes",
             "a second node decides on an old reading",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, refunds: 2, other_node: 2, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                refunds: 2,
+                other_node: 2,
+                ..NONE
+            },
         )
         .tries(&[Try::Full, Try::No], END)
         .refunding(&[2, 2])
@@ -377,7 +466,14 @@ fn attempts() -> Vec<Scenario> {
             "three-attempts",
             "three attempts, each may succeed late",
             payment(3, Once, 3),
-            Left { starts: 3, leaves: 1, cancels: 1, undo_refusals: 2, late_successes: 2, ..NONE },
+            Left {
+                starts: 3,
+                leaves: 1,
+                cancels: 1,
+                undo_refusals: 2,
+                late_successes: 2,
+                ..NONE
+            },
         )
         .rail(SALE)
         .tries(&[Try::Full, Try::No], END),
