@@ -363,9 +363,10 @@ impl Event {
 
     /// What happened, whether a rail or a person said so.
     pub fn plain(&self) -> &Self {
-        match self {
-            Self::Resolved { event, .. } => event.plain(),
-            other => other,
+        if let Self::Resolved { event, .. } = self {
+            event.plain()
+        } else {
+            self
         }
     }
 
