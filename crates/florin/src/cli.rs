@@ -48,10 +48,6 @@ pub(crate) enum Command {
     Sandbox(Sandbox),
     /// Bring the database's tables up to this version
     Migrate(Local),
-    /// Say what is wrong, and how to mend it
-    Doctor(Local),
-    /// Check every law on a database, also one in use
-    Audit(Audit),
     /// Merchants of this installation
     #[command(subcommand)]
     Merchants(Merchants),
@@ -88,10 +84,6 @@ pub(crate) enum Command {
     /// The books
     #[command(subcommand)]
     Ledger(Ledger),
-    /// Copy the embedded database to a file, while it is in use
-    Backup(Backup),
-    /// Put a copy back, and list what the provider knows that it does not
-    Restore(Restore),
     /// Measure this machine against pgbench
     Bench(florin_bench::Options),
     /// Print the API's description (OpenAPI 3.1)
@@ -167,15 +159,6 @@ pub(crate) struct Local {
     /// A PostgreSQL address, instead of the configured database.
     #[arg(long)]
     pub(crate) database: Option<String>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Audit {
-    #[command(flatten)]
-    pub(crate) local: Local,
-    /// The issuer's book to hold ours against: the `issuer` address of `dev`.
-    #[arg(long)]
-    pub(crate) issuer: Option<String>,
 }
 
 /// How a client command reaches the server.
@@ -512,22 +495,6 @@ pub(crate) enum Ledger {
         #[command(flatten)]
         remote: Remote,
     },
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Backup {
-    /// The file to write; must not exist.
-    pub(crate) to: PathBuf,
-    #[command(flatten)]
-    pub(crate) local: Local,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Restore {
-    /// The file that `backup` wrote.
-    pub(crate) from: PathBuf,
-    #[command(flatten)]
-    pub(crate) local: Local,
 }
 
 #[cfg(test)]

@@ -115,7 +115,6 @@ async fn carry_out(cli: &Cli) -> Result<ExitCode, Trouble> {
         Command::Listen(args) => listen::run(output, args).await?,
         Command::Trigger(args) => trigger::run(output, args).await?,
         Command::Ledger(command) => commands::ledger(output, command).await?,
-        Command::Doctor(_) | Command::Audit(_) | Command::Backup(_) | Command::Restore(_) => {}
         Command::Openapi | Command::Completions { .. } | Command::Man | Command::Bench(_) => {}
     }
     Ok(ExitCode::SUCCESS)
