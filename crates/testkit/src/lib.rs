@@ -1,1 +1,5 @@
 //! A payment world on one thread: explorer, simulator, planted mistakes.
+#![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod provider;
