@@ -81,10 +81,7 @@ pub(crate) fn read(row: &OrderRow, details: Arc<Details>) -> Result<(View, Vec<E
         return Err(Damage("its snapshot or its open work was changed".into()));
     }
     let stored: Stored = serde_json::from_str(&bare).map_err(|error| damage("its snapshot does not read", error))?;
-    let work: Vec<Entry> = match &row.work {
-        Some(text) => serde_json::from_str(text).map_err(|error| damage("its open work does not read", error))?,
-        None => Vec::new(),
-    };
+    let work = open_work(row)?;
     if stored.order.version != row.version || stored.order.id != row.id {
         return Err(Damage("its snapshot is of another order or version".into()));
     }
@@ -240,6 +237,14 @@ pub(crate) fn details_of(rows: &[EventRow]) -> Result<Arc<Details>, Damage> {
 
 // ---- keys -----------------------------------------------------------------------------------------------------------------------
 
+/// The open work of an order, as its row holds it.
+pub fn open_work(row: &OrderRow) -> Result<Vec<Entry>, Damage> {
+    match &row.work {
+        Some(text) => serde_json::from_str(text).map_err(|error| damage("its open work does not read", error)),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// What a call with an idempotency key did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Made {
@@ -313,7 +318,7 @@ impl Named {
     }
 }
 
-/// An order from its row and the events that it stands on, whose chain was walked.
-pub(crate) fn read_whole(row: &OrderRow, events: &[EventRow]) -> Result<View, Damage> {
+/// An order from its row and the events that it stands on, whose chain was walked ([`crate::chain::walk`]).
+pub fn read_whole(row: &OrderRow, events: &[EventRow]) -> Result<View, Damage> {
     Ok(read(row, details_of(events)?)?.0)
 }

@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod check;
 pub mod provider;

@@ -129,7 +129,9 @@ impl Provider {
     // ---- intents -------------------------------------------------------------------------------------------------------------------
 
     fn make_intent(&mut self, form: Form<'_>, now: Timestamp) -> Said {
-        let Some(amount) = form.number("amount") else { return missing("amount") };
+        let Some(amount) = form.number("amount") else {
+            return missing("amount");
+        };
         let id = self.name("pi");
         let intent = Intent {
             id: id.clone(),
@@ -145,7 +147,11 @@ impl Provider {
             return_url: form.get("return_url").unwrap_or_default().to_owned(),
         };
         self.intents.insert(id.clone(), intent);
-        let card = form.get("payment_method").unwrap_or_default().trim_start_matches("pm_").to_owned();
+        let card = form
+            .get("payment_method")
+            .unwrap_or_default()
+            .trim_start_matches("pm_")
+            .to_owned();
         match self.confirm(&id, &card, now) {
             Ok(()) => self.show_intent(&id),
             Err(code) => {
@@ -158,7 +164,9 @@ impl Provider {
 
     /// Pays an intent with a card. The issuer's word is booked at once.
     fn confirm(&mut self, id: &str, card: &str, now: Timestamp) -> Result<(), &'static str> {
-        let Some(intent) = self.intents.get_mut(id) else { return Err("invalid_account") };
+        let Some(intent) = self.intents.get_mut(id) else {
+            return Err("invalid_account");
+        };
         let refused = match card {
             "card_visa_chargeDeclined" => Some("generic_decline"),
             "card_visa_chargeDeclinedInsufficientFunds" => Some("insufficient_funds"),
@@ -217,24 +225,38 @@ impl Provider {
     }
 
     fn list_intents(&self, query: &str) -> Said {
-        let since: i64 = parameter(query, "created%5Bgte%5D").and_then(|since| since.parse().ok()).unwrap_or(0);
-        let mut all: Vec<&Intent> = self.intents.values().filter(|intent| intent.created.seconds() >= since).collect();
+        let since: i64 = parameter(query, "created%5Bgte%5D")
+            .and_then(|since| since.parse().ok())
+            .unwrap_or(0);
+        let mut all: Vec<&Intent> = self
+            .intents
+            .values()
+            .filter(|intent| intent.created.seconds() >= since)
+            .collect();
         all.sort_by_key(|intent| std::cmp::Reverse(intent.number));
         if let Some(after) = parameter(query, "starting_after").and_then(|after| self.intents.get(after)) {
             all.retain(|intent| intent.number < after.number);
         }
-        let limit = parameter(query, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(10);
+        let limit = parameter(query, "limit")
+            .and_then(|limit| limit.parse().ok())
+            .unwrap_or(10);
         let page: Vec<Value> = all.iter().take(limit).map(|intent| self.intent_json(intent)).collect();
         list(page, all.len() > limit)
     }
 
     fn capture(&mut self, id: &str, form: Form<'_>, now: Timestamp) -> Said {
-        let Some(intent) = self.intents.get_mut(id) else { return missing("intent") };
+        let Some(intent) = self.intents.get_mut(id) else {
+            return missing("intent");
+        };
         if intent.status != Status::RequiresCapture {
             return unexpected_state();
         }
         let amount = form.number("amount_to_capture").unwrap_or(intent.amount);
-        let Some(charge) = intent.charge.as_mut().filter(|charge| (1..=charge.amount).contains(&amount)) else {
+        let Some(charge) = intent
+            .charge
+            .as_mut()
+            .filter(|charge| (1..=charge.amount).contains(&amount))
+        else {
             return problem(400, "invalid_request_error", "amount_too_large", json!({}));
         };
         charge.captured = amount;
@@ -249,7 +271,9 @@ impl Provider {
     }
 
     fn cancel(&mut self, id: &str, now: Timestamp) -> Said {
-        let Some(intent) = self.intents.get_mut(id) else { return missing("intent") };
+        let Some(intent) = self.intents.get_mut(id) else {
+            return missing("intent");
+        };
         match intent.status {
             Status::Succeeded | Status::Canceled => return unexpected_state(),
             Status::RequiresMethod | Status::RequiresAction | Status::RequiresCapture => {}
@@ -267,14 +291,25 @@ impl Provider {
     /// Holds that nobody captured go, and pages that nobody paid expire.
     fn lapse(&mut self, now: Timestamp) {
         let over = |intent: &&Intent| {
-            intent.status == Status::RequiresCapture && intent.charge.as_ref().is_some_and(|charge| charge.hold_until <= now)
+            intent.status == Status::RequiresCapture
+                && intent.charge.as_ref().is_some_and(|charge| charge.hold_until <= now)
         };
-        let holds: Vec<String> = self.intents.values().filter(over).map(|intent| intent.id.clone()).collect();
+        let holds: Vec<String> = self
+            .intents
+            .values()
+            .filter(over)
+            .map(|intent| intent.id.clone())
+            .collect();
         for id in holds {
             self.cancel(&id, now);
         }
         let open = |session: &&Session| session.status == "open" && session.expires_at <= now;
-        let pages: Vec<String> = self.sessions.values().filter(open).map(|session| session.id.clone()).collect();
+        let pages: Vec<String> = self
+            .sessions
+            .values()
+            .filter(open)
+            .map(|session| session.id.clone())
+            .collect();
         for id in pages {
             self.expire(&id, now);
         }
@@ -283,7 +318,9 @@ impl Provider {
     // ---- refunds -------------------------------------------------------------------------------------------------------------------
 
     fn make_refund(&mut self, form: Form<'_>, now: Timestamp) -> Said {
-        let Some(id) = form.get("payment_intent") else { return missing("payment_intent") };
+        let Some(id) = form.get("payment_intent") else {
+            return missing("payment_intent");
+        };
         let Some(intent) = self.intents.get(id).filter(|intent| intent.status == Status::Succeeded) else {
             return problem(400, "invalid_request_error", "charge_not_refundable", json!({}));
         };
@@ -297,7 +334,14 @@ impl Provider {
         ok(refund)
     }
 
-    fn refund(&mut self, intent: &str, amount: i64, currency: String, metadata: BTreeMap<String, String>, now: Timestamp) -> Value {
+    fn refund(
+        &mut self,
+        intent: &str,
+        amount: i64,
+        currency: String,
+        metadata: BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> Value {
         let id = self.name("re");
         let status = if self.refunds_pend { "pending" } else { "succeeded" };
         let refund = Refund {
@@ -313,22 +357,29 @@ impl Provider {
         if status == "succeeded" {
             self.write(intent, Moved::Back, amount, now);
         }
-        self.events.push(event(&self.name("evt"), "refund.created", shown.clone()));
+        self.report("refund.created", shown.clone());
         shown
     }
 
     /// Refunds that were pending are done, or fail.
     pub fn settle_refunds(&mut self, fail: bool, now: Timestamp) {
-        let pending: Vec<String> = self.refunds.values().filter(|refund| refund.status == "pending").map(|refund| refund.id.clone()).collect();
+        let pending: Vec<String> = self
+            .refunds
+            .values()
+            .filter(|refund| refund.status == "pending")
+            .map(|refund| refund.id.clone())
+            .collect();
         for id in pending {
-            let Some(refund) = self.refunds.get_mut(&id) else { continue };
+            let Some(refund) = self.refunds.get_mut(&id) else {
+                continue;
+            };
             refund.status = if fail { "failed" } else { "succeeded" };
             let (intent, amount, shown) = (refund.intent.clone(), refund.amount, refund.json());
             if !fail {
                 self.write(&intent, Moved::Back, amount, now);
             }
             let name = if fail { "refund.failed" } else { "refund.updated" };
-            self.events.push(event(&self.name("evt"), name, shown));
+            self.report(name, shown);
         }
     }
 
@@ -355,7 +406,11 @@ impl Provider {
 
     /// The payer passes the challenge of an intent, or fails it.
     pub fn challenge(&mut self, id: &str, passed: bool, now: Timestamp) -> bool {
-        let Some(intent) = self.intents.get_mut(id).filter(|intent| intent.status == Status::RequiresAction) else {
+        let Some(intent) = self
+            .intents
+            .get_mut(id)
+            .filter(|intent| intent.status == Status::RequiresAction)
+        else {
             return false;
         };
         if passed {
@@ -370,7 +425,9 @@ impl Provider {
 
     /// Somebody gives money back at the provider's console.
     pub fn console_refund(&mut self, id: &str, amount: i64, now: Timestamp) -> bool {
-        let Some(intent) = self.intents.get(id).filter(|intent| intent.status == Status::Succeeded) else { return false };
+        let Some(intent) = self.intents.get(id).filter(|intent| intent.status == Status::Succeeded) else {
+            return false;
+        };
         if amount <= 0 || amount > self.left(intent) {
             return false;
         }
@@ -381,7 +438,10 @@ impl Provider {
 
     /// The payer's bank disputes what is left of a payment.
     pub fn dispute(&mut self, id: &str, now: Timestamp) -> Option<String> {
-        let intent = self.intents.get(id).filter(|intent| intent.status == Status::Succeeded)?;
+        let intent = self
+            .intents
+            .get(id)
+            .filter(|intent| intent.status == Status::Succeeded)?;
         let amount = self.left(intent);
         if amount <= 0 || self.disputes.values().any(|dispute| dispute.intent == id) {
             return None;
@@ -397,19 +457,25 @@ impl Provider {
         let shown = dispute.json();
         self.disputes.insert(name.clone(), dispute);
         self.write(id, Moved::Disputed, amount, now);
-        self.events.push(event(&self.name("evt"), "charge.dispute.created", shown));
+        self.report("charge.dispute.created", shown);
         Some(name)
     }
 
     /// A dispute ends.
     pub fn close_dispute(&mut self, name: &str, won: bool, now: Timestamp) {
-        let Some(dispute) = self.disputes.get_mut(name).filter(|dispute| dispute.status == "needs_response") else { return };
+        let Some(dispute) = self
+            .disputes
+            .get_mut(name)
+            .filter(|dispute| dispute.status == "needs_response")
+        else {
+            return;
+        };
         dispute.status = if won { "won" } else { "lost" };
         let (intent, amount, shown) = (dispute.intent.clone(), dispute.amount, dispute.json());
         if won {
             self.write(&intent, Moved::DisputeWon, amount, now);
         }
-        self.events.push(event(&self.name("evt"), "charge.dispute.closed", shown));
+        self.report("charge.dispute.closed", shown);
     }
 
     /// Webhooks that are to be delivered, oldest first: each is the body of one.
@@ -421,12 +487,17 @@ impl Provider {
     pub fn intents(&self) -> Vec<(String, Option<Key>)> {
         let mut all: Vec<&Intent> = self.intents.values().collect();
         all.sort_by_key(|intent| intent.number);
-        all.into_iter().map(|intent| (intent.id.clone(), intent.key())).collect()
+        all.into_iter()
+            .map(|intent| (intent.id.clone(), intent.key()))
+            .collect()
     }
 
     /// Intents whose payer has to pass a challenge.
     pub fn challenged(&self) -> Vec<String> {
-        let acting = self.intents.values().filter(|intent| intent.status == Status::RequiresAction);
+        let acting = self
+            .intents
+            .values()
+            .filter(|intent| intent.status == Status::RequiresAction);
         acting.map(|intent| intent.id.clone()).collect()
     }
 
@@ -436,6 +507,11 @@ impl Provider {
             let object = self.intent_json(intent);
             self.events.push(event(&number, name, object));
         }
+    }
+
+    fn report(&mut self, name: &str, object: Value) {
+        let id = self.name("evt");
+        self.events.push(event(&id, name, object));
     }
 
     fn name(&mut self, prefix: &str) -> String {
@@ -463,7 +539,10 @@ struct Form<'a>(&'a [(String, String)]);
 
 impl<'a> Form<'a> {
     fn get(self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn number(self, name: &str) -> Option<i64> {
@@ -471,13 +550,28 @@ impl<'a> Form<'a> {
     }
 
     fn metadata(self, prefix: &str) -> BTreeMap<String, String> {
-        let inside = |field: &str| Some(field.strip_prefix(prefix)?.strip_prefix('[')?.strip_suffix(']')?.to_owned());
-        self.0.iter().filter_map(|(field, value)| Some((inside(field)?, value.clone()))).collect()
+        let inside = |field: &str| {
+            Some(
+                field
+                    .strip_prefix(prefix)?
+                    .strip_prefix('[')?
+                    .strip_suffix(']')?
+                    .to_owned(),
+            )
+        };
+        self.0
+            .iter()
+            .filter_map(|(field, value)| Some((inside(field)?, value.clone())))
+            .collect()
     }
 }
 
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| pair.split_once('=').filter(|(field, _)| *field == name).map(|(_, value)| value))
+    query.split('&').find_map(|pair| {
+        pair.split_once('=')
+            .filter(|(field, _)| *field == name)
+            .map(|(_, value)| value)
+    })
 }
 
 fn ok(body: Value) -> Said {
@@ -497,7 +591,12 @@ fn missing(what: &str) -> Said {
 }
 
 fn unexpected_state() -> Said {
-    problem(400, "invalid_request_error", "payment_intent_unexpected_state", json!({}))
+    problem(
+        400,
+        "invalid_request_error",
+        "payment_intent_unexpected_state",
+        json!({}),
+    )
 }
 
 fn problem(status: u16, kind: &str, code: &str, inside: Value) -> Said {

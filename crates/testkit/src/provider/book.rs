@@ -64,7 +64,9 @@ impl Provider {
     pub fn stands(&self, order: OrderId) -> BTreeMap<u8, Stands> {
         let mut attempts: BTreeMap<u8, Stands> = BTreeMap::new();
         for line in &self.book {
-            let Some(key) = line.key.filter(|key| key.order() == order) else { continue };
+            let Some(key) = line.key.filter(|key| key.order() == order) else {
+                continue;
+            };
             let stands = attempts.entry(key.step().attempt).or_default();
             match line.moved {
                 Moved::Held => stands.held += line.amount,

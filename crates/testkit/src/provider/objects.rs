@@ -118,7 +118,9 @@ impl Provider {
                 "url": format!("{}/challenge/{}", self.base, intent.id), "return_url": intent.return_url,
             }})
         });
-        let error = intent.error.map(|code| json!({"type": "card_error", "code": code, "decline_code": code}));
+        let error = intent
+            .error
+            .map(|code| json!({"type": "card_error", "code": code, "decline_code": code}));
         json!({
             "id": intent.id, "object": "payment_intent", "status": intent.status.word(),
             "amount": intent.amount, "currency": intent.currency,

@@ -15,7 +15,9 @@ impl Provider {
         for at in 0.. {
             let unit = form.number(&format!("line_items[{at}][price_data][unit_amount]"));
             let quantity = form.number(&format!("line_items[{at}][quantity]"));
-            let (Some(unit), Some(quantity)) = (unit, quantity) else { break };
+            let (Some(unit), Some(quantity)) = (unit, quantity) else {
+                break;
+            };
             amount += unit * quantity;
         }
         if amount <= 0 {
@@ -26,12 +28,17 @@ impl Provider {
             id: id.clone(),
             status: "open",
             amount,
-            currency: form.get("line_items[0][price_data][currency]").unwrap_or("eur").to_owned(),
+            currency: form
+                .get("line_items[0][price_data][currency]")
+                .unwrap_or("eur")
+                .to_owned(),
             manual: form.get("payment_intent_data[capture_method]") == Some("manual"),
             metadata: form.metadata("payment_intent_data[metadata]"),
             reference: form.get("client_reference_id").unwrap_or_default().to_owned(),
             intent: None,
-            expires_at: form.number("expires_at").map_or(now.plus_seconds(PAGE_S), |at| Timestamp::default().plus_seconds(at)),
+            expires_at: form
+                .number("expires_at")
+                .map_or(now.plus_seconds(PAGE_S), |at| Timestamp::default().plus_seconds(at)),
         };
         let shown = self.session_json(&session);
         self.sessions.insert(id, session);
@@ -46,7 +53,9 @@ impl Provider {
     }
 
     pub(super) fn expire(&mut self, id: &str, now: Timestamp) -> Said {
-        let Some(session) = self.sessions.get_mut(id) else { return missing("session") };
+        let Some(session) = self.sessions.get_mut(id) else {
+            return missing("session");
+        };
         if session.status != "open" {
             return problem(400, "invalid_request_error", "session_not_open", json!({}));
         }
@@ -62,7 +71,9 @@ impl Provider {
     /// The payer pays on the page. Answers whether it is paid; a refused card leaves the page open.
     pub fn pay(&mut self, id: &str, card: &str, now: Timestamp) -> bool {
         self.lapse(now);
-        let Some(session) = self.sessions.get(id).filter(|session| session.status == "open") else { return false };
+        let Some(session) = self.sessions.get(id).filter(|session| session.status == "open") else {
+            return false;
+        };
         let (amount, currency, manual) = (session.amount, session.currency.clone(), session.manual);
         let (metadata, made) = (session.metadata.clone(), session.intent.clone());
         let intent = match made {
@@ -92,7 +103,11 @@ impl Provider {
         if self.confirm(&intent, card, now).is_err() {
             return false;
         }
-        if self.intents.get(&intent).is_some_and(|intent| intent.status == Status::RequiresAction) {
+        if self
+            .intents
+            .get(&intent)
+            .is_some_and(|intent| intent.status == Status::RequiresAction)
+        {
             self.approve(&intent, now); // the page asks for the challenge itself
         }
         if let Some(session) = self.sessions.get_mut(id) {
@@ -104,7 +119,11 @@ impl Provider {
 
     /// Pages on which somebody could pay.
     pub fn open_pages(&self) -> Vec<String> {
-        self.sessions.values().filter(|session| session.status == "open").map(|session| session.id.clone()).collect()
+        self.sessions
+            .values()
+            .filter(|session| session.status == "open")
+            .map(|session| session.id.clone())
+            .collect()
     }
 
     fn tell_session(&mut self, name: &str, id: &str) {

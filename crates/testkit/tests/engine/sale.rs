@@ -31,21 +31,43 @@ async fn a_page_is_known_before_the_payer_is_sent_there_and_paid_in_three_commit
     for place in PLACES {
         let world = World::new(place).await;
         let engine = world.engine(1).await;
-        let made = answered(engine.ask(world.create("A-1", 2500, CaptureAt::Once, Some("hosted"))).await);
+        let made = answered(
+            engine
+                .ask(world.create("A-1", 2500, CaptureAt::Once, Some("hosted")))
+                .await,
+        );
         assert_eq!(word(&made.order), "requires_action");
         let order = made.order.order.id;
         assert_eq!(world.commits(order).await, 2);
         let page = world.server.provider.lock().unwrap().open_pages().pop().unwrap();
-        assert_eq!(made.order.memos[&1]["session"], page, "what the payer needs was durable first");
+        assert_eq!(
+            made.order.memos[&1]["session"], page,
+            "what the payer needs was durable first"
+        );
 
-        assert!(world.server.provider.lock().unwrap().pay(&page, "card_visa", world.clock_now()));
+        assert!(
+            world
+                .server
+                .provider
+                .lock()
+                .unwrap()
+                .pay(&page, "card_visa", world.clock_now())
+        );
         let events = world.events();
         assert_eq!(world.deliver(&engine, &events).await, events.len());
         world.until(&engine, order, is("captured")).await;
         assert_eq!(world.commits(order).await, 3, "{place:?}");
 
-        let again = answered(engine.ask(world.create("A-1", 2500, CaptureAt::Once, Some("hosted"))).await);
-        assert_eq!(word(&again.order), "requires_action", "the call was answered when it needed the payer");
+        let again = answered(
+            engine
+                .ask(world.create("A-1", 2500, CaptureAt::Once, Some("hosted")))
+                .await,
+        );
+        assert_eq!(
+            word(&again.order),
+            "requires_action",
+            "the call was answered when it needed the payer"
+        );
         assert_eq!(again.order.order, made.order.order);
     }
 }
@@ -54,7 +76,11 @@ async fn a_page_is_known_before_the_payer_is_sent_there_and_paid_in_three_commit
 async fn a_payer_who_comes_back_is_looked_up_and_not_believed() {
     let world = World::new(PLACES[0]).await;
     let engine = world.engine(1).await;
-    let made = answered(engine.ask(world.create("A-1", 2500, CaptureAt::Once, Some("hosted"))).await);
+    let made = answered(
+        engine
+            .ask(world.create("A-1", 2500, CaptureAt::Once, Some("hosted")))
+            .await,
+    );
     let order = made.order.order.id;
     let back = || {
         world.ask(
@@ -69,7 +95,12 @@ async fn a_payer_who_comes_back_is_looked_up_and_not_believed() {
     unpaid.key = None;
     assert_eq!(word(&answered(engine.ask(unpaid).await).order), "requires_action");
     let page = world.server.provider.lock().unwrap().open_pages().pop().unwrap();
-    world.server.provider.lock().unwrap().pay(&page, "card_visa", world.clock_now());
+    world
+        .server
+        .provider
+        .lock()
+        .unwrap()
+        .pay(&page, "card_visa", world.clock_now());
     let mut paid = back();
     paid.key = None;
     assert_eq!(word(&answered(engine.ask(paid).await).order), "captured");
@@ -80,7 +111,11 @@ async fn what_is_held_is_captured_in_part_and_refunded_in_part() {
     for place in PLACES {
         let world = World::new(place).await;
         let engine = world.engine(1).await;
-        let made = answered(engine.ask(world.create("A-1", 5000, CaptureAt::Later, Some("card_visa"))).await);
+        let made = answered(
+            engine
+                .ask(world.create("A-1", 5000, CaptureAt::Later, Some("card_visa")))
+                .await,
+        );
         assert_eq!(word(&made.order), "authorized");
         let order = made.order.order.id;
         let capture = What::Capture {
@@ -99,7 +134,10 @@ async fn what_is_held_is_captured_in_part_and_refunded_in_part() {
             assert_eq!(word(&refunded.order), "partially_refunded");
         }
         let rest = What::Refund { order, amount: None };
-        assert_eq!(word(&answered(engine.ask(world.ask("rest", rest)).await).order), "refunded");
+        assert_eq!(
+            word(&answered(engine.ask(world.ask("rest", rest)).await).order),
+            "refunded"
+        );
         let stands = world.server.provider.lock().unwrap().stands(order)[&1];
         assert_eq!((stands.taken, stands.back, stands.held), (3000, 3000, 0), "{place:?}");
     }
@@ -109,7 +147,11 @@ async fn what_is_held_is_captured_in_part_and_refunded_in_part() {
 async fn what_is_held_is_given_back() {
     let world = World::new(PLACES[0]).await;
     let engine = world.engine(1).await;
-    let made = answered(engine.ask(world.create("A-1", 5000, CaptureAt::Later, Some("card_visa"))).await);
+    let made = answered(
+        engine
+            .ask(world.create("A-1", 5000, CaptureAt::Later, Some("card_visa")))
+            .await,
+    );
     let order = made.order.order.id;
     let voided = answered(engine.ask(world.ask("void", What::Void { order })).await);
     assert_eq!(word(&voided.order), "canceled");
@@ -121,7 +163,11 @@ async fn what_is_held_is_given_back() {
 async fn a_decline_is_an_answer_and_another_card_pays() {
     let world = World::new(PLACES[0]).await;
     let engine = world.engine(1).await;
-    let made = answered(engine.ask(world.create("A-1", 5000, CaptureAt::Once, Some("card_visa_chargeDeclined"))).await);
+    let made = answered(
+        engine
+            .ask(world.create("A-1", 5000, CaptureAt::Once, Some("card_visa_chargeDeclined")))
+            .await,
+    );
     assert_eq!(word(&made.order), "created");
     let order = made.order.order.id;
     let confirm = What::Confirm {
@@ -130,6 +176,14 @@ async fn a_decline_is_an_answer_and_another_card_pays() {
     };
     let paid = answered(engine.ask(world.ask("again", confirm)).await);
     assert_eq!(word(&paid.order), "captured");
-    let replayed = answered(engine.ask(world.create("A-1", 5000, CaptureAt::Once, Some("card_visa_chargeDeclined"))).await);
-    assert_eq!((word(&replayed.order), replayed.replayed), ("created", true), "as it was answered then");
+    let replayed = answered(
+        engine
+            .ask(world.create("A-1", 5000, CaptureAt::Once, Some("card_visa_chargeDeclined")))
+            .await,
+    );
+    assert_eq!(
+        (word(&replayed.order), replayed.replayed),
+        ("created", true),
+        "as it was answered then"
+    );
 }

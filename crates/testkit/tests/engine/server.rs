@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 /// What becomes of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Fate {
     /// The connection breaks before anything is done.
     BreakBefore,
@@ -58,6 +58,7 @@ pub struct Server {
     pub provider: Arc<Mutex<Provider>>,
     rules: Arc<Mutex<VecDeque<Rule>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    lines: Arc<Mutex<Vec<String>>>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -74,6 +75,7 @@ impl Server {
             base,
             rules: Arc::default(),
             seen: Arc::default(),
+            lines: Arc::default(),
             now,
         };
         let accepting = server.clone();
@@ -110,9 +112,22 @@ impl Server {
         locked(&self.seen).iter().filter(contains).cloned().collect()
     }
 
+    /// Waits until so many requests with these words have come, served or not.
+    pub async fn arrived(&self, words: &str, count: usize) {
+        for _ in 0..1_000 {
+            if locked(&self.lines).iter().filter(|line| line.contains(words)).count() >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("`{words}` never came");
+    }
+
     fn fate(&self, line: &str) -> Option<Fate> {
         let mut rules = locked(&self.rules);
-        let rule = rules.iter_mut().find(|rule| rule.left > 0 && line.contains(rule.words))?;
+        let rule = rules
+            .iter_mut()
+            .find(|rule| rule.left > 0 && line.contains(rule.words))?;
         rule.left -= 1;
         Some(rule.fate.clone())
     }
@@ -123,13 +138,18 @@ impl Server {
         let asked = Asked {
             method: head.method.to_string(),
             path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-            key: head.headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned()),
+            key: head
+                .headers
+                .get("idempotency-key")
+                .map(|key| key.to_str().unwrap().to_owned()),
             form: url::form_urlencoded::parse(&body)
                 .map(|(name, value)| (name.into_owned(), value.into_owned()))
                 .collect(),
         };
-        let fate = self.fate(&format!("{} {}", asked.method, asked.path));
-        let mut do_it = || {
+        let line = format!("{} {}", asked.method, asked.path);
+        locked(&self.lines).push(line.clone());
+        let fate = self.fate(&line);
+        let do_it = || {
             let said = locked(&self.provider).ask(&asked, (self.now)());
             locked(&self.seen).push(Seen {
                 asked: asked.clone(),

@@ -20,7 +20,8 @@ use florin_services::keyring::{Keyring, Values};
 use florin_services::view::{Details, View};
 use florin_store::memory::MemoryStore;
 use florin_store::sqlite::SqliteStore;
-use florin_store::{IdemKey, Mode, Store, Tenant};
+use florin_store::{Cursor, EventRow, Fold, IdemKey, Mode, OrderRow, ProviderRef, Store, Tenant};
+use florin_testkit::check;
 
 use crate::server::Server;
 
@@ -32,7 +33,9 @@ pub struct TestClock {
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        florin_services::clock::SystemClock.now().plus_millis(self.shift_ms.load(Ordering::SeqCst))
+        florin_services::clock::SystemClock
+            .now()
+            .plus_millis(self.shift_ms.load(Ordering::SeqCst))
     }
 
     fn wall(&self) -> Timestamp {
@@ -70,6 +73,13 @@ pub const HOOK_SECRET: &str = "whsec_test";
 
 impl World {
     pub async fn new(place: Place) -> Self {
+        // RUST_LOG-like output of a failing test: FLORIN_TEST_LOG=1.
+        if std::env::var_os("FLORIN_TEST_LOG").is_some() {
+            let all = tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::DEBUG)
+                .with_test_writer();
+            drop(all.try_init());
+        }
         let clock = TestClock::default();
         let reading = clock.clone();
         let server = Server::start(Arc::new(move || reading.now())).await;
@@ -80,22 +90,8 @@ impl World {
             merchant: merchant.id,
             mode: Mode::Test,
         };
-        let connection = ConnectionId::from_uuid(directory.new_uuid());
-        let document = Connection {
-            id: connection,
-            tenant,
-            rail: "stripe".into(),
-            base: server.base.clone(),
-            secrets: [
-                ("api_key".to_owned(), "stripe_key".to_owned()),
-                ("webhook_secret".to_owned(), "stripe_hook".to_owned()),
-            ]
-            .into(),
-            settings: Default::default(),
-            default: true,
-            enabled: true,
-            created_at: clock.now(),
-        };
+        let connection_id = ConnectionId::from_uuid(directory.new_uuid());
+        let document = connection(connection_id, tenant, &server.base, true, clock.now());
         directory.make(Some(tenant), document, None).await.unwrap();
         Self {
             store,
@@ -104,45 +100,64 @@ impl World {
             server,
             directory,
             tenant,
-            connection,
+            connection: connection_id,
             dir,
         }
     }
 
     /// A node with a name of its own.
     pub async fn engine(&self, node: u128) -> Arc<Engine> {
-        self.engine_with(node, Settings::default()).await
+        let quick = Settings {
+            poll: Duration::from_millis(20),
+            ..Settings::default()
+        };
+        self.engine_with(node, quick).await
     }
 
     pub async fn engine_with(&self, node: u128, settings: Settings) -> Arc<Engine> {
-        let store: Arc<dyn Store> = match &self.memory {
-            // A node's own connection, opened now: what it had leased before is its own again.
+        let store = self.connect();
+        self.engine_over(node, store, settings).await
+    }
+
+    /// A node's own connection, opened now: what it had leased before is its own again.
+    pub fn connect(&self) -> Arc<dyn Store> {
+        match &self.memory {
             Some(memory) => {
                 let another = Arc::new(memory.another());
                 keep_time(Arc::clone(&another), self.clock.clone());
                 another
             }
             None => Arc::clone(&self.store),
-        };
+        }
+    }
+
+    pub async fn engine_over(&self, node: u128, store: Arc<dyn Store>, settings: Settings) -> Arc<Engine> {
+        self.engine_at(node, store, settings, self.clock.clone()).await
+    }
+
+    pub async fn engine_at(
+        &self,
+        node: u128,
+        store: Arc<dyn Store>,
+        settings: Settings,
+        clock: TestClock,
+    ) -> Arc<Engine> {
         let values: Values = [
             ("stripe_key".to_owned(), vec![Secret::new("sk_test_canary".to_owned())]),
             ("stripe_hook".to_owned(), vec![Secret::new(HOOK_SECRET.to_owned())]),
         ]
         .into();
-        let ids = self.clock.clone();
+        let ids = clock.clone();
         Engine::start(Parts {
-            directory: directory(&store, &self.clock).await,
+            directory: directory(&store, &clock).await,
             store,
             keyring: Arc::new(Keyring::new(values, &Secret::new([1; 32]))),
             rails: florin_rails::ALL,
-            clock: Arc::new(self.clock.clone()),
+            clock: Arc::new(clock),
             ids: Box::new(SystemIds::new(move || ids.now())),
             node: NodeId::from_uuid(uuid::Uuid::from_u128(node)),
             origin: "http://127.0.0.1:4000".into(),
-            settings: Settings {
-                poll: Duration::from_millis(20),
-                ..settings
-            },
+            settings,
         })
     }
 
@@ -234,6 +249,133 @@ impl World {
     }
 }
 
+impl World {
+    pub fn clock_now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub async fn all_orders(&self) -> Vec<OrderRow> {
+        self.store.orders_after(None, 10_000).await.unwrap()
+    }
+
+    pub async fn all_events(&self) -> Vec<EventRow> {
+        let mut events = Vec::new();
+        for order in self.all_orders().await {
+            events.extend(self.store.events_of(order.id).await.unwrap());
+        }
+        events
+    }
+
+    pub async fn only_order(&self) -> OrderId {
+        let orders = self.all_orders().await;
+        assert_eq!(orders.len(), 1);
+        orders[0].id
+    }
+
+    pub async fn store_row(&self, order: OrderId) -> OrderRow {
+        self.all_orders().await.into_iter().find(|row| row.id == order).unwrap()
+    }
+
+    /// What the reader behind the commit does: the provider's names of an order's payments find the order.
+    pub async fn name_refs(&self, order: OrderId) {
+        let row = self.store_row(order).await;
+        let events = self.store.events_of(order).await.unwrap();
+        let view = florin_services::snapshot::read_whole(&row, &events).unwrap();
+        let refs = view.memos.values().flatten().map(|(kind, id)| {
+            let reference = ProviderRef {
+                connection: self.connection,
+                kind: kind.clone(),
+                id: id.clone(),
+            };
+            (reference, order)
+        });
+        let from = self.store.cursor("refs").await.unwrap();
+        let fold = Fold {
+            reader: "refs".into(),
+            from,
+            to: Cursor {
+                row: from.row + 1,
+                ..from
+            },
+            listings: Vec::new(),
+            feed: Vec::new(),
+            refs: refs.collect(),
+            balances: Vec::new(),
+            deliveries: Vec::new(),
+        };
+        assert!(self.store.fold(&fold).await.unwrap());
+    }
+
+    /// Another account of the merchant, at this address.
+    pub async fn connection_to(&self, base: &str) -> ConnectionId {
+        self.make_connection(self.tenant, base, false).await
+    }
+
+    /// Another merchant's account at the same provider.
+    pub async fn foreign_connection(&self) -> ConnectionId {
+        let merchant = self
+            .directory
+            .create_merchant("Next door", None)
+            .await
+            .unwrap()
+            .document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Test,
+        };
+        self.make_connection(tenant, &self.server.base, true).await
+    }
+
+    async fn make_connection(&self, tenant: Tenant, base: &str, default: bool) -> ConnectionId {
+        let id = ConnectionId::from_uuid(self.directory.new_uuid());
+        let document = connection(id, tenant, base, default, self.clock.now());
+        self.directory.make(Some(tenant), document, None).await.unwrap();
+        id
+    }
+
+    /// Changes stored bytes of an order (SQLite).
+    pub fn damage(&self, statement: &str, order: OrderId) {
+        let database = self.database();
+        let direct = rusqlite::Connection::open(&database).unwrap();
+        let changed = direct.execute(statement, [order.uuid().as_bytes().to_vec()]).unwrap();
+        assert!(changed > 0, "{statement}");
+    }
+
+    /// Undoes the last damage by doing it backwards.
+    pub fn undo_damage(&self, order: OrderId) {
+        let direct = rusqlite::Connection::open(self.database()).unwrap();
+        for statement in [
+            "update events set body = replace(body, '9901', '1099') where order_id = ?",
+            "update events set postings = replace(postings, '9901', '1099') where order_id = ?",
+            "update orders set state = replace(state, '9901', '1099') where id = ?",
+        ] {
+            direct.execute(statement, [order.uuid().as_bytes().to_vec()]).unwrap();
+        }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.dir.as_ref().unwrap().join("florin.db")
+    }
+
+    /// Everything that was told, written and moved is one story, and all of it has come to an end.
+    pub async fn check(&self) {
+        let (orders, events) = (self.all_orders().await, self.all_events().await);
+        let witness: check::Witness = {
+            let provider = self.server.provider.lock().unwrap();
+            let stands = orders.iter().map(|row| (row.id, provider.stands(row.id)));
+            stands.filter(|(_, stands)| !stands.is_empty()).collect()
+        };
+        let wrong = check::check(check::Evidence {
+            calls: &[],
+            orders: &orders,
+            events: &events,
+            witness: Some(&witness),
+            settled: true,
+        });
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(dir) = &self.dir {
@@ -284,6 +426,24 @@ async fn directory(store: &Arc<dyn Store>, clock: &TestClock) -> Arc<Directory> 
     Directory::load(Arc::clone(store), around).await.unwrap()
 }
 
+fn connection(id: ConnectionId, tenant: Tenant, base: &str, default: bool, now: Timestamp) -> Connection {
+    Connection {
+        id,
+        tenant,
+        rail: "stripe".into(),
+        base: base.to_owned(),
+        secrets: [
+            ("api_key".to_owned(), "stripe_key".to_owned()),
+            ("webhook_secret".to_owned(), "stripe_hook".to_owned()),
+        ]
+        .into(),
+        settings: Default::default(),
+        default,
+        enabled: true,
+        created_at: now,
+    }
+}
+
 pub fn eur(minor: i64) -> Money {
     Money::new(minor, Currency::EUR)
 }
@@ -308,10 +468,4 @@ pub fn is(word_wanted: &'static str) -> impl Fn(&View) -> bool {
 
 pub fn answered(result: Result<Answered, Denied>) -> Answered {
     result.unwrap_or_else(|denied| panic!("denied: {denied}"))
-}
-
-impl World {
-    pub fn clock_now(&self) -> Timestamp {
-        self.clock.now()
-    }
 }
