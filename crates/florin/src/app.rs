@@ -14,7 +14,7 @@ use florin_core::rail::Rail;
 use florin_core::secret::Secret;
 use florin_services::clock::{Clock, SystemClock};
 use florin_services::dice::{self, SystemIds};
-use florin_services::directory::{Directory, Surroundings};
+use florin_services::directory::{Directory, Surroundings, hash_of};
 use florin_services::engine::{self, Engine};
 use florin_services::keyring::{Keyring, Values};
 use florin_services::notify::{Notifier, net};
@@ -247,6 +247,16 @@ pub(crate) fn node_id(data: &Path) -> anyhow::Result<NodeId> {
     })?;
     text.parse()
         .with_context(|| format!("{} holds no node id: remove it", data.join("node").display()))
+}
+
+/// The id of a node that has a name: the same name is the same node.
+pub(crate) fn node_of(name: &str) -> NodeId {
+    let hash = hash_of(name);
+    let mut bytes = [0_u8; 16];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).unwrap_or(0);
+    }
+    NodeId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 /// A listener on an address, with an error that says what to do.

@@ -382,6 +382,9 @@ fn welcome(output: Output, line: &Value, data: &Path) {
 /// The number of the test card that pays, in groups of four as people type it.
 fn test_card() -> String {
     let number = florin_sandbox::cards::by_name("card_visa").map_or("", |card| card.number);
-    let groups: Vec<&str> = (0..number.len()).step_by(4).filter_map(|at| number.get(at..at + 4)).collect();
+    let groups: Vec<&str> = (0..number.len())
+        .step_by(4)
+        .filter_map(|at| number.get(at..at + 4))
+        .collect();
     groups.join(" ")
 }

@@ -70,7 +70,10 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         rails: florin_rails::ALL,
         secrets,
         root_key: root,
-        node: app::node_id(&config.data)?,
+        node: match &config.node {
+            Some(name) => app::node_of(name),
+            None => app::node_id(&config.data)?,
+        },
         engine: engine::Settings {
             lanes: if config.database.is_some() {
                 cores.min(LANES_MAX)
@@ -79,6 +82,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             },
             call_wait: Duration::from_secs(config.limits.answer_wait_s.into()),
             calls_max: config.limits.queue,
+            drain: Duration::from_secs(config.limits.drain_s.into()),
             ..engine::Settings::default()
         },
         doors: Settings {

@@ -10,9 +10,18 @@ const MONEY: &[&str] = &["core", "wire", "rails", "store", "services"];
 
 /// Files of money crates that need a fraction, each with its reason.
 pub const FLOATS: &[(&str, &str)] = &[
-    ("crates/services/src/engine/carry.rs", "seconds at a provider, for a metric"),
-    ("crates/services/src/engine/drive.rs", "queue lengths and batch sizes, for metrics"),
-    ("crates/services/src/engine/meter.rs", "gauges and histograms take fractions"),
+    (
+        "crates/services/src/engine/carry.rs",
+        "seconds at a provider, for a metric",
+    ),
+    (
+        "crates/services/src/engine/drive.rs",
+        "queue lengths and batch sizes, for metrics",
+    ),
+    (
+        "crates/services/src/engine/meter.rs",
+        "gauges and histograms take fractions",
+    ),
 ];
 
 /// Crates that match on our enums: a new phase must fail to compile wherever somebody has to think about it.

@@ -89,6 +89,8 @@ pub struct Settings {
     pub poll: Duration,
     /// See [`CALLS_MAX`].
     pub calls_max: usize,
+    /// How long a stop may take.
+    pub drain: Duration,
 }
 
 impl Default for Settings {
@@ -98,6 +100,7 @@ impl Default for Settings {
             call_wait: CALL_WAIT,
             poll: POLL,
             calls_max: CALLS_MAX,
+            drain: DRAIN,
         }
     }
 }
@@ -377,7 +380,7 @@ impl Engine {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        if tokio::time::timeout(DRAIN, finished).await.is_err() {
+        if tokio::time::timeout(inner.settings.drain, finished).await.is_err() {
             tracing::warn!(health = ?self.health(), "stopped with work under way: it goes on at the next start");
         }
         self.halt().await;

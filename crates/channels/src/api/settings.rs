@@ -322,6 +322,10 @@ pub struct EndpointShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub secret: Option<String>,
+    /// `whpk_…`: verifies Ed25519 signatures (`v1a`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub public_key: Option<String>,
     /// When it was made.
     pub created_at: String,
 }
@@ -939,7 +943,7 @@ pub(super) async fn create_endpoint(State(doors): State<Doors>, call: Call<Calle
         .directory
         .make(Some(call.caller.tenant), endpoint, call.key.clone())
         .await?;
-    let mut shape = EndpointShape::of(&made.document);
+    let mut shape = EndpointShape::of(&made.document, &doors);
     shape.secret = (!made.replayed).then(|| secret.expose().clone()); // shown this once
     Ok(made_answer(made.replayed, shape))
 }
@@ -962,7 +966,13 @@ pub(super) async fn list_endpoints(
         .directory
         .list(Some(caller.tenant), None, after.as_deref(), limit + 1)
         .await?;
-    Ok(Json(List::page(found.iter().map(EndpointShape::of).collect(), limit)))
+    Ok(Json(List::page(
+        found
+            .iter()
+            .map(|endpoint| EndpointShape::of(endpoint, &doors))
+            .collect(),
+        limit,
+    )))
 }
 
 /// One endpoint.
@@ -981,7 +991,7 @@ pub(super) async fn get_endpoint(
         .get::<Endpoint>(Some(caller.tenant), &id)
         .await?
         .ok_or_else(not_found)?;
-    Ok(Json(EndpointShape::of(&found)))
+    Ok(Json(EndpointShape::of(&found, &doors)))
 }
 
 /// Changes an endpoint.
@@ -1014,6 +1024,7 @@ pub(super) async fn change_endpoint(
             .directory
             .change::<Endpoint>(Some(call.caller.tenant), &id, change)
             .await?,
+        &doors,
     )))
 }
 
@@ -1030,6 +1041,7 @@ pub(super) async fn delete_endpoint(
     caller.may(Scope::Manage)?;
     Ok(Json(EndpointShape::of(
         &doors.directory.remove::<Endpoint>(Some(caller.tenant), &id).await?,
+        &doors,
     )))
 }
 
@@ -1060,7 +1072,7 @@ pub(super) async fn rotate_endpoint(
         endpoint.secrets.insert(0, sealed.clone());
         endpoint.secrets.truncate(2); // two are in force while rotating
     };
-    let mut shape = EndpointShape::of(&doors.directory.change::<Endpoint>(tenant, &id, change).await?);
+    let mut shape = EndpointShape::of(&doors.directory.change::<Endpoint>(tenant, &id, change).await?, &doors);
     shape.secret = Some(secret.expose().clone()); // shown this once
     Ok(Json(shape))
 }
@@ -1099,6 +1111,13 @@ pub fn seal(doors: &Doors, secret: &Secret<String>) -> Sealed {
         sealed: doors.engine.keyring().seal(ENDPOINT_SECRET, secret),
         until: None,
     }
+}
+
+/// The public half of an endpoint's newest secret, if it has one.
+fn public_key(doors: &Doors, endpoint: &Endpoint) -> Option<String> {
+    let newest = endpoint.secrets.first()?;
+    let open = doors.engine.keyring().open(ENDPOINT_SECRET, &newest.sealed).ok()?;
+    sign::public_of(open.expose()).ok() // only the public half leaves
 }
 
 /// A new secret of the kind that an endpoint has.
@@ -1324,7 +1343,7 @@ impl MethodShape {
 }
 
 impl EndpointShape {
-    fn of(endpoint: &Endpoint) -> Self {
+    fn of(endpoint: &Endpoint, doors: &Doors) -> Self {
         Self {
             id: endpoint.id.to_string(),
             object: "webhook_endpoint",
@@ -1333,6 +1352,7 @@ impl EndpointShape {
             description: endpoint.description.clone(),
             enabled: endpoint.enabled,
             secret: None,
+            public_key: public_key(doors, endpoint),
             created_at: rfc3339(endpoint.created_at),
         }
     }
