@@ -10,10 +10,11 @@ mod lists;
 mod operation;
 mod place;
 mod records;
-mod rows;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+
+pub(crate) use support::rows;
 
 macro_rules! contract {
     ($($group:ident: $($name:ident)*;)*) => {

@@ -73,6 +73,8 @@ impl Cluster {
         let mut guard = as_postgres("/bin/sh")
             .args(["-c", &script])
             .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("a shell");
         let input = guard.stdin.take().expect("it was piped");
@@ -103,6 +105,12 @@ impl Cluster {
             drop(input);
             let _ = guard.wait();
         }
+    }
+
+    /// The process of the server that all others are children of.
+    pub(crate) fn postmaster(&self) -> String {
+        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
+        file.lines().next().expect("its first line is the process").to_owned()
     }
 
     /// Where the server writes what happens to it.
