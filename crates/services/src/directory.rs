@@ -166,7 +166,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use florin_core::secret::Secret;
-    use florin_store::memory::MemoryStore;
+    use florin_store::memory::{Disk, MemoryStore};
     use florin_store::{Hash, Mode};
 
     use super::*;
@@ -191,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_opens_until_it_is_revoked_on_every_node() {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()));
         let (one, two) = (over(Arc::clone(&store)).await, over(store).await);
         let merchant = one.create_merchant("Ada", None).await.unwrap().document;
         let tenant = Tenant {
@@ -215,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_rolled_key_works_on_for_its_overlap_and_no_longer() {
-        let directory = over(Arc::new(MemoryStore::default())).await;
+        let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
         let merchant = directory.create_merchant("Ada", None).await.unwrap().document;
         let tenant = Tenant {
             merchant: merchant.id,
@@ -242,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_call_makes_one_document_and_another_body_is_refused() {
-        let directory = over(Arc::new(MemoryStore::default())).await;
+        let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
         let first = directory.create_merchant("Ada", key("k", 1)).await.unwrap();
         let again = directory.create_merchant("Ada", key("k", 1)).await.unwrap();
         assert_eq!((first.document.id, first.replayed), (again.document.id, false));
