@@ -55,7 +55,15 @@ static TABLE: Table = Table {
         "look_last",
         "look_finished",
     ],
-    waits: &["challenge", "processing", "unknown", "asking", "stuck", "finished"],
+    waits: &[
+        "challenge",
+        "processing",
+        "unknown",
+        "undoing",
+        "asking",
+        "stuck",
+        "finished",
+    ],
     refs: &["authorization"],
     remembers_s: REMEMBERS_S,
     refund_days: 365,
@@ -130,8 +138,8 @@ impl Rail for Issuer {
             // Nothing is held, and only we could go on: this is the end.
             ("challenge", Event::Over) => declined(task, Decline::new(Code::PayerTimeout)),
             ("challenge", Event::Told(_) | Event::Tick) => challenge(task),
-            ("processing" | "unknown", Event::Over) => look(task, "look_last"),
-            ("processing" | "unknown", Event::Back(_) | Event::Told(_) | Event::Tick) => look(task, "look"),
+            ("processing" | "unknown" | "undoing", Event::Over) => look(task, "look_last"),
+            ("processing" | "unknown" | "undoing", Event::Back(_) | Event::Told(_) | Event::Tick) => look(task, "look"),
             ("asking", Event::Over) => stuck(task, PERSON),
             ("finished", _) => look(task, "look_finished"),
             (_, Event::Back(_) | Event::Told(_) | Event::Tick | Event::Over) => look(task, "look_last"),
@@ -371,7 +379,9 @@ fn challenge(task: &Task) -> Turn {
 fn unclear(task: &Task, exchange: &str) -> Turn {
     match (exchange, memo::own(task, "at")) {
         ("look", Some("processing")) => wait(task, "processing", Why::Provider, QUESTIONS, REFUND_S),
-        ("look", _) => unknown(task),
+        // A reversal looks first; what it then sends may be lost as well.
+        ("look", _) if task.step == Step::Reverse && memo::own(task, "sent").is_some() => unknown(task, "undoing"),
+        ("look", _) => unknown(task, "unknown"),
         ("look_last", _) => asking(task, PERSON),
         _ => Turn::new(Next::Unclear),
     }

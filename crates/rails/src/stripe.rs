@@ -17,7 +17,7 @@
 //! | `look_finished`, `look_disputes` | about a step that is over | nothing new |
 //!
 //! The memo holds of the attempt `session`, `payment_intent`, `started` (when its first message was made: where a lost intent is looked
-//! for), `page` and `challenge` (the addresses that the payer was given); and of one step `at` (its wait), `stood` (its end),
+//! for), `page` and `challenge` (the addresses that the payer was given); and of one step `at` (its wait), `stood` (its end), `stuck`,
 //! `refused` (why), `refund` (Stripe's id), `sent_expire`, `sent_cancel`, `sent_refund` (its way to undoing).
 
 mod ask;
@@ -107,8 +107,12 @@ impl Rail for Stripe {
         match wait {
             "page" if over => undo(task, "expire").unwrap_or_else(|| send(ask::look(task, "look_last"))),
             "challenge" if over => undo(task, "cancel").unwrap_or_else(|| send(ask::look(task, "look_last"))),
-            "processing" | "unknown" if over => send(ask::look(task, "look_last")),
-            "page" | "challenge" | "processing" | "unknown" => send(ask::look(task, "look")),
+            "processing" | "unknown" | "expiring" | "canceling" | "refunding" if over => {
+                send(ask::look(task, "look_last"))
+            }
+            "page" | "challenge" | "processing" | "unknown" | "expiring" | "canceling" | "refunding" => {
+                send(ask::look(task, "look"))
+            }
             "asking" if over => stuck(task, waits::PERSON),
             "asking" => send(ask::look(task, "look_last")),
             "finished" => match (event, memo::id(task, "payment_intent")) {

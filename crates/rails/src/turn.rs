@@ -1,7 +1,7 @@
 //! What every rail says in the same words: turns that note where the step stands.
 //!
-//! `at` is the step's wait and `stood` is its end, both under the step's name in the memo. A rail whose question brought nothing goes
-//! back to where it was; one that is told something about a step that is over knows what there is to add to.
+//! Under the step's name in the memo `at` is its wait, `stuck` says that a person was asked, and `stood` is its end. A rail whose question
+//! brought nothing goes back to where it was; one that is told something about a step that is over knows what there is to add to.
 
 use std::borrow::Cow;
 
@@ -38,24 +38,30 @@ pub(crate) fn wait(task: &Task, name: &'static str, why: Why, poll: &'static [u3
     turn
 }
 
-/// A message may or may not have arrived, and may still be under way.
-pub(crate) fn unknown(task: &Task) -> Turn {
-    wait(task, "unknown", Why::Unknown, QUESTIONS, QUIET_S)
+/// A message may or may not have arrived, and may still be under way. `name` is the wait that stands for that message: a wait is not
+/// entered again after its deadline, and each message may be lost once.
+pub(crate) fn unknown(task: &Task, name: &'static str) -> Turn {
+    wait(task, name, Why::Unknown, QUESTIONS, QUIET_S)
 }
 
 /// The deadline is over, and the provider still does not tell: it is asked on, and in the end a person is.
 pub(crate) fn asking(task: &Task, person: &str) -> Turn {
-    match memo::own(task, "at") {
-        Some("stuck") => stuck(task, person),
-        Some(_) | None => wait(task, "asking", Why::Unknown, QUESTIONS, ASKING_S),
+    if was_stuck(task) {
+        return stuck(task, person);
     }
+    wait(task, "asking", Why::Unknown, QUESTIONS, ASKING_S)
 }
 
 /// A person must look; `person` says where.
 pub(crate) fn stuck(task: &Task, person: &str) -> Turn {
     let mut turn = Turn::new(Next::Stuck(person.to_owned()));
-    memo::learn_own(&mut turn, task, "at", "stuck");
+    memo::learn_own(&mut turn, task, "stuck", "yes");
     turn
+}
+
+/// Whether a person has been asked about this step.
+pub(crate) fn was_stuck(task: &Task) -> bool {
+    memo::own(task, "stuck").is_some()
 }
 
 /// The end of the step, or another fact about its end.

@@ -10,7 +10,7 @@ use super::verdict::{Verdict, undoes};
 use super::{TABLE, ask, decline, extra, pays, sent, undo, verdict, waits};
 use crate::http::{come_back, safe_id};
 use crate::memo;
-use crate::turn::{asking, declined, done, send, unknown};
+use crate::turn::{asking, declined, done, send, was_stuck};
 
 /// An exchange is over.
 pub(super) fn read(task: &Task, exchange: &str, heard: Heard<'_>) -> Turn {
@@ -207,9 +207,10 @@ fn close(task: &Task, wait: &str) -> Turn {
     } else {
         ("cancel", "sent_cancel")
     };
-    match (memo::own(task, "at"), memo::own(task, note)) {
-        (Some("stuck"), Some("again")) | (_, None) => undo(task, name).unwrap_or_else(|| unclear(task, Said::Quiet)),
-        _ => {
+    match memo::own(task, note) {
+        Some("again") if was_stuck(task) => undo(task, name).unwrap_or_else(|| unclear(task, Said::Quiet)),
+        None => undo(task, name).unwrap_or_else(|| unclear(task, Said::Quiet)),
+        Some(_) => {
             let mut turn = asking(task, waits::PERSON);
             memo::learn_own(&mut turn, task, note, "again");
             turn
@@ -222,7 +223,7 @@ fn unclear(task: &Task, said: Said) -> Turn {
     match said {
         Said::Answer | Said::Finished => Turn::new(Next::Unclear),
         Said::Asked => waits::stay(task),
-        Said::Refused => unknown(task),
+        Said::Refused => waits::unknown(task),
         Said::Quiet => asking(task, waits::PERSON),
     }
 }

@@ -4,16 +4,17 @@
 //! | --- | --- | --- | --- |
 //! | `page`, `challenge` | the payer | often, as payers act within minutes | Stripe is told to take no more, then `look_last` |
 //! | `processing` | Stripe, which says so (bank debits take days) | by the common plan | `look_last` |
-//! | `unknown` | nobody knows whether a message arrived; long enough that none can still be under way | often | `look_last` |
+//! | `unknown`; `expiring`, `canceling`, `refunding` on the way to undoing | nobody knows whether that message arrived; long enough that none can still be under way | often | `look_last` |
 //! | `asking` | Stripe does not answer, or with words that we do not know | by the common plan | a person |
 //! | `stuck`, `finished` | anything at all | when told | – |
 
 use florin_core::rail::{Action, Happened, Next, Report, Task, Turn, Why};
 
+use super::sent;
 use super::verdict::Acting;
 use crate::http::safe_url;
 use crate::memo;
-use crate::turn::{QUESTIONS, as_it_stood, done, unknown, wait};
+use crate::turn::{self, QUESTIONS, as_it_stood, done, wait};
 
 /// All of them.
 pub(super) const NAMES: &[&str] = &[
@@ -21,6 +22,9 @@ pub(super) const NAMES: &[&str] = &[
     "challenge",
     "processing",
     "unknown",
+    "expiring",
+    "canceling",
+    "refunding",
     "asking",
     "stuck",
     "finished",
@@ -49,6 +53,13 @@ pub(super) fn acting(task: &Task, acting: Acting) -> Turn {
 /// Stripe takes its time.
 pub(super) fn processing(task: &Task) -> Turn {
     wait(task, "processing", Why::Provider, QUESTIONS, PROCESSING_S)
+}
+
+/// A message may or may not have arrived: the last one that was sent.
+pub(super) fn unknown(task: &Task) -> Turn {
+    let undoing = [("refund", "refunding"), ("cancel", "canceling"), ("expire", "expiring")];
+    let sent = undoing.into_iter().find(|(exchange, _)| sent(task, exchange));
+    turn::unknown(task, sent.map_or("unknown", |(_, wait)| wait))
 }
 
 /// A question brought nothing: wait on where we were. The clock and the end of a wait that is entered again are those that it had.

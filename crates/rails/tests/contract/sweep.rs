@@ -164,7 +164,7 @@ fn law_17_two_different_faults_of_two_copies_agree_with_the_book_too() {
 
 #[test]
 fn law_17_a_fault_while_asking_after_a_fault_while_acting_agrees_with_the_book() {
-    let times: &[usize] = if full() { &[1, 3, FOR_EVER] } else { &[3] };
+    let times: &[usize] = if full() { &[1, 3, 10, FOR_EVER] } else { &[10] };
     let payers: &[Payer] = if full() { &PAYERS } else { &[Payer::ActsAtTheLastMoment] };
     let seconds = [
         Fault::RequestLost,
