@@ -8,6 +8,8 @@
 //! admin          health and metrics
 //! ```
 #![forbid(unsafe_code)]
+// Stripe's objects have up to sixty members, and `json!` takes a step of recursion for each.
+#![recursion_limit = "512"]
 #![allow(
     clippy::result_large_err,
     reason = "a problem is made once per refused request, and moved once"
@@ -19,6 +21,7 @@ mod hooks;
 pub mod problem;
 mod request;
 pub mod returned;
+pub mod stripe_compat;
 pub mod teller;
 
 use std::sync::Arc;

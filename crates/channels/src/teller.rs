@@ -7,7 +7,7 @@ use florin_core::time::Timestamp;
 use florin_services::ask::Denied;
 use florin_services::directory::{Dialect, Endpoint};
 use florin_services::engine::{Engine, Told};
-use florin_services::notify::{ENDPOINT_SECRET, Message, Teller, Telling, Unsaid, sign};
+use florin_services::notify::{ENDPOINT_SECRET, Message, Teller, Telling, Unsaid, sign, stripe};
 use florin_services::told;
 use florin_store::DeliveryRow;
 use serde::Serialize;
@@ -21,8 +21,8 @@ pub struct Telegraph {
     stripe: Option<StripeWords>,
 }
 
-/// An event in Stripe's words; none if Stripe has no word for it.
-pub type StripeWords = Arc<dyn Fn(&Told, &Endpoint) -> Option<serde_json::Value> + Send + Sync>;
+/// The how-manieth of Stripe's events that an event of ours may be ([`stripe::names`]); none if it is not that one.
+pub type StripeWords = Arc<dyn Fn(&Told, usize) -> Option<serde_json::Value> + Send + Sync>;
 
 impl Telegraph {
     /// Tells in our words, and to endpoints that speak Stripe in Stripe's.
@@ -31,8 +31,11 @@ impl Telegraph {
     }
 
     async fn say(&self, delivery: &DeliveryRow, endpoint: &Endpoint, at: Timestamp) -> Result<Message, Unsaid> {
-        let (order, _) =
-            told::parse(&delivery.event).ok_or_else(|| Unsaid::Never("the event's id does not read".into()))?;
+        let (ours, index) = match endpoint.dialect {
+            Dialect::Florin => (delivery.event.as_str(), 0),
+            Dialect::Stripe => stripe::parse(&delivery.event).unwrap_or((delivery.event.as_str(), 0)),
+        };
+        let (order, _) = told::parse(ours).ok_or_else(|| Unsaid::Never("the event's id does not read".into()))?;
         let events = self
             .engine
             .events(delivery.tenant, order)
@@ -46,14 +49,14 @@ impl Telegraph {
                 | Denied::Misuse { .. }
                 | Denied::Damaged => Unsaid::Never(denied.to_string()),
             })?;
-        let told = events.iter().find(|told| told.id == delivery.event);
+        let told = events.iter().find(|told| told.id == ours);
         let told = told.ok_or_else(|| Unsaid::Never("the order has no such event".into()))?;
         let secrets = self.secrets(endpoint, at)?;
         match endpoint.dialect {
             Dialect::Florin => florin(told, delivery, &secrets, at, self.engine.rails()),
             Dialect::Stripe => {
-                let words = self.stripe.as_ref().and_then(|words| words(told, endpoint));
-                let event = words.ok_or_else(|| Unsaid::Never(format!("Stripe has no word for {}", told.name)))?;
+                let words = self.stripe.as_ref().and_then(|words| words(told, index));
+                let event = words.ok_or_else(|| Unsaid::Never(format!("{} is not {}", told.name, delivery.name)))?;
                 let body = event.to_string().into_bytes();
                 let signature = sign::stripe(&secrets, at, &body);
                 Ok(Message {

@@ -103,7 +103,8 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         .database
         .is_none()
         .then(|| format!("{} pages", plan.checkpoint_pages));
-    let app = App::start(plan, crate::stripe::words()).await?;
+    let words = crate::stripe::words(&plan.doors.stripe_url);
+    let app = App::start(plan, words).await?;
     let keys = match &args.bench_provider {
         Some(provider) => merchants_for_bench(&app, provider, args.bench_merchants).await?,
         None => Vec::new(),

@@ -2,21 +2,111 @@
 
 use axum::Router;
 use florin_channels::Doors;
+use florin_channels::stripe_compat::{self, Card, CardTable, DoorKind, Example, Tariff};
 use florin_channels::teller::StripeWords;
+use florin_sandbox::cards::{self, TestCard};
+
+/// What the pretend provider charges: like a small shop's contract in Europe, 1.5 % and 25 cents.
+const TARIFF: Tariff = Tariff {
+    basis_points: 150,
+    fixed_minor: 25,
+};
+
+const MERCHANT: DoorKind = DoorKind::Merchant { cards: &PublishedCards };
+const PROVIDER: DoorKind = DoorKind::Provider {
+    cards: &PublishedCards,
+    tariff: TARIFF,
+};
 
 /// The door that merchants' programs use.
 pub(crate) fn merchant(doors: Doors) -> Router {
-    let _ = doors;
-    Router::new()
+    stripe_compat::router(doors, MERCHANT)
 }
 
 /// The pretend provider.
 pub(crate) fn provider(doors: Doors) -> Router {
-    let _ = doors;
-    Router::new()
+    stripe_compat::router(doors, PROVIDER)
 }
 
-/// Events in Stripe's words.
-pub(crate) fn words() -> Option<StripeWords> {
-    None
+/// Events of a merchant's door in Stripe's words; `origin` is its address.
+pub(crate) fn words(origin: &str) -> Option<StripeWords> {
+    Some(stripe_compat::words(origin, MERCHANT))
+}
+
+/// Events of the pretend provider in Stripe's words.
+pub(crate) fn provider_words(origin: &str) -> Option<StripeWords> {
+    Some(stripe_compat::words(origin, PROVIDER))
+}
+
+/// The sandbox's table of published test cards, as the door asks for it.
+struct PublishedCards;
+
+impl CardTable for PublishedCards {
+    fn by_number(&self, typed: &str) -> Option<Card> {
+        cards::by_number(typed).map(card)
+    }
+
+    fn by_name(&self, name: &str) -> Option<Card> {
+        cards::by_name(name).map(card)
+    }
+
+    fn examples(&self) -> Vec<Example> {
+        let shown = SHOWN.iter().filter_map(|(name, what)| Some((cards::by_name(name)?, *what)));
+        shown
+            .map(|(card, what)| Example {
+                number: in_groups(card.number),
+                what,
+            })
+            .collect()
+    }
+}
+
+fn card(test: &'static TestCard) -> Card {
+    Card {
+        name: test.name,
+        brand: test.brand.as_str(),
+        last4: test.last4(),
+        funding: test.funding.as_str(),
+        country: test.country,
+        cvc_check: test.checks.cvc.as_str(),
+        line1_check: test.checks.line1.as_str(),
+        postal_code_check: test.checks.postal_code.as_str(),
+    }
+}
+
+/// Cards that show what may happen, by name; the page writes their numbers in groups of four.
+const SHOWN: &[(&str, &str)] = &[
+    ("card_visa", "pays"),
+    ("card_threeDSecure2Required", "asks for 3-D Secure, then pays"),
+    ("card_visa_chargeDeclined", "is declined"),
+    ("card_visa_chargeDeclinedInsufficientFunds", "has not enough money"),
+    ("card_threeDSecureRequiredChargeDeclined", "asks for 3-D Secure, then is declined"),
+    ("card_createDispute", "pays, and disputes it later"),
+];
+
+fn in_groups(number: &str) -> String {
+    let digits: Vec<char> = number.chars().collect();
+    let groups: Vec<String> = digits.chunks(4).map(|group| group.iter().collect()).collect();
+    groups.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_card_that_the_page_shows_exists() {
+        assert_eq!(PublishedCards.examples().len(), SHOWN.len());
+        for example in PublishedCards.examples() {
+            assert!(PublishedCards.by_number(&example.number).is_some(), "{}", example.what);
+        }
+    }
+
+    #[test]
+    fn a_card_of_the_sandbox_is_the_same_card_at_the_door() {
+        for test in cards::all() {
+            let known = PublishedCards.by_name(test.name).map(|card| (card.name, card.last4));
+            assert_eq!(known, Some((test.name, test.last4())));
+        }
+    }
 }

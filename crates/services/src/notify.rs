@@ -7,6 +7,7 @@
 pub mod net;
 pub mod plan;
 pub mod sign;
+pub mod stripe;
 
 use std::collections::BTreeMap;
 use std::future::Future;

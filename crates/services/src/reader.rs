@@ -21,7 +21,8 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use crate::directory::{Directory, Endpoint};
+use crate::directory::{Dialect, Directory, Endpoint};
+use crate::notify::stripe;
 use crate::snapshot::{self, Named, event_ids};
 
 /// Event rows of one turn: large, since a turn costs a transaction and shares the pages that it dirties.
@@ -181,19 +182,24 @@ impl Reader {
         }
         let endpoints = self.directory.endpoints(row.tenant);
         for (id, one) in event_ids(row.order, &named).into_iter().zip(&named) {
-            for endpoint in endpoints.iter().filter(|endpoint| wants(endpoint, &one.name, row.time)) {
-                made.deliveries.push(DeliveryRow {
-                    id: DeliveryId::from_uuid(self.directory.new_uuid()),
-                    tenant: row.tenant,
-                    endpoint: endpoint.id,
-                    order: row.order,
-                    event: id.clone(),
-                    name: one.name.clone().into_owned(),
-                    status: DeliveryStatus::Pending,
-                    tries: "[]".to_owned(),
-                    due: Some(self.directory.now()),
-                    created_at: self.directory.now(),
-                });
+            for endpoint in endpoints
+                .iter()
+                .filter(|endpoint| endpoint.enabled && row.time >= endpoint.created_at)
+            {
+                for (event, name) in told(endpoint, &id, &one.name) {
+                    made.deliveries.push(DeliveryRow {
+                        id: DeliveryId::from_uuid(self.directory.new_uuid()),
+                        tenant: row.tenant,
+                        endpoint: endpoint.id,
+                        order: row.order,
+                        event,
+                        name,
+                        status: DeliveryStatus::Pending,
+                        tries: "[]".to_owned(),
+                        due: Some(self.directory.now()),
+                        created_at: self.directory.now(),
+                    });
+                }
             }
         }
         Ok(())
@@ -208,20 +214,19 @@ impl Reader {
     }
 }
 
-/// Whether an endpoint is told about an event of this name. Stripe's names are chosen by the teller, who knows them.
-fn wants(endpoint: &Endpoint, name: &str, time: Timestamp) -> bool {
-    use crate::directory::Dialect;
-    let chosen = match endpoint.dialect {
-        Dialect::Stripe => true,
-        Dialect::Florin => {
-            endpoint.events.is_empty()
-                || endpoint
-                    .events
-                    .iter()
-                    .any(|want| want == name || want.strip_suffix('*').is_some_and(|group| name.starts_with(group)))
+/// What an endpoint is told of an event: its id and name in the endpoint's own words, each as a delivery of its own.
+fn told(endpoint: &Endpoint, id: &str, name: &str) -> Vec<(String, String)> {
+    let wants = |name: &str| stripe::wants(&endpoint.events, name);
+    match endpoint.dialect {
+        Dialect::Florin if wants(name) => vec![(id.to_owned(), name.to_owned())],
+        Dialect::Florin => Vec::new(),
+        Dialect::Stripe => {
+            let names = stripe::names(name).iter().enumerate().filter(|(_, name)| wants(name));
+            names
+                .map(|(index, name)| (stripe::id(id, index), (*name).to_owned()))
+                .collect()
         }
-    };
-    endpoint.enabled && chosen && time >= endpoint.created_at
+    }
 }
 
 /// What one turn made.

@@ -1,0 +1,292 @@
+//! `/v1/products` and `/v1/prices`: what sessions can name instead of writing it into each line.
+
+use axum::extract::{Path, State};
+use florin_services::directory::Scope;
+
+use super::gate::{Answer, Get, Post, part_of};
+use super::intents::finish;
+use super::lists::{self, Page};
+use super::params::{Field, Given, Kind, LIST, may, must};
+use super::reader::Reader;
+use super::shape::price::{Price, Recurring};
+use super::shape::product::Product;
+use super::shape::{customer, list};
+use super::wrong::Wrong;
+use super::{Door, ids};
+
+const FEATURE: Kind = Kind::List(&Kind::Object(&[must("name", Kind::Short(80))]));
+const PRODUCT: &[Field] = &[
+    may("active", Kind::Bool),
+    may("description", Kind::Text),
+    may("images", Kind::List(&Kind::Url)),
+    may("marketing_features", FEATURE),
+    may("metadata", Kind::Metadata),
+    may("shippable", Kind::Bool),
+    may("statement_descriptor", Kind::Short(22)),
+    may("unit_label", Kind::Short(12)),
+    may("url", Kind::Url),
+];
+const NEW_PRODUCT: &[Field] = &[
+    must("name", Kind::Short(250)),
+    may("type", Kind::Word(&["good", "service"])),
+];
+const CHANGED_PRODUCT: &[Field] = &[may("name", Kind::Short(250)), may("default_price", Kind::Text)];
+const PRODUCTS: &[Field] = &[
+    may("active", Kind::Bool),
+    may("created", Kind::Range),
+    may("ids", Kind::List(&Kind::Text)),
+];
+
+const RECURRING: &[Field] = &[
+    must("interval", Kind::Word(&["day", "week", "month", "year"])),
+    may("interval_count", Kind::Integer(1)),
+    may("usage_type", Kind::Word(&["licensed"])),
+];
+const PRICE: &[Field] = &[
+    may("active", Kind::Bool),
+    may("lookup_key", Kind::Short(200)),
+    may("metadata", Kind::Metadata),
+    may("nickname", Kind::Text),
+    may("tax_behavior", Kind::Word(&["exclusive", "inclusive", "unspecified"])),
+];
+const PRODUCT_DATA: &[Field] = &[
+    must("name", Kind::Short(250)),
+    may("active", Kind::Bool),
+    may("metadata", Kind::Metadata),
+    may("statement_descriptor", Kind::Short(22)),
+    may("unit_label", Kind::Short(12)),
+];
+const NEW_PRICE: &[Field] = &[
+    must("currency", Kind::Currency),
+    must("unit_amount", Kind::Integer(0)),
+    may("billing_scheme", Kind::Word(&["per_unit"])),
+    may("product", Kind::Text),
+    may("product_data", Kind::Object(PRODUCT_DATA)),
+    may("recurring", Kind::Object(RECURRING)),
+];
+const PRICES: &[Field] = &[
+    may("active", Kind::Bool),
+    may("created", Kind::Range),
+    may("currency", Kind::Currency),
+    may("lookup_keys", Kind::List(&Kind::Text)),
+    may("product", Kind::Text),
+    may("type", Kind::Word(&["one_time", "recurring"])),
+];
+
+// ---- products -------------------------------------------------------------------------------------------------------------------
+
+fn no_product(id: &str) -> Wrong {
+    Wrong::missing("product", id).at("id")
+}
+
+pub(super) async fn create_product(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, key, given) = post.read(Scope::Manage, &[PRODUCT, NEW_PRODUCT])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let made = door
+        .doors
+        .directory
+        .make(Some(caller.tenant), new_product(&door, &given), key)
+        .await?;
+    finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
+}
+
+pub(super) async fn retrieve_product(
+    State(door): State<Door>,
+    Path(id): Path<String>,
+    get: Get,
+) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let product = reader.product(&id).await?.ok_or_else(|| no_product(&id))?;
+    finish(&reader, product, &given, false).await
+}
+
+pub(super) async fn update_product(
+    State(door): State<Door>,
+    Path(id): Path<String>,
+    post: Post,
+) -> Result<Answer, Wrong> {
+    let (caller, _, given) = post.read(Scope::Manage, &[PRODUCT, CHANGED_PRODUCT])?;
+    let reader = Reader::new(&door, caller.tenant);
+    reader.get::<Product>(&id).await?.ok_or_else(|| no_product(&id))?;
+    if let Some(price) = given.text("default_price") {
+        let price_of = reader.get::<Price>(price).await?.filter(|price| price.product == id);
+        price_of.ok_or_else(|| Wrong::missing_at("default_price", "price", price))?;
+    }
+    let now = door.doors.directory.now();
+    let changed = |product: &mut Product| {
+        change_product(&given, product);
+        product.updated_at = now;
+    };
+    let product = door.doors.directory.change(Some(caller.tenant), &id, changed).await?;
+    finish(&reader, product.shape(reader.mode()), &given, false).await
+}
+
+pub(super) async fn delete_product(
+    State(door): State<Door>,
+    Path(id): Path<String>,
+    post: Post,
+) -> Result<Answer, Wrong> {
+    let (caller, _, _) = post.read(Scope::Manage, &[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    reader.get::<Product>(&id).await?.ok_or_else(|| no_product(&id))?;
+    let prices = door
+        .doors
+        .directory
+        .list::<Price>(Some(caller.tenant), Some(&id), None, 1)
+        .await?;
+    if !prices.is_empty() {
+        let message = "This product cannot be deleted because it has one or more user-created prices. Archive it instead: active=false.";
+        return Err(Wrong::invalid(message));
+    }
+    door.doors.directory.remove::<Product>(Some(caller.tenant), &id).await?;
+    Ok(customer::deleted(&id, "product").into())
+}
+
+pub(super) async fn list_products(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[LIST, PRODUCTS])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let (mode, active, named) = (reader.mode(), given.flag("active"), given.texts("ids"));
+    let shape = |product: &Product| {
+        let wanted =
+            active.is_none_or(|active| product.active == active) && (named.is_empty() || named.contains(&product.id));
+        wanted.then(|| product.shape(mode))
+    };
+    let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, None, |id| Some(id.to_owned()), shape).await?;
+    finish(&reader, list("/v1/products", data, more), &given, false).await
+}
+
+fn new_product(door: &Door, given: &Given) -> Product {
+    let directory = &door.doors.directory;
+    let now = directory.now();
+    let mut product = Product {
+        id: ids::document("prod", directory.new_uuid()),
+        active: true,
+        created_at: now,
+        updated_at: now,
+        ..Product::default()
+    };
+    change_product(given, &mut product);
+    product
+}
+
+fn change_product(given: &Given, product: &mut Product) {
+    if let Some(name) = given.owned("name") {
+        product.name = name;
+    }
+    product.active = given.flag("active").unwrap_or(product.active);
+    product.shippable = given.flag("shippable").or(product.shippable);
+    given.change_text("description", &mut product.description);
+    given.change_text("default_price", &mut product.default_price);
+    given.change_text("statement_descriptor", &mut product.statement_descriptor);
+    given.change_text("unit_label", &mut product.unit_label);
+    given.change_text("url", &mut product.url);
+    given.change_metadata("metadata", &mut product.metadata);
+    if given.has("images") {
+        product.images = given.texts("images");
+    }
+    if given.has("marketing_features") {
+        let features = given.tables("marketing_features");
+        product.features = features.iter().filter_map(|feature| feature.owned("name")).collect();
+    }
+}
+
+// ---- prices ---------------------------------------------------------------------------------------------------------------------
+
+fn no_price(id: &str) -> Wrong {
+    Wrong::missing("price", id).at("price")
+}
+
+pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, key, given) = post.read(Scope::Manage, &[PRICE, NEW_PRICE])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let directory = &door.doors.directory;
+    let product = match (given.text("product"), given.table("product_data")) {
+        (Some(id), None) => {
+            let known: Option<Product> = reader.get(id).await?;
+            known.ok_or_else(|| Wrong::missing_at("product", "product", id))?.id
+        }
+        (None, Some(data)) => {
+            let made = directory
+                .make(
+                    Some(caller.tenant),
+                    new_product(&door, &data),
+                    part_of(key.as_ref(), "product"),
+                )
+                .await?;
+            made.document.id
+        }
+        (_, _) => {
+            let message = "You must specify either `product` or `product_data` when creating a price.";
+            return Err(Wrong::invalid(message).code("parameter_missing").at("product"));
+        }
+    };
+    let recurring = given.table("recurring").map(|recurring| Recurring {
+        interval: recurring.owned("interval").unwrap_or_default(),
+        interval_count: recurring.integer("interval_count").unwrap_or(1),
+    });
+    let mut price = Price {
+        id: ids::document("price", directory.new_uuid()),
+        product,
+        active: true,
+        currency: given.owned("currency").unwrap_or_default(),
+        unit_amount: given.integer("unit_amount").unwrap_or_default(),
+        recurring,
+        created_at: directory.now(),
+        ..Price::default()
+    };
+    change_price(&given, &mut price);
+    let made = directory.make(Some(caller.tenant), price, key).await?;
+    finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
+}
+
+pub(super) async fn retrieve_price(
+    State(door): State<Door>,
+    Path(id): Path<String>,
+    get: Get,
+) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let price = reader.price(&id).await?.ok_or_else(|| no_price(&id))?;
+    finish(&reader, price, &given, false).await
+}
+
+pub(super) async fn update_price(
+    State(door): State<Door>,
+    Path(id): Path<String>,
+    post: Post,
+) -> Result<Answer, Wrong> {
+    let (caller, _, given) = post.read(Scope::Manage, &[PRICE])?;
+    let reader = Reader::new(&door, caller.tenant);
+    reader.get::<Price>(&id).await?.ok_or_else(|| no_price(&id))?;
+    let changed = |price: &mut Price| change_price(&given, price);
+    let price = door.doors.directory.change(Some(caller.tenant), &id, changed).await?;
+    finish(&reader, price.shape(reader.mode()), &given, false).await
+}
+
+pub(super) async fn list_prices(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[LIST, PRICES])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let (mode, keys) = (reader.mode(), given.texts("lookup_keys"));
+    let shape = |price: &Price| {
+        let object = price.shape(mode);
+        let named = keys.is_empty() || price.lookup_key.as_ref().is_some_and(|key| keys.contains(key));
+        let same = |name: &str| given.text(name).is_none_or(|wanted| object[name] == wanted);
+        let wanted = named
+            && given.flag("active").is_none_or(|active| price.active == active)
+            && same("currency")
+            && same("type");
+        wanted.then_some(object)
+    };
+    let id_of = |id: &str| Some(id.to_owned());
+    let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, given.text("product"), id_of, shape).await?;
+    finish(&reader, list("/v1/prices", data, more), &given, false).await
+}
+
+fn change_price(given: &Given, price: &mut Price) {
+    price.active = given.flag("active").unwrap_or(price.active);
+    given.change_text("nickname", &mut price.nickname);
+    given.change_text("lookup_key", &mut price.lookup_key);
+    given.change_text("tax_behavior", &mut price.tax_behavior);
+    given.change_metadata("metadata", &mut price.metadata);
+}

@@ -1,0 +1,142 @@
+//! `/v1/webhook_endpoints`: where a merchant wants Stripe's events. Endpoints that speak our own words are `/v1` of the native API.
+
+use axum::extract::{Path, State};
+use florin_core::id::EndpointId;
+use florin_services::directory::{Dialect, Endpoint, Scope, Sealed};
+use florin_services::notify::{ENDPOINT_SECRET, sign};
+use serde_json::json;
+
+use super::gate::{Answer, Get, Post};
+use super::intents::finish;
+use super::lists::{self, Page};
+use super::params::{Field, Given, Kind, LIST, may, must};
+use super::reader::Reader;
+use super::shape::endpoint::EVERY;
+use super::shape::{customer, endpoint, list as shape_list};
+use super::wrong::Wrong;
+use super::{Door, VERSION};
+
+const FIELDS: &[Field] = &[may("description", Kind::Text), may("metadata", Kind::Metadata)];
+const NEW: &[Field] = &[
+    may("api_version", Kind::Word(&[VERSION])),
+    must("enabled_events", Kind::List(&Kind::Short(100))),
+    must("url", Kind::Url),
+];
+const CHANGED: &[Field] = &[
+    may("disabled", Kind::Bool),
+    may("enabled_events", Kind::List(&Kind::Short(100))),
+    may("url", Kind::Url),
+];
+
+fn none(id: &str) -> Wrong {
+    Wrong::missing("webhook endpoint", id).at("webhook_endpoint")
+}
+
+pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, key, given) = post.read(Scope::Manage, &[FIELDS, NEW])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let directory = &door.doors.directory;
+    let id = EndpointId::from_uuid(directory.new_uuid());
+    let secret = sign::new_secret();
+    let keyring = door.doors.engine.keyring();
+    let mut fresh = Endpoint {
+        id,
+        tenant: caller.tenant,
+        url: reachable(&door, given.owned("url").unwrap_or_default())?,
+        events: Vec::new(),
+        description: None,
+        dialect: Dialect::Stripe,
+        secrets: vec![Sealed {
+            sealed: keyring.seal(ENDPOINT_SECRET, &secret),
+            until: None,
+        }],
+        enabled: true,
+        door: Default::default(),
+        created_at: directory.now(),
+    };
+    change(&given, &mut fresh);
+    let made = directory.make(Some(caller.tenant), fresh, key).await?;
+    // A replay gives the secret again: the caller asked under the same key because it lost the answer.
+    let kept = made
+        .document
+        .secrets
+        .first()
+        .and_then(|sealed| keyring.open(ENDPOINT_SECRET, &sealed.sealed).ok());
+    let mut object = endpoint::shape(&made.document);
+    object["secret"] = json!(kept.as_ref().map(|secret| secret.expose())); // shown to its owner, once per key
+    finish(&reader, object, &given, made.replayed).await
+}
+
+pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let known = door.endpoint(caller.tenant, &id).ok_or_else(|| none(&id))?;
+    finish(&reader, endpoint::shape(&known), &given, false).await
+}
+
+pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, _, given) = post.read(Scope::Manage, &[FIELDS, CHANGED])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let known = door.endpoint(caller.tenant, &id).ok_or_else(|| none(&id))?;
+    let url = given.owned("url").map(|url| reachable(&door, url)).transpose()?;
+    let changed = |endpoint: &mut Endpoint| {
+        change(&given, endpoint);
+        endpoint.url = url.clone().unwrap_or_else(|| endpoint.url.clone());
+        endpoint.enabled = given.flag("disabled").map_or(endpoint.enabled, |disabled| !disabled);
+    };
+    let changed = door
+        .doors
+        .directory
+        .change(Some(caller.tenant), &known.id.to_string(), changed)
+        .await?;
+    finish(&reader, endpoint::shape(&changed), &given, false).await
+}
+
+pub(super) async fn delete(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, _, _) = post.read(Scope::Manage, &[])?;
+    let known = door.endpoint(caller.tenant, &id).ok_or_else(|| none(&id))?;
+    door.doors
+        .directory
+        .remove::<Endpoint>(Some(caller.tenant), &known.id.to_string())
+        .await?;
+    Ok(customer::deleted(&id, "webhook_endpoint").into())
+}
+
+pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[LIST])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let all = door.doors.directory.endpoints(caller.tenant);
+    let ours = all
+        .iter()
+        .filter(|endpoint| endpoint.dialect == Dialect::Stripe)
+        .map(|one| endpoint::shape(one));
+    let (data, more) = lists::of_all(&Page::of(&given)?, ours);
+    finish(&reader, shape_list("/v1/webhook_endpoints", data, more), &given, false).await
+}
+
+/// An address that a webhook may go to: over TLS, unless the operator allows private ones.
+fn reachable(door: &Door, url: String) -> Result<String, Wrong> {
+    if url.starts_with("https://") || door.doors.settings.allow_private_webhooks {
+        return Ok(url);
+    }
+    let message = "Invalid URL: webhooks go to https:// addresses only.";
+    Err(Wrong::invalid(message).code("url_invalid").at("url"))
+}
+
+fn change(given: &Given, endpoint: &mut Endpoint) {
+    given.change_text("description", &mut endpoint.description);
+    if given.has("enabled_events") {
+        let events = given.texts("enabled_events");
+        endpoint.events = if events.iter().any(|event| event == EVERY) {
+            Vec::new()
+        } else {
+            events
+        };
+    }
+    if given.has("metadata") {
+        let kept = endpoint.door.get("metadata").cloned().unwrap_or_default();
+        let mut metadata = serde_json::from_value(kept).unwrap_or_default();
+        given.change_metadata("metadata", &mut metadata);
+        endpoint.door.insert("metadata".to_owned(), json!(metadata));
+    }
+}

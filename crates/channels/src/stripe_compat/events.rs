@@ -1,0 +1,306 @@
+//! `/v1/events`, and the bodies of webhooks to endpoints that speak Stripe: what happened to orders, in Stripe's words.
+//!
+//! An event of ours may be several of Stripe's ([`names`]); here is what each of them shows, and whether an order has the thing that it is
+//! about. Documents keep no history: of them only `….created` is listed, when it is asked for by that name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use florin_core::id::OrderId;
+use florin_core::order::{Kind as OrderKind, Phase, Standing};
+use florin_core::rail::Instrument;
+use florin_services::ask::Denied;
+use florin_services::directory::Customer;
+use florin_services::engine::Told;
+use florin_services::notify::stripe::{id, names, parse, wants};
+use florin_services::told;
+use florin_store::Cursor;
+use serde_json::{Value, json};
+
+use super::gate::{Answer, Get};
+use super::intents::finish;
+use super::lists::{self, Collect, Page};
+use super::params::{Field, Kind, LIST, may};
+use super::reader::Reader;
+use super::shape::price::Price;
+use super::shape::product::Product;
+use super::shape::{self, Scene, Seen};
+use super::wrong::Wrong;
+use super::{Door, DoorKind, VERSION, ids};
+use crate::teller::StripeWords;
+
+const FILTER: &[Field] = &[
+    may("created", Kind::Range),
+    may("type", Kind::Short(100)),
+    may("types", Kind::List(&Kind::Short(100))),
+];
+/// Event rows that one call looks through.
+const SCAN_MAX: usize = 2_000;
+
+/// Events in Stripe's words, for webhooks. `origin` is where the pages of the door are.
+pub fn words(origin: &str, kind: DoorKind) -> StripeWords {
+    let origin = origin.trim_end_matches('/').to_owned();
+    Arc::new(move |told, index| {
+        let scene = Scene {
+            origin: &origin,
+            cards: kind.cards(),
+            tariff: kind.tariff(),
+            now: told.at,
+        };
+        event(told, scene, index)
+    })
+}
+
+/// The how-manieth of Stripe's events that an event of ours may be; none if it is not that one.
+fn event(told: &Told, scene: Scene<'_>, index: usize) -> Option<Value> {
+    let name = *names(&told.name).get(index)?;
+    if told.order.order.terms.kind != OrderKind::Payment {
+        return None;
+    }
+    let object = object(told, scene, name)?;
+    Some(envelope(
+        &id(&told.id, index),
+        name,
+        told.at.seconds(),
+        object,
+        Seen::new(&told.order).live(),
+    ))
+}
+
+fn envelope(id: &str, name: &str, created: i64, object: Value, live: bool) -> Value {
+    json!({
+        "id": id,
+        "object": "event",
+        "api_version": VERSION,
+        "created": created,
+        "data": { "object": object },
+        "livemode": live,
+        "pending_webhooks": 0,
+        "request": { "id": null, "idempotency_key": null },
+        "type": name,
+    })
+}
+
+/// What an event of this name shows; none if the order has no such thing, or the name does not fit what happened.
+fn object(told: &Told, scene: Scene<'_>, name: &str) -> Option<Value> {
+    let seen = Seen::new(&told.order);
+    let intent = || shape::intent::is_known(&seen).then(|| shape::intent::shape(&seen, scene));
+    let number = told.part.and_then(|part| u8::try_from(part.number).ok());
+    let on_page = seen.note.session.is_some();
+    match name {
+        "payment_intent.created" => {
+            let first = match told.name.as_str() {
+                "order.created" => told.version == 1 && !on_page,
+                _ => number == Some(1) && on_page,
+            };
+            first.then(intent).flatten()
+        }
+        "payment_intent.requires_action" => {
+            let elsewhere =
+                shape::intent::acting(&seen).is_none_or(|attempt| attempt.plan.instrument == Instrument::Hosted);
+            (!elsewhere).then(intent).flatten()
+        }
+        "payment_intent.processing" => {
+            let long = match &seen.order().phase {
+                Phase::Pending(attempt) => matches!(attempt.standing, Standing::Waiting | Standing::Uncertain),
+                Phase::Created | Phase::Authorized(_) | Phase::Captured(_) | Phase::Ended(_) => false,
+            };
+            long.then(intent).flatten()
+        }
+        "payment_intent.amount_capturable_updated" => (shape::intent_status(&seen) == "requires_capture")
+            .then(intent)
+            .flatten(),
+        // The same word comes again when a refund comes back; the payment succeeded only once.
+        "payment_intent.succeeded" => {
+            let first = seen
+                .order()
+                .winner()
+                .is_some_and(|winner| winner.charge.refunds.is_empty() && winner.charge.went_back() == 0);
+            first.then(intent).flatten()
+        }
+        "payment_intent.canceled" => (shape::intent_status(&seen) == "canceled").then(intent).flatten(),
+        "payment_intent.payment_failed" => intent(),
+        "charge.succeeded" | "charge.failed" => {
+            shape::charge::find(&seen, number?).map(|charge| shape::charge::shape(&seen, scene, charge))
+        }
+        "charge.captured" | "charge.refunded" => {
+            let winner = seen.order().winner()?.number;
+            shape::charge::find(&seen, winner).map(|charge| shape::charge::shape(&seen, scene, charge))
+        }
+        "checkout.session.completed" => {
+            shape::session::shape(&seen, scene).filter(|session| session["status"] == "complete")
+        }
+        "checkout.session.expired" => {
+            shape::session::shape(&seen, scene).filter(|session| session["status"] == "expired")
+        }
+        "charge.dispute.created" | "charge.dispute.closed" => shape::dispute::find(&seen, scene, number?),
+        _ => shape::refund::find(&seen, scene, number?),
+    }
+}
+
+// ---- routes ---------------------------------------------------------------------------------------------------------------------
+
+fn none(id: &str) -> Wrong {
+    Wrong::missing("event", id).at("id")
+}
+
+pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    if let Some(made) = of_document(&reader, &id).await? {
+        return finish(&reader, made, &given, false).await;
+    }
+    let (ours, index) = parse(&id).ok_or_else(|| none(&id))?;
+    let (order, _) = told::parse(ours).ok_or_else(|| none(&id))?;
+    let events = events_of(&reader, order).await?;
+    let found = events
+        .iter()
+        .find(|told| told.id == ours)
+        .and_then(|told| event(told, reader.scene(), index));
+    finish(&reader, found.ok_or_else(|| none(&id))?, &given, false).await
+}
+
+pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let page = Page::of(&given)?;
+    let wanted: Vec<String> = given.owned("type").into_iter().chain(given.texts("types")).collect();
+    let (data, more) = match wanted.as_slice() {
+        [one] if one == "product.created" => {
+            let made = |product: &Product| Some(document_event("product", &product.shape(reader.mode()), &reader));
+            lists::of_documents(&reader, &page, None, document_of, made).await?
+        }
+        [one] if one == "price.created" => {
+            let made = |price: &Price| Some(document_event("price", &price.shape(reader.mode()), &reader));
+            lists::of_documents(&reader, &page, None, document_of, made).await?
+        }
+        [one] if one == "customer.created" => {
+            let made = |customer: &Customer| {
+                Some(document_event(
+                    "customer",
+                    &shape::customer::shape(customer, reader.mode()),
+                    &reader,
+                ))
+            };
+            lists::of_documents(&reader, &page, None, document_of, made).await?
+        }
+        wanted => of_orders(&reader, &page, wanted).await?,
+    };
+    finish(&reader, shape::list("/v1/events", data, more), &given, false).await
+}
+
+/// One page of what happened to orders, newest first.
+async fn of_orders(reader: &Reader<'_>, page: &Page, wanted: &[String]) -> Result<(Vec<Value>, bool), Wrong> {
+    reader.catch_up().await?;
+    let store = &reader.door.doors.store;
+    let mut collect = Collect::new(page);
+    let mut known: HashMap<OrderId, Vec<Told>> = HashMap::new();
+    let mut search = lists::feed(reader.tenant, page);
+    if let Some(after) = page.after() {
+        let ours = parse(after).map(|(ours, _)| ours);
+        let (order, version) = ours
+            .and_then(told::parse)
+            .ok_or_else(|| Wrong::missing_at("starting_after", "event", after))?;
+        let missing = || Wrong::missing_at("starting_after", "event", after);
+        if reader.view(order).await?.is_none() {
+            return Err(missing());
+        }
+        let rows = store.events_of(order).await?;
+        let row = rows
+            .into_iter()
+            .find(|row| row.version >= version)
+            .ok_or_else(missing)?;
+        tell(
+            reader,
+            &mut known,
+            &mut collect,
+            wanted,
+            (row.order, row.version, row.count),
+        )
+        .await?;
+        search.after = Some(row.at);
+    }
+    let mut scanned = 0;
+    while !collect.is_full() {
+        let rows = store.feed(&search).await?;
+        for row in &rows {
+            tell(
+                reader,
+                &mut known,
+                &mut collect,
+                wanted,
+                (row.order, row.version, row.count),
+            )
+            .await?;
+        }
+        scanned += rows.len();
+        search.after = rows.last().map(|row| row.at);
+        if rows.len() < search.limit as usize || search.after == Some(Cursor::START) {
+            break;
+        }
+        if scanned >= SCAN_MAX {
+            collect.cut_short();
+            break;
+        }
+    }
+    Ok(collect.done())
+}
+
+/// Takes the events of one row, newest first.
+async fn tell(
+    reader: &Reader<'_>,
+    known: &mut HashMap<OrderId, Vec<Told>>,
+    collect: &mut Collect<'_>,
+    wanted: &[String],
+    (order, version, count): (OrderId, u32, u32),
+) -> Result<(), Wrong> {
+    if !known.contains_key(&order) {
+        known.insert(order, events_of(reader, order).await?);
+    }
+    let within = |told: &&Told| told.version <= version && told.version + count > version;
+    for told in known[&order].iter().rev().filter(within) {
+        for (index, name) in names(&told.name).iter().enumerate().rev() {
+            if !wants(wanted, name) {
+                continue;
+            }
+            if let Some(event) = event(told, reader.scene(), index) {
+                collect.take(event);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn events_of(reader: &Reader<'_>, order: OrderId) -> Result<Vec<Told>, Wrong> {
+    match reader.door.doors.engine.events(reader.tenant, order).await {
+        Ok(events) => Ok(events),
+        Err(Denied::NotFound) => Ok(Vec::new()),
+        Err(denied) => Err(denied.into()),
+    }
+}
+
+// ---- documents ------------------------------------------------------------------------------------------------------------------
+
+/// The event that made a document: named by the document.
+fn document_event(kind: &str, object: &Value, reader: &Reader<'_>) -> Value {
+    let id = format!("evt_{}", object["id"].as_str().unwrap_or_default());
+    let created = object["created"].as_i64().unwrap_or_default();
+    let live = reader.mode() == florin_store::Mode::Live;
+    envelope(&id, &format!("{kind}.created"), created, object.clone(), live)
+}
+
+fn document_of(event: &str) -> Option<String> {
+    event.strip_prefix("evt_").map(str::to_owned)
+}
+
+async fn of_document(reader: &Reader<'_>, event: &str) -> Result<Option<Value>, Wrong> {
+    let Some(id) = document_of(event) else { return Ok(None) };
+    let (kind, object) = match id.split_once('_').map(|(prefix, _)| prefix) {
+        Some("prod") => ("product", reader.product(&id).await?),
+        Some("price") => ("price", reader.price(&id).await?),
+        Some("cus") if ids::customer_of(&id).is_some() => ("customer", reader.customer(&id).await?),
+        Some(_) | None => return Ok(None),
+    };
+    Ok(object.map(|object| document_event(kind, &object, reader)))
+}

@@ -1,0 +1,259 @@
+//! Bodies and queries as Stripe's clients write them: `application/x-www-form-urlencoded` with brackets, read into a tree.
+//!
+//! `line_items[0][price_data][currency]=eur`, `expand[]=customer`, `metadata[order]=A-17`. Reading is strict: what has no clear meaning
+//! (half a bracket, a name that is a text and a table at once, the same name twice) is refused, not guessed.
+
+use super::wrong::Wrong;
+
+/// Names in one form. A session with 100 lines has about 1,000.
+const PAIRS_MAX: usize = 2_000;
+/// Brackets in one name.
+const DEPTH_MAX: usize = 8;
+/// Longest name of a parameter.
+const NAME_BYTES_MAX: usize = 512;
+
+/// A value, a list or a table of values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    /// What stands after the `=`.
+    Text(String),
+    /// What stands in brackets, in the order in which it came. Members of a list are named `0`, `1`, ….
+    Table(Vec<(String, Node)>),
+}
+
+impl Node {
+    fn table(&mut self) -> Option<&mut Vec<(String, Node)>> {
+        match self {
+            Self::Text(_) => None,
+            Self::Table(members) => Some(members),
+        }
+    }
+}
+
+/// The members of a form.
+pub(super) type Form = Vec<(String, Node)>;
+
+/// Reads a form.
+pub(super) fn parse(text: &[u8]) -> Result<Form, Wrong> {
+    let mut form = Node::Table(Vec::new());
+    for (count, pair) in text
+        .split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .enumerate()
+    {
+        if count >= PAIRS_MAX {
+            return Err(Wrong::invalid(format!("A request has at most {PAIRS_MAX} parameters")));
+        }
+        let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        let (name, value) = (decode(&pair[..at])?, decode(pair.get(at + 1..).unwrap_or_default())?);
+        let path = path(&name)?;
+        insert(&mut form, &path, value, &name)?;
+    }
+    match form {
+        Node::Table(members) => Ok(members),
+        Node::Text(_) => Ok(Form::new()),
+    }
+}
+
+/// `a[b][0]` as `a`, `b`, `0`.
+fn path(name: &str) -> Result<Vec<&str>, Wrong> {
+    let wrong = || Wrong::invalid(format!("Invalid parameter name: {}", shown(name)));
+    let head = name.find('[').unwrap_or(name.len());
+    let (first, mut rest) = name.split_at(head);
+    if first.is_empty() || first.contains(']') || name.len() > NAME_BYTES_MAX {
+        return Err(wrong());
+    }
+    let mut path = vec![first];
+    while !rest.is_empty() {
+        let (inside, after) = rest
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'))
+            .ok_or_else(wrong)?;
+        if inside.contains('[') || path.len() > DEPTH_MAX {
+            return Err(wrong());
+        }
+        path.push(inside);
+        rest = after;
+    }
+    Ok(path)
+}
+
+fn insert(node: &mut Node, path: &[&str], value: String, name: &str) -> Result<(), Wrong> {
+    let twice = || {
+        Wrong::invalid(format!(
+            "Received the parameter {} twice, or in two shapes",
+            shown(name)
+        ))
+    };
+    let (first, rest) = path.split_first().ok_or_else(twice)?;
+    let members = node.table().ok_or_else(twice)?;
+    let key = match (first.is_empty(), rest.first()) {
+        (false, _) => (*first).to_owned(),
+        // `list[][name]`: the next member begins where a name comes again.
+        (true, Some(next)) => {
+            let last = members.len().checked_sub(1);
+            let open = last.filter(|last| match &members[*last].1 {
+                Node::Table(inside) => inside.iter().all(|(known, _)| known != next),
+                Node::Text(_) => false,
+            });
+            open.unwrap_or(members.len()).to_string()
+        }
+        (true, None) => members.len().to_string(),
+    };
+    let known = members.iter().position(|(known, _)| *known == key);
+    match (known, rest.is_empty()) {
+        (Some(_), true) => Err(twice()),
+        (None, true) => {
+            members.push((key, Node::Text(value)));
+            Ok(())
+        }
+        (Some(at), false) => insert(&mut members[at].1, rest, value, name),
+        (None, false) => {
+            let mut fresh = Node::Table(Vec::new());
+            insert(&mut fresh, rest, value, name)?;
+            members.push((key, fresh));
+            Ok(())
+        }
+    }
+}
+
+/// `+` and `%2F` as what they stand for.
+fn decode(text: &[u8]) -> Result<String, Wrong> {
+    let wrong = || {
+        Wrong::invalid(
+            "The request is not a form: a % is followed by no two hexadecimal digits, or the text is no UTF-8",
+        )
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+                let (high, low) = (
+                    digit(rest.next()).ok_or_else(wrong)?,
+                    digit(rest.next()).ok_or_else(wrong)?,
+                );
+                u8::try_from(high * 16 + low).map_err(|_| wrong())?
+            }
+            other => *other,
+        });
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+    // A database cannot hold it, and no honest client sends it.
+    if text.contains('\0') { Err(wrong()) } else { Ok(text) }
+}
+
+/// A name as it may stand in a message.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> Node {
+        Node::Text(value.to_owned())
+    }
+
+    fn table(members: &[(&str, Node)]) -> Node {
+        Node::Table(
+            members
+                .iter()
+                .map(|(name, node)| ((*name).to_owned(), node.clone()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn brackets_read_as_tables_and_lists() {
+        let form = parse(b"amount=1099&line_items[0][price]=p1&line_items[0][quantity]=2&line_items[1][price]=p2&metadata%5Border%5D=A-17");
+        let line = |price: &str, more: &[(&str, Node)]| table(&[&[("price", text(price))], more].concat());
+        assert_eq!(
+            Node::Table(form.unwrap()),
+            table(&[
+                ("amount", text("1099")),
+                (
+                    "line_items",
+                    table(&[("0", line("p1", &[("quantity", text("2"))])), ("1", line("p2", &[]))])
+                ),
+                ("metadata", table(&[("order", text("A-17"))])),
+            ])
+        );
+    }
+
+    #[test]
+    fn empty_brackets_count_on() {
+        assert_eq!(
+            Node::Table(parse(b"expand[]=customer&expand[]=latest_charge").unwrap()),
+            table(&[(
+                "expand",
+                table(&[("0", text("customer")), ("1", text("latest_charge"))])
+            )])
+        );
+        let lines = parse(b"l[][a]=1&l[][b]=2&l[][a]=3").unwrap();
+        assert_eq!(
+            Node::Table(lines),
+            table(&[(
+                "l",
+                table(&[
+                    ("0", table(&[("a", text("1")), ("b", text("2"))])),
+                    ("1", table(&[("a", text("3"))]))
+                ])
+            )])
+        );
+    }
+
+    #[test]
+    fn what_was_escaped_comes_back() {
+        let form = parse("name=Z%C3%BCrich+%26%20more&empty=&bare&e%5B%5D=%5D".as_bytes()).unwrap();
+        assert_eq!(
+            Node::Table(form),
+            table(&[
+                ("name", text("Zürich & more")),
+                ("empty", text("")),
+                ("bare", text("")),
+                ("e", table(&[("0", text("]"))])),
+            ])
+        );
+        assert_eq!(parse(b"").unwrap(), Form::new());
+    }
+
+    #[test]
+    fn what_has_no_clear_meaning_is_refused() {
+        for odd in [
+            "a=1&a=2",
+            "a=1&a[b]=2",
+            "a[b]=2&a=1",
+            "a[b=1",
+            "a]=1",
+            "a[b]c=1",
+            "[a]=1",
+            "=1",
+            "a=%zz",
+            "a=%f",
+            "a=%ff",
+            "a=%00",
+            "a[[b]]=1",
+            &format!("a{}=1", "[b]".repeat(20)),
+            &format!("{}=1", "a".repeat(1_000)),
+            &"a[]=1&".repeat(3_000),
+        ] {
+            assert!(parse(odd.as_bytes()).is_err(), "{}", shown(odd));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_break_the_reader(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn no_form_breaks_the_reader(text in "[a-c=&\\[\\]%+0-9]{0,60}") {
+            let _ = parse(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What every call passes: who calls, whether they may and how often, under which idempotency key, with which form; and what every answer
+//! carries.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use florin_services::base64;
+use florin_services::dice;
+use florin_services::directory::Scope;
+use florin_store::{IdemKey, Tenant};
+use serde_json::Value;
+
+use super::form::{self, Form};
+use super::params::{Field, Given, read};
+use super::wrong::{Kind, Wrong};
+use super::{Door, VERSION};
+
+/// Longest idempotency key.
+const KEY_BYTES_MAX: usize = 255;
+/// Characters of a wrong key that are shown again, for people to tell which one it was.
+const SHOWN_CHARS: usize = 4;
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) tenant: Tenant,
+    scopes: Vec<Scope>,
+}
+
+impl Caller {
+    /// Whether the key may do this.
+    pub(super) fn may(&self, scope: Scope) -> Result<(), Wrong> {
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        let word = match scope {
+            Scope::Read => "read",
+            Scope::Pay => "pay",
+            Scope::Refund => "refund",
+            Scope::Manage => "manage",
+        };
+        let message = format!(
+            "The provided key does not have the required permissions for this endpoint: it lacks the scope `{word}`."
+        );
+        Err(Wrong::new(403, Kind::Request, message).code("more_permissions_required"))
+    }
+}
+
+impl FromRequestParts<Door> for Caller {
+    type Rejection = Wrong;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Wrong> {
+        let secret = secret_of(&parts.headers)?;
+        let known = door.doors.directory.authenticate(&secret).await?;
+        let key = known.ok_or_else(|| {
+            Wrong::new(
+                401,
+                Kind::Request,
+                format!("Invalid API Key provided: {}", masked(&secret)),
+            )
+        })?;
+        if parts.headers.contains_key("stripe-account") {
+            let message = "The provided key does not have access to another account: this server has no Connect.";
+            return Err(Wrong::new(403, Kind::Request, message).code("account_invalid"));
+        }
+        let limit = door.doors.settings.requests_per_s;
+        let allowed = limit == 0
+            || door
+                .meter
+                .count(key.id, limit, door.doors.engine.now())
+                .remaining
+                .is_some();
+        if !allowed {
+            return Err(Wrong::later(429, "Too many requests made to the API too quickly", 1).code("rate_limit"));
+        }
+        Ok(Self {
+            tenant: key.tenant,
+            scopes: key.scopes.clone(),
+        })
+    }
+}
+
+/// The secret of `Bearer` or, as curl's `-u` sends it, `Basic` with the key as user.
+fn secret_of(headers: &HeaderMap) -> Result<String, Wrong> {
+    let missing = || {
+        let message = "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth \
+                       (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').";
+        Wrong::new(401, Kind::Request, message)
+    };
+    let value = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(missing)?;
+    let (scheme, rest) = value.split_once(' ').ok_or_else(missing)?;
+    let secret = if scheme.eq_ignore_ascii_case("bearer") {
+        Some(rest.trim().to_owned())
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let bytes = base64::decode(rest.trim()).and_then(|bytes| String::from_utf8(bytes).ok());
+        bytes.and_then(|text| text.split_once(':').map(|(user, _)| user.to_owned()))
+    } else {
+        None
+    };
+    secret.filter(|secret| !secret.is_empty()).ok_or_else(missing)
+}
+
+/// A key that opens nothing, for people to see which one they sent.
+fn masked(secret: &str) -> String {
+    let kind = ["sk_test_", "sk_live_", "rk_test_", "rk_live_", "pk_test_", "pk_live_"]
+        .into_iter()
+        .find(|kind| secret.starts_with(kind));
+    let chars = secret.chars().count();
+    let tail: String = secret.chars().skip(chars.saturating_sub(SHOWN_CHARS)).collect();
+    let tail = if chars > 4 * SHOWN_CHARS { tail } else { String::new() };
+    format!("{}****{tail}", kind.unwrap_or_default())
+}
+
+/// A call that reads: who, and with which parameters.
+#[derive(Debug)]
+pub(super) struct Get {
+    pub(super) caller: Caller,
+    form: Form,
+}
+
+/// A call that changes something: who, under which idempotency key, and with which parameters.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) caller: Caller,
+    pub(super) key: Option<IdemKey>,
+    form: Form,
+}
+
+impl Get {
+    /// The parameters, held against tables.
+    pub(super) fn read(self, tables: &[&'static [Field]]) -> Result<(Caller, Given), Wrong> {
+        self.caller.may(Scope::Read)?;
+        Ok((self.caller, read(self.form, tables)?))
+    }
+}
+
+impl Post {
+    /// The parameters, held against tables, of somebody who may do this.
+    pub(super) fn read(
+        self,
+        scope: Scope,
+        tables: &[&'static [Field]],
+    ) -> Result<(Caller, Option<IdemKey>, Given), Wrong> {
+        self.caller.may(scope)?;
+        Ok((self.caller, self.key, read(self.form, tables)?))
+    }
+}
+
+impl FromRequestParts<Door> for Get {
+    type Rejection = Wrong;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Wrong> {
+        let caller = Caller::from_request_parts(parts, door).await?;
+        Ok(Self {
+            caller,
+            form: form::parse(parts.uri.query().unwrap_or_default().as_bytes())?,
+        })
+    }
+}
+
+impl FromRequest<Door> for Post {
+    type Rejection = Wrong;
+
+    async fn from_request(request: Request, door: &Door) -> Result<Self, Wrong> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, door).await?;
+        let limit = door.doors.settings.body_bytes;
+        let body = axum::body::to_bytes(body, limit).await.map_err(|_| {
+            Wrong::new(
+                413,
+                Kind::Request,
+                format!("The request is larger than {limit} bytes, or broke off"),
+            )
+        })?;
+        if !body.is_empty() && !is_form(&parts.headers) {
+            let message = "Invalid request (check that your POST content type is application/x-www-form-urlencoded).";
+            return Err(Wrong::invalid(message));
+        }
+        let mut text = body.to_vec();
+        if let Some(query) = parts.uri.query() {
+            text.push(b'&');
+            text.extend_from_slice(query.as_bytes());
+        }
+        let key = match parts.headers.get("idempotency-key") {
+            None => None,
+            Some(value) => Some(idem_key(value, &parts, &body)?),
+        };
+        Ok(Self {
+            caller,
+            key,
+            form: form::parse(&text)?,
+        })
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+}
+
+fn idem_key(value: &HeaderValue, parts: &Parts, body: &Bytes) -> Result<IdemKey, Wrong> {
+    let visible =
+        |text: &&str| (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let text = value.to_str().ok().filter(visible).ok_or_else(|| {
+        let message = format!("An Idempotency-Key has 1 to {KEY_BYTES_MAX} visible ASCII characters without spaces.");
+        Wrong::invalid(message).at("Idempotency-Key")
+    })?;
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(parts.uri.path(), |target| target.as_str());
+    Ok(IdemKey {
+        key: text.to_owned(),
+        hash: hash(&[parts.method.as_str().as_bytes(), target.as_bytes(), body]),
+    })
+}
+
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    let mut digest = Context::new(&SHA256);
+    for part in parts {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest.finish().as_ref());
+    hash
+}
+
+/// The key of one part of a call that is several of ours. Nobody can send it: it holds spaces.
+pub(super) fn part_of(key: Option<&IdemKey>, part: &str) -> Option<IdemKey> {
+    key.map(|key| {
+        let name = dice::hex(&hash(&[key.key.as_bytes(), part.as_bytes()]));
+        IdemKey {
+            key: format!("part of a call {name}"),
+            hash: key.hash,
+        }
+    })
+}
+
+/// An object, and whether the same call had it before.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) object: Value,
+    pub(super) replayed: bool,
+}
+
+impl From<Value> for Answer {
+    fn from(object: Value) -> Self {
+        Self {
+            object,
+            replayed: false,
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.object).into_response();
+        if self.replayed {
+            response
+                .headers_mut()
+                .insert("idempotent-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// What every answer carries: its name and the version that it is in.
+pub(super) async fn stamp(request: Request, next: Next) -> Response {
+    let key = request.headers().get("idempotency-key").cloned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let id = format!("req_{}", dice::hex(&dice::random::<8>()));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert("request-id", id);
+    }
+    headers.insert("stripe-version", HeaderValue::from_static(VERSION));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    if let Some(key) = key {
+        headers.insert("idempotency-key", key);
+    }
+    response
+}
+
+/// There is no such call.
+pub(super) async fn unrecognised(method: Method, uri: Uri) -> Wrong {
+    let message = format!("Unrecognized request URL ({method}: {}).", form::shown(uri.path()));
+    Wrong::new(404, Kind::Request, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn a_key_comes_as_bearer_or_as_the_user_of_basic() {
+        assert_eq!(secret_of(&headers("Bearer sk_test_1")).unwrap(), "sk_test_1");
+        let basic = format!("Basic {}", base64::encode(b"sk_test_1:"));
+        assert_eq!(secret_of(&headers(&basic)).unwrap(), "sk_test_1");
+        for odd in ["Bearer ", "Basic !!", "Digest a", "sk_test_1", ""] {
+            assert_eq!(secret_of(&headers(odd)).unwrap_err().status, 401, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_is_not_shown_whole() {
+        assert_eq!(masked("sk_test_abcdefghijklmnop"), "sk_test_****mnop");
+        assert_eq!(masked("hello"), "****");
+    }
+
+    #[test]
+    fn the_parts_of_a_call_have_keys_of_their_own() {
+        let key = IdemKey {
+            key: "k".into(),
+            hash: [7; 32],
+        };
+        let (one, other) = (
+            part_of(Some(&key), "amend").unwrap(),
+            part_of(Some(&key), "describe").unwrap(),
+        );
+        assert_ne!(one.key, other.key);
+        assert_eq!(one, part_of(Some(&key), "amend").unwrap());
+        assert_eq!(one.hash, key.hash);
+    }
+}

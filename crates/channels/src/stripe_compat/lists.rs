@@ -1,0 +1,342 @@
+//! Lists as Stripe pages them: newest first, `limit`, `starting_after` and `ending_before` an object, `has_more`.
+//!
+//! What belongs to an order is listed by its order: newest order first, and within it newest first.
+
+use florin_core::id::OrderId;
+use florin_core::time::Timestamp;
+use florin_services::directory::Document;
+use florin_store::{ListRecords, Search, Tenant};
+use serde_json::Value;
+
+use super::form::shown;
+use super::params::Given;
+use super::reader::Reader;
+use super::shape::{Scene, Seen};
+use super::wrong::Wrong;
+
+/// Objects in one answer.
+const LIMIT_MAX: i64 = 100;
+const LIMIT: i64 = 10;
+/// Orders read per query.
+const BATCH: u32 = 100;
+/// Orders or documents that one call looks through; beyond that it says that there is more.
+const SCAN_MAX: usize = 5_000;
+
+/// Which part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) limit: usize,
+    after: Option<String>,
+    before: Option<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Page {
+    pub(super) fn of(given: &Given) -> Result<Self, Wrong> {
+        let limit = given.integer("limit").unwrap_or(LIMIT);
+        if limit > LIMIT_MAX {
+            let message = format!("This value must be less than or equal to {LIMIT_MAX}.");
+            return Err(Wrong::invalid(message).code("parameter_invalid_integer").at("limit"));
+        }
+        let (after, before) = (given.owned("starting_after"), given.owned("ending_before"));
+        if after.is_some() && before.is_some() {
+            let message = "You may only specify one of these parameters: starting_after, ending_before.";
+            return Err(Wrong::invalid(message).at("starting_after"));
+        }
+        let (from, to) = given.range("created");
+        Ok(Self {
+            limit: usize::try_from(limit).unwrap_or(1),
+            after,
+            before,
+            from,
+            to,
+        })
+    }
+
+    /// The object that the page goes on behind.
+    pub(super) fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
+    /// Goes on behind an object.
+    pub(super) fn go_on(&mut self, after: Option<String>) {
+        self.after = after;
+    }
+
+    /// Whether an object was made in the time that was asked for.
+    fn holds(&self, object: &Value) -> bool {
+        let created = object.get("created").and_then(Value::as_i64);
+        created.is_none_or(|created| {
+            self.from.is_none_or(|from| created >= from.seconds()) && self.to.is_none_or(|to| created < to.seconds())
+        })
+    }
+}
+
+/// Collects one page out of objects that come newest first.
+pub(super) struct Collect<'a> {
+    page: &'a Page,
+    found: Vec<Value>,
+    /// `starting_after` was met, or was not asked for.
+    begun: bool,
+    /// Something was left out at the end that is looked for.
+    more: bool,
+    /// Nothing more is needed.
+    full: bool,
+}
+
+impl<'a> Collect<'a> {
+    pub(super) fn new(page: &'a Page) -> Self {
+        Self {
+            page,
+            found: Vec::new(),
+            begun: page.after.is_none(),
+            more: false,
+            full: false,
+        }
+    }
+
+    /// Whether nothing more is needed.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// There may be more than was looked at.
+    pub(super) fn cut_short(&mut self) {
+        self.more = true;
+    }
+
+    pub(super) fn take(&mut self, object: Value) {
+        let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
+        if self.full || self.page.before.as_deref() == Some(id) {
+            self.full = true;
+            return;
+        }
+        if !self.begun {
+            self.begun = self.page.after.as_deref() == Some(id);
+            return;
+        }
+        if !self.page.holds(&object) {
+            return;
+        }
+        self.found.push(object);
+        if self.found.len() > self.page.limit {
+            self.more = true;
+            if self.page.before.is_some() {
+                self.found.remove(0); // the nearest ones to `ending_before` are wanted
+            } else {
+                self.found.pop();
+                self.full = true;
+            }
+        }
+    }
+
+    pub(super) fn done(self) -> (Vec<Value>, bool) {
+        (self.found, self.more)
+    }
+}
+
+/// Which orders are looked through.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Orders {
+    /// Only this one.
+    pub(super) only: Option<OrderId>,
+    pub(super) customer: Option<String>,
+    pub(super) metadata: Vec<(String, String)>,
+}
+
+/// One page of what orders have.
+pub(super) async fn of_orders(
+    reader: &Reader<'_>,
+    page: &Page,
+    orders: Orders,
+    order_of: impl Fn(&str) -> Option<OrderId>,
+    objects: impl Fn(&Seen<'_>, Scene<'_>) -> Vec<Value>,
+) -> Result<(Vec<Value>, bool), Wrong> {
+    let known = |id: &Option<String>| match id {
+        None => Ok(None),
+        Some(id) => order_of(id)
+            .map(Some)
+            .ok_or_else(|| Wrong::missing_at("starting_after", "object", id)),
+    };
+    let (after, before) = (known(&page.after)?, known(&page.before)?);
+    for order in [after, before].into_iter().flatten() {
+        if reader.view(order).await?.is_none() {
+            let id = page.after.as_deref().or(page.before.as_deref()).unwrap_or_default();
+            return Err(Wrong::missing_at("starting_after", "object", &shown(id)));
+        }
+    }
+    let mut collect = Collect::new(page);
+    if let Some(only) = orders.only {
+        tell(reader, only, &mut collect, &objects).await?;
+        return Ok(collect.done());
+    }
+    reader.catch_up().await?;
+    let mut search = Search {
+        tenant: reader.tenant,
+        reference: None,
+        status: None,
+        customer: orders.customer,
+        metadata: orders.metadata,
+        attention: false,
+        from: None,
+        // An object is not older than its order.
+        to: page.to,
+        after,
+        limit: BATCH,
+    };
+    // The order of `starting_after` may have more behind it.
+    if let Some(first) = after {
+        tell(reader, first, &mut collect, &objects).await?;
+    }
+    let mut scanned = 0;
+    while !collect.full {
+        let found = reader.door.doors.store.search(&search).await?;
+        for order in &found {
+            tell(reader, *order, &mut collect, &objects).await?;
+            if collect.full {
+                break;
+            }
+        }
+        scanned += found.len();
+        search.after = found.last().copied();
+        if found.len() < BATCH as usize {
+            break;
+        }
+        if scanned >= SCAN_MAX {
+            collect.more = true;
+            break;
+        }
+    }
+    Ok(collect.done())
+}
+
+async fn tell(
+    reader: &Reader<'_>,
+    order: OrderId,
+    collect: &mut Collect<'_>,
+    objects: &impl Fn(&Seen<'_>, Scene<'_>) -> Vec<Value>,
+) -> Result<(), Wrong> {
+    if let Some(view) = reader.view(order).await? {
+        let seen = reader.seen(&view).await?;
+        for object in objects(&seen, reader.scene()) {
+            collect.take(object);
+        }
+    }
+    Ok(())
+}
+
+/// One page of documents.
+pub(super) async fn of_documents<D: Document>(
+    reader: &Reader<'_>,
+    page: &Page,
+    parent: Option<&str>,
+    id_of: impl Fn(&str) -> Option<String>,
+    shape: impl Fn(&D) -> Option<Value>,
+) -> Result<(Vec<Value>, bool), Wrong> {
+    let after = match &page.after {
+        None => None,
+        Some(id) => {
+            let known = match id_of(id) {
+                Some(own) => reader.even_removed::<D>(&own).await?.map(|_| own),
+                None => None,
+            };
+            Some(known.ok_or_else(|| Wrong::missing_at("starting_after", "object", id))?)
+        }
+    };
+    let mut collect = Collect::new(page);
+    collect.begun = true; // the database begins behind it
+    let mut list = ListRecords {
+        kind: D::KIND.to_owned(),
+        tenant: Some(reader.tenant),
+        parent: parent.map(str::to_owned),
+        after,
+        limit: BATCH,
+    };
+    let mut scanned = 0;
+    while !collect.full {
+        let records = reader.door.doors.store.list(&list).await?;
+        for record in &records {
+            let document: D = serde_json::from_str(&record.body).map_err(|error| {
+                tracing::error!(%error, kind = D::KIND, "a document does not read");
+                Wrong::ours()
+            })?;
+            if let Some(object) = shape(&document) {
+                collect.take(object);
+            }
+        }
+        scanned += records.len();
+        list.after = records.last().map(|record| record.id.clone());
+        if records.len() < BATCH as usize {
+            break;
+        }
+        if scanned >= SCAN_MAX {
+            collect.more = true;
+            break;
+        }
+    }
+    Ok(collect.done())
+}
+
+/// One page of what is already in memory, newest first.
+pub(super) fn of_all(page: &Page, objects: impl IntoIterator<Item = Value>) -> (Vec<Value>, bool) {
+    let mut collect = Collect::new(page);
+    for object in objects {
+        collect.take(object);
+    }
+    collect.done()
+}
+
+/// Whose events: of one tenant.
+pub(super) fn feed(tenant: Tenant, page: &Page) -> florin_store::FeedSearch {
+    florin_store::FeedSearch {
+        tenant,
+        money: false,
+        from: page.from,
+        to: page.to,
+        after: None,
+        oldest_first: false,
+        limit: BATCH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn page(form: &str) -> Page {
+        use super::super::params::{Kind, LIST, may, read};
+        const CREATED: &[super::super::params::Field] = &[may("created", Kind::Range)];
+        Page::of(&read(super::super::form::parse(form.as_bytes()).unwrap(), &[LIST, CREATED]).unwrap()).unwrap()
+    }
+
+    fn listed(form: &str) -> (Vec<i64>, bool) {
+        let all = (1..=5)
+            .rev()
+            .map(|number| json!({ "id": format!("x{number}"), "created": number }));
+        let (found, more) = of_all(&page(form), all);
+        (found.iter().filter_map(|one| one["created"].as_i64()).collect(), more)
+    }
+
+    #[test]
+    fn lists_page_forwards_and_backwards_without_gaps() {
+        assert_eq!(listed("limit=2"), (vec![5, 4], true));
+        assert_eq!(listed("limit=2&starting_after=x4"), (vec![3, 2], true));
+        assert_eq!(listed("limit=2&starting_after=x2"), (vec![1], false));
+        assert_eq!(listed("limit=2&ending_before=x3"), (vec![5, 4], false));
+        assert_eq!(listed("limit=2&ending_before=x1"), (vec![3, 2], true));
+        assert_eq!(listed("limit=5"), (vec![5, 4, 3, 2, 1], false));
+        assert_eq!(listed("created[gte]=2&created[lt]=4"), (vec![3, 2], false));
+    }
+
+    #[test]
+    fn a_page_has_one_end_and_at_most_a_hundred_objects() {
+        use super::super::params::{LIST, read};
+        for form in ["limit=101", "limit=0", "starting_after=a&ending_before=b"] {
+            let given = super::super::form::parse(form.as_bytes()).and_then(|form| read(form, &[LIST]));
+            assert!(given.and_then(|given| Page::of(&given)).is_err(), "{form}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! `/v1/payment_methods`: stored methods of the directory, made of Stripe's published test tokens. A card number is never taken here.
+
+use axum::extract::{Path, State};
+use florin_core::id::{CustomerId, MethodId};
+use florin_services::directory::{Method, Scope};
+use florin_store::Mode;
+use serde_json::{Value, json};
+
+use super::cards::{self, Card};
+use super::gate::{Answer, Get, Post};
+use super::intents::finish;
+use super::lists::{self, Page};
+use super::params::{ADDRESS, Field, Given, Kind, LIST, may, must};
+use super::reader::Reader;
+use super::shape;
+use super::wrong::Wrong;
+use super::{Door, ids};
+
+const BILLING: &[Field] = &[
+    may("address", Kind::Object(ADDRESS)),
+    may("email", Kind::Short(512)),
+    may("name", Kind::Short(256)),
+    may("phone", Kind::Short(64)),
+];
+const REDISPLAY: Kind = Kind::Word(&["always", "limited", "unspecified"]);
+const CREATE: &[Field] = &[
+    may("allow_redisplay", REDISPLAY),
+    may("billing_details", Kind::Object(BILLING)),
+    must("card", Kind::Object(&[must("token", Kind::Text)])),
+    may("metadata", Kind::Metadata),
+    must("type", Kind::Word(&["card"])),
+];
+const UPDATE: &[Field] = &[
+    may("allow_redisplay", REDISPLAY),
+    may("billing_details", Kind::Object(BILLING)),
+    may(
+        "card",
+        Kind::Object(&[
+            may("exp_month", Kind::Integer(1)),
+            may("exp_year", Kind::Integer(2_000)),
+        ]),
+    ),
+    may("metadata", Kind::Metadata),
+];
+const ATTACH: &[Field] = &[must("customer", Kind::Text)];
+const FILTER: &[Field] = &[
+    may("customer", Kind::Text),
+    may("type", Kind::Word(&["card"])),
+    may("allow_redisplay", REDISPLAY),
+];
+
+fn none(id: &str) -> Wrong {
+    Wrong::missing("PaymentMethod", id).at("payment_method")
+}
+
+/// The engine's name of a method that a call names: a stored one of this customer, or a test card.
+pub(super) async fn choose(
+    reader: &Reader<'_>,
+    param: &str,
+    id: &str,
+    customer: Option<CustomerId>,
+) -> Result<String, Wrong> {
+    if let Some(stored) = ids::method_of(id) {
+        let method: Option<Method> = reader.get(&stored.to_string()).await?;
+        let method = method.ok_or_else(|| Wrong::missing_at(param, "PaymentMethod", id))?;
+        return match (method.customer, customer) {
+            (Some(of), Some(given)) if of != given => Err(Wrong::invalid(format!(
+                "The customer does not have a payment method with the ID {id}. The payment method must be attached to the customer."
+            ))
+            .at(param)),
+            (Some(_), None) => Err(Wrong::invalid(format!(
+                "The PaymentMethod {id} you provided is attached to a customer so for security purposes you must provide the customer in \
+                 the request."
+            ))
+            .at("customer")),
+            (Some(_) | None, _) => Ok(stored.to_string()),
+        };
+    }
+    if ids::part_of("pm", id).is_some() {
+        let message = "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a \
+                       connected account without Customer attachment, or was detached from a Customer. It may not be used again.";
+        return Err(Wrong::invalid(message).at(param));
+    }
+    test_card(reader, id)
+        .map(|card| card.name.to_owned())
+        .ok_or_else(|| Wrong::missing_at(param, "PaymentMethod", id))
+}
+
+/// A test card by Stripe's name of its payment method; in live mode there is none.
+fn test_card(reader: &Reader<'_>, id: &str) -> Option<Card> {
+    let card = cards::named(reader.door.kind.cards(), id)?;
+    (reader.mode() == Mode::Test && id.starts_with("pm_card_")).then_some(card)
+}
+
+pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, key, given) = post.read(Scope::Manage, &[CREATE])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let token = given
+        .table("card")
+        .and_then(|card| card.owned("token"))
+        .unwrap_or_default();
+    let card =
+        cards::named(door.kind.cards(), &token).filter(|_| reader.mode() == Mode::Test && token.starts_with("tok_"));
+    let card = card.ok_or_else(|| Wrong::missing_at("card[token]", "token", &token))?;
+    let mut method = of_card(&door, &reader, card);
+    change(&given, &mut method);
+    let made = door.doors.directory.make(Some(caller.tenant), method, key).await?;
+    finish(&reader, shape(&made.document, &reader), &given, made.replayed).await
+}
+
+pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let method = reader.method(&id).await?.ok_or_else(|| none(&id))?;
+    finish(&reader, method, &given, false).await
+}
+
+pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, _, given) = post.read(Scope::Manage, &[UPDATE])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let stored = stored(&reader, &id).await?;
+    let month = given.table("card").and_then(|card| card.integer("exp_month"));
+    if month.is_some_and(|month| month > 12) {
+        let message = "Your card's expiration month is invalid.";
+        return Err(Wrong::invalid(message)
+            .code("invalid_expiry_month")
+            .at("card[exp_month]"));
+    }
+    let changed = |method: &mut Method| change(&given, method);
+    let method = door
+        .doors
+        .directory
+        .change(Some(caller.tenant), &stored.id.to_string(), changed)
+        .await?;
+    finish(&reader, shape(&method, &reader), &given, false).await
+}
+
+pub(super) async fn attach(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, key, given) = post.read(Scope::Manage, &[ATTACH])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let customer = super::customers::named(&reader, "customer", given.text("customer").unwrap_or_default()).await?;
+    let directory = &door.doors.directory;
+    // The name of a test card stands for a new method each time.
+    if let Some(card) = test_card(&reader, &id) {
+        let method = Method {
+            customer: Some(customer),
+            ..of_card(&door, &reader, card)
+        };
+        let made = directory.make(Some(caller.tenant), method, key).await?;
+        return finish(&reader, shape(&made.document, &reader), &given, made.replayed).await;
+    }
+    let stored = stored(&reader, &id).await?;
+    if stored.customer.is_some_and(|of| of != customer) {
+        return Err(Wrong::invalid(
+            "The payment method you provided has already been attached to a customer.",
+        ));
+    }
+    let attached = |method: &mut Method| method.customer = Some(customer);
+    let method = directory
+        .change(Some(caller.tenant), &stored.id.to_string(), attached)
+        .await?;
+    finish(&reader, shape(&method, &reader), &given, false).await
+}
+
+pub(super) async fn detach(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, _, given) = post.read(Scope::Manage, &[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let stored = stored(&reader, &id).await?;
+    if stored.customer.is_none() {
+        let message = "The payment method you provided is not attached to a customer so detachment is impossible.";
+        return Err(Wrong::invalid(message));
+    }
+    let detached = |method: &mut Method| method.customer = None;
+    let method = door
+        .doors
+        .directory
+        .change(Some(caller.tenant), &stored.id.to_string(), detached)
+        .await?;
+    finish(&reader, shape(&method, &reader), &given, false).await
+}
+
+pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let customer = match given.text("customer") {
+        None => None,
+        Some(id) => Some(super::customers::named(&reader, "customer", id).await?),
+    };
+    page(&reader, &given, "/v1/payment_methods", customer).await
+}
+
+pub(super) async fn list_of_customer(
+    State(door): State<Door>,
+    Path(id): Path<String>,
+    get: Get,
+) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let customer = super::customers::named(&reader, "customer", &id).await?;
+    page(
+        &reader,
+        &given,
+        &format!("/v1/customers/{id}/payment_methods"),
+        Some(customer),
+    )
+    .await
+}
+
+pub(super) async fn retrieve_of_customer(
+    State(door): State<Door>,
+    Path((customer, id)): Path<(String, String)>,
+    get: Get,
+) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let customer = super::customers::named(&reader, "customer", &customer).await?;
+    let stored = stored(&reader, &id).await?;
+    if stored.customer != Some(customer) {
+        return Err(none(&id));
+    }
+    finish(&reader, shape(&stored, &reader), &given, false).await
+}
+
+async fn page(reader: &Reader<'_>, given: &Given, url: &str, customer: Option<CustomerId>) -> Result<Answer, Wrong> {
+    let page = Page::of(given)?;
+    let parent = customer.map(|customer| customer.to_string());
+    let object = |method: &Method| Some(shape(method, reader));
+    let id_of = |id: &str| ids::method_of(id).map(|id| id.to_string());
+    let (data, more) = lists::of_documents(reader, &page, parent.as_deref(), id_of, object).await?;
+    finish(reader, shape::list(url, data, more), given, false).await
+}
+
+async fn stored(reader: &Reader<'_>, id: &str) -> Result<Method, Wrong> {
+    let named = ids::method_of(id).ok_or_else(|| none(id))?;
+    reader.get(&named.to_string()).await?.ok_or_else(|| none(id))
+}
+
+fn shape(method: &Method, reader: &Reader<'_>) -> Value {
+    shape::method::shape(method, reader.scene(), reader.mode())
+}
+
+/// A stored method over a test card.
+fn of_card(door: &Door, reader: &Reader<'_>, card: Card) -> Method {
+    let directory = &door.doors.directory;
+    let rail = directory
+        .default_connection(reader.tenant)
+        .map_or_else(|| "stripe".to_owned(), |connection| connection.rail.clone());
+    Method {
+        id: MethodId::from_uuid(directory.new_uuid()),
+        customer: None,
+        rail,
+        token: card.name.to_owned(),
+        brand: card.brand.to_owned(),
+        last4: card.last4.to_owned(),
+        exp_month: cards::EXPIRES.0,
+        exp_year: cards::EXPIRES.1,
+        door: Default::default(),
+        created_at: directory.now(),
+    }
+}
+
+fn change(given: &Given, method: &mut Method) {
+    if let Some(billing) = given.value("billing_details") {
+        let kept = method
+            .door
+            .entry("billing_details".to_owned())
+            .or_insert_with(|| json!({}));
+        merge(kept, billing);
+    }
+    if let Some(word) = given.value("allow_redisplay") {
+        method.door.insert("allow_redisplay".to_owned(), word.clone());
+    }
+    if given.has("metadata") {
+        let kept = method.door.get("metadata").cloned().unwrap_or_default();
+        let mut metadata = serde_json::from_value(kept).unwrap_or_default();
+        given.change_metadata("metadata", &mut metadata);
+        method.door.insert("metadata".to_owned(), json!(metadata));
+    }
+    let card = given.table("card").unwrap_or_default();
+    if let Some(month) = card.integer("exp_month").and_then(|month| u8::try_from(month).ok()) {
+        method.exp_month = month;
+    }
+    if let Some(year) = card.integer("exp_year").and_then(|year| u16::try_from(year).ok()) {
+        method.exp_year = year;
+    }
+}
+
+/// Members that are given replace those that are kept.
+fn merge(kept: &mut Value, given: &Value) {
+    match (kept.as_object_mut(), given.as_object()) {
+        (Some(members), Some(given)) => {
+            for (name, value) in given {
+                merge(members.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (_, _) => *kept = given.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_that_are_not_given_stay() {
+        let mut kept = json!({ "name": "J", "address": { "city": "X", "line1": "1" } });
+        merge(&mut kept, &json!({ "address": { "city": "Y" }, "name": null }));
+        assert_eq!(kept, json!({ "name": null, "address": { "city": "Y", "line1": "1" } }));
+    }
+}

@@ -1,0 +1,104 @@
+//! Amounts as Stripe writes them: whole units of its own smallest size and a lower-case code (`specs/card-facts.md` 1).
+
+use florin_core::money::{Currency, Money};
+
+use super::wrong::Wrong;
+
+/// Largest amount: eight digits, as Stripe takes them in most currencies …
+const AMOUNT_MAX: i64 = 99_999_999;
+/// … and in those where eight digits are little money.
+const LARGE_AMOUNT_MAX: i64 = 999_999_999_999;
+const LARGE: &[&str] = &["COP", "HUF", "IDR", "INR", "JPY", "KRW", "LBP", "VND"];
+
+/// The code as Stripe writes it.
+pub(super) fn code(currency: Currency) -> String {
+    currency.code().to_ascii_lowercase()
+}
+
+/// An amount as Stripe writes it. What Stripe's size cannot hold (a fraction of an ariary) is left out.
+pub(super) fn wire(money: Money) -> i64 {
+    let (iso, stripe) = (money.currency().exponent(), money.currency().stripe_exponent());
+    if iso > stripe {
+        money.minor() / 10_i64.pow(iso - stripe)
+    } else {
+        money.minor().saturating_mul(10_i64.pow(stripe - iso))
+    }
+}
+
+/// What a caller wrote, as money; at most as much as Stripe takes.
+pub(super) fn read(amount: i64, currency: Currency, param: &str) -> Result<Money, Wrong> {
+    let most = if LARGE.contains(&currency.code()) {
+        LARGE_AMOUNT_MAX
+    } else {
+        AMOUNT_MAX
+    };
+    if amount > most {
+        let most = Money::new(most, currency);
+        return Err(Wrong::invalid(format!("Amount must be no more than {most}"))
+            .code("amount_too_large")
+            .at(param));
+    }
+    let (iso, stripe) = (currency.exponent(), currency.stripe_exponent());
+    let wrong = |rule: &str| Wrong::invalid(format!("Invalid amount {amount} in {currency}: {rule}")).at(param);
+    if iso == 3 && amount % 10 != 0 {
+        return Err(wrong(
+            "the last digit must be 0, because amounts are rounded to two decimals",
+        ));
+    }
+    let minor = if iso > stripe {
+        amount
+            .checked_mul(10_i64.pow(iso - stripe))
+            .ok_or_else(|| wrong("it is too large"))?
+    } else {
+        let size = 10_i64.pow(stripe - iso);
+        if amount % size != 0 {
+            return Err(wrong("the last two digits must be 00, because it has no decimals"));
+        }
+        amount / size
+    };
+    Ok(Money::new(minor, currency))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_currency_is_read_and_written_in_stripes_own_size() {
+        for (amount, code, minor) in [
+            (1099, "EUR", 1099),
+            (500, "JPY", 500),
+            (1230, "KWD", 1230),
+            (5, "MGA", 500),
+            (150_000, "UGX", 1500),
+            (150_000, "ISK", 1500),
+        ] {
+            let currency: Currency = code.parse().unwrap();
+            let money = read(amount, currency, "amount").unwrap();
+            assert_eq!(money, Money::new(minor, currency), "{code}");
+            assert_eq!(wire(money), amount, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_stripe_cannot_take_is_refused_and_never_rounded() {
+        for (amount, code) in [
+            (1234, "KWD"),
+            (150, "ISK"),
+            (100_000_000, "EUR"),
+            (i64::MAX, "JPY"),
+            (i64::MAX, "MGA"),
+        ] {
+            assert!(
+                read(amount, code.parse().unwrap(), "amount").is_err(),
+                "{amount} {code}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_amount_that_another_door_made_is_written_without_a_fraction() {
+        assert_eq!(wire(Money::new(599, "MGA".parse().unwrap())), 5);
+        assert_eq!(wire(Money::new(i64::MAX, "ISK".parse().unwrap())), i64::MAX);
+    }
+}

@@ -1,0 +1,275 @@
+//! `/v1/refunds`: refunds of orders.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use florin_core::id::OrderId;
+use florin_core::order::{Refusal, StepKind};
+use florin_services::ask::{Ask, Denied, What};
+use florin_services::dice;
+use florin_services::directory::Scope;
+use florin_services::view::View;
+use florin_store::IdemKey;
+use serde_json::Value;
+
+use super::gate::{Answer, Get, Post};
+use super::intents::{ask, finish, kept, order_of, settled, was_asked};
+use super::lists::{self, Orders, Page};
+use super::note::{Note, RefundNote};
+use super::params::{Field, Given, Kind, LIST, may};
+use super::reader::Reader;
+use super::shape::{self, Scene, Seen};
+use super::wrong::Wrong;
+use super::{Door, ids, money};
+
+const CREATE: &[Field] = &[
+    may("amount", Kind::Integer(1)),
+    may("charge", Kind::Text),
+    may("metadata", Kind::Metadata),
+    may("payment_intent", Kind::Text),
+    may(
+        "reason",
+        Kind::Word(&["duplicate", "fraudulent", "requested_by_customer"]),
+    ),
+];
+const UPDATE: &[Field] = &[may("metadata", Kind::Metadata)];
+const FILTER: &[Field] = &[
+    may("charge", Kind::Text),
+    may("created", Kind::Range),
+    may("payment_intent", Kind::Text),
+];
+
+fn none(id: &str) -> Wrong {
+    Wrong::missing("refund", id).at("id")
+}
+
+pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, key, given) = post.read(Scope::Refund, &[CREATE])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let view = paid_with(&reader, &given).await?;
+    let order = view.order.id;
+    let _turn = door.turns.of(order).await?;
+    let amount = given
+        .integer("amount")
+        .map(|amount| money::read(amount, view.order.due.currency(), "amount"))
+        .transpose()?;
+    let note = RefundNote {
+        call: dice::token::<16>(),
+        reason: given.owned("reason"),
+        metadata: given.metadata("metadata"),
+        created: door.doors.engine.now(),
+    };
+    // First what the caller says about it, so that nobody ever sees the refund without it.
+    let said = !was_asked(&reader, key.as_ref()).await?;
+    if said {
+        put(&reader, order, |note_of| {
+            note_of.1.refunds.insert(note_of.0, note.clone());
+        })
+        .await?;
+    }
+    let answered = match refund(&reader, key, order, amount).await {
+        Ok(answered) => answered,
+        Err(wrong) => {
+            if said {
+                put(&reader, order, |note_of| {
+                    note_of.1.refunds.retain(|_, kept| kept.call != note.call)
+                })
+                .await?;
+            }
+            return Err(wrong);
+        }
+    };
+    settled(&answered, door.doors.engine.now())?;
+    let step = answered
+        .step
+        .filter(|step| step.kind == StepKind::Refund)
+        .ok_or_else(Wrong::ours)?;
+    let mut seen = reader.seen(&answered.order).await?;
+    if said && seen.note.refunds.get(&step.index) != Some(&note) {
+        // Another server's refund came between the two: each note goes where it belongs.
+        let moved = put(&reader, order, |(_, kept)| {
+            kept.refunds.retain(|_, other| other.call != note.call);
+            kept.refunds.insert(step.index, note.clone());
+        });
+        seen.note = moved.await?;
+    }
+    let object = shape::refund::find(&seen, reader.scene(), step.index).ok_or_else(Wrong::ours)?;
+    finish(&reader, object, &given, answered.replayed).await
+}
+
+pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[])?;
+    let reader = Reader::new(&door, caller.tenant);
+    ids::part_of("re", &id).ok_or_else(|| none(&id))?;
+    let object = reader.object(&id).await?.ok_or_else(|| none(&id))?;
+    finish(&reader, object, &given, false).await
+}
+
+pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
+    let (caller, _, given) = post.read(Scope::Refund, &[UPDATE])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let (order, index) = ids::part_of("re", &id).ok_or_else(|| none(&id))?;
+    let _turn = door.turns.of(order).await?;
+    let view = reader.view(order).await?.ok_or_else(|| none(&id))?;
+    let mut seen = reader.seen(&view).await?;
+    let before = shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;
+    let created = before["created"].as_i64().unwrap_or_default();
+    seen.note = put(&reader, order, |(_, note)| {
+        let mine = note.refunds.entry(index).or_insert_with(|| RefundNote {
+            created: florin_core::time::Timestamp::default().plus_seconds(created),
+            ..RefundNote::default()
+        });
+        given.change_metadata("metadata", &mut mine.metadata);
+    })
+    .await?;
+    let object = shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;
+    finish(&reader, object, &given, false).await
+}
+
+pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let only = filtered(&given)?;
+    page(&reader, &given, "/v1/refunds", only).await
+}
+
+pub(super) async fn list_of_charge(
+    State(door): State<Door>,
+    Path(id): Path<String>,
+    get: Get,
+) -> Result<Answer, Wrong> {
+    let (caller, given) = get.read(&[LIST])?;
+    let reader = Reader::new(&door, caller.tenant);
+    let (order, _) = ids::part_of("ch", &id).ok_or_else(|| Wrong::missing("charge", &id))?;
+    page(&reader, &given, &format!("/v1/charges/{id}/refunds"), Some(order)).await
+}
+
+async fn page(reader: &Reader<'_>, given: &Given, url: &str, only: Option<OrderId>) -> Result<Answer, Wrong> {
+    let page = Page::of(given)?;
+    let orders = Orders {
+        only,
+        ..Orders::default()
+    };
+    let order_of = |id: &str| ids::part_of("re", id).map(|(order, _)| order);
+    let objects = |seen: &Seen<'_>, scene: Scene<'_>| -> Vec<Value> { shape::refund::all(seen, scene) };
+    let (data, more) = lists::of_orders(reader, &page, orders, order_of, objects).await?;
+    finish(reader, shape::list(url, data, more), given, false).await
+}
+
+/// The order that a list is about, if it is about one.
+pub(super) fn filtered(given: &Given) -> Result<Option<OrderId>, Wrong> {
+    let (intent, charge) = (given.text("payment_intent"), given.text("charge"));
+    match order_of(intent, charge) {
+        Some(order) => Ok(Some(order)),
+        None => match (intent, charge) {
+            (Some(id), _) => Err(Wrong::missing_at("payment_intent", "payment_intent", id)),
+            (None, Some(id)) => Err(Wrong::missing_at("charge", "charge", id)),
+            (None, None) => Ok(None),
+        },
+    }
+}
+
+/// The order whose money shall go back.
+async fn paid_with(reader: &Reader<'_>, given: &Given) -> Result<Arc<View>, Wrong> {
+    let order = filtered(given)?.ok_or_else(|| {
+        let message = "One of the following params should be provided for this request: payment_intent or charge.";
+        Wrong::invalid(message).code("parameter_missing")
+    })?;
+    let missing = || match (given.text("payment_intent"), given.text("charge")) {
+        (Some(id), _) => Wrong::missing_at("payment_intent", "payment_intent", id),
+        (None, id) => Wrong::missing_at("charge", "charge", id.unwrap_or_default()),
+    };
+    let view = reader.view(order).await?.ok_or_else(missing)?;
+    // A charge that is not the one that paid has nothing to give back.
+    if let Some((_, attempt)) = given.text("charge").and_then(|id| ids::part_of("ch", id)) {
+        let charge = shape::charge::find(&Seen::new(&view), attempt);
+        if charge.is_none() {
+            return Err(missing());
+        }
+    }
+    Ok(view)
+}
+
+/// Asks for the refund, and says a refusal in Stripe's words.
+async fn refund(
+    reader: &Reader<'_>,
+    key: Option<IdemKey>,
+    order: OrderId,
+    amount: Option<florin_core::money::Money>,
+) -> Result<florin_services::ask::Answered, Wrong> {
+    let what = What::Refund { order, amount };
+    match reader
+        .door
+        .doors
+        .engine
+        .ask(Ask {
+            tenant: reader.tenant,
+            key,
+            what,
+        })
+        .await
+    {
+        Ok(answered) => Ok(answered),
+        Err(Denied::Refused {
+            refusal,
+            order,
+            replayed,
+        }) => {
+            let mut wrong = refused(&refusal, &Seen::new(&order));
+            wrong.replayed = replayed;
+            Err(wrong)
+        }
+        Err(denied) => Err(denied.into()),
+    }
+}
+
+fn refused(refusal: &Refusal, seen: &Seen<'_>) -> Wrong {
+    let charge =
+        shape::charge::latest(seen).map_or_else(String::new, |attempt| ids::charge(seen.order().id, attempt.number));
+    let gone = || Wrong::invalid(format!("Charge {charge} has already been refunded.")).code("charge_already_refunded");
+    let amounts = seen.amounts();
+    match refusal {
+        Refusal::TooMuch { available, .. } if available.is_zero() && amounts.disputed.is_positive() => {
+            Wrong::invalid(format!("Charge {charge} has been charged back; cannot issue a refund."))
+                .code("charge_disputed")
+        }
+        Refusal::TooMuch { available, .. } if available.is_zero() => gone(),
+        Refusal::TooMuch { asked, available } => Wrong::invalid(format!(
+            "Refund amount ({asked}) is greater than unrefunded amount on charge ({available})"
+        ))
+        .at("amount"),
+        Refusal::NotPositive if amounts.refunded.is_positive() || amounts.refund_pending.is_positive() => gone(),
+        Refusal::NotCaptured => {
+            let message = "This PaymentIntent does not have a successful charge to refund.";
+            Wrong::invalid(message)
+                .code("charge_not_refundable")
+                .at("payment_intent")
+        }
+        Refusal::StepInFlight => {
+            let message = "This object cannot be accessed right now because another API request or Stripe process is currently accessing it.";
+            Wrong::later(429, message, 1).code("lock_timeout")
+        }
+        other => Wrong::invalid(format!("This payment cannot be refunded: {other}.")).code("charge_not_refundable"),
+    }
+}
+
+/// Changes the note of an order, given the index that its next refund has. Answers the note as it is then.
+async fn put(reader: &Reader<'_>, order: OrderId, change: impl FnOnce(&mut (u8, Note))) -> Result<Note, Wrong> {
+    let view = reader.door.doors.engine.view(reader.tenant, order).await?;
+    let (mut details, note) = kept(&view);
+    let mut changed = (view.order.next_refund(), note);
+    change(&mut changed);
+    changed.1.keep(&mut details);
+    if details != *view.details {
+        ask(
+            reader,
+            None,
+            What::Describe {
+                order,
+                details: Box::new(details),
+            },
+        )
+        .await?;
+    }
+    Ok(changed.1)
+}

@@ -1,0 +1,98 @@
+//! `dispute`: a dispute of an attempt's money.
+
+use florin_core::order::Verdict;
+use florin_core::status::{self, DisputeView};
+use serde_json::{Map, Value, json};
+
+use super::{Scene, Seen, amount, seconds};
+use crate::stripe_compat::{ids, money};
+
+/// Evidence that a merchant could send; nobody has sent any here.
+const EVIDENCE: &[&str] = &[
+    "access_activity_log",
+    "billing_address",
+    "cancellation_policy",
+    "cancellation_policy_disclosure",
+    "cancellation_rebuttal",
+    "customer_communication",
+    "customer_email_address",
+    "customer_name",
+    "customer_purchase_ip",
+    "customer_signature",
+    "duplicate_charge_documentation",
+    "duplicate_charge_explanation",
+    "duplicate_charge_id",
+    "product_description",
+    "receipt",
+    "refund_policy",
+    "refund_policy_disclosure",
+    "refund_refusal_explanation",
+    "service_date",
+    "service_documentation",
+    "shipping_address",
+    "shipping_carrier",
+    "shipping_date",
+    "shipping_documentation",
+    "shipping_tracking_number",
+    "uncategorized_file",
+    "uncategorized_text",
+];
+
+/// The disputes of an order, newest first.
+pub(in crate::stripe_compat) fn all(seen: &Seen<'_>, scene: Scene<'_>) -> Vec<Value> {
+    status::disputes(seen.order())
+        .iter()
+        .rev()
+        .map(|dispute| shape(seen, scene, dispute))
+        .collect()
+}
+
+/// One of them.
+pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, index: u8) -> Option<Value> {
+    status::disputes(seen.order())
+        .iter()
+        .find(|one| one.index == index)
+        .map(|dispute| shape(seen, scene, dispute))
+}
+
+fn shape(seen: &Seen<'_>, scene: Scene<'_>, dispute: &DisputeView<'_>) -> Value {
+    let order = seen.order();
+    let attempt = order.attempt(dispute.attempt).map(|(_, attempt)| attempt);
+    let brand = attempt
+        .and_then(|attempt| seen.card_of(scene, attempt))
+        .map_or_else(|| "visa".to_owned(), |card| card.brand);
+    let mut evidence: Map<String, Value> = EVIDENCE.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+    evidence.insert("enhanced_evidence".to_owned(), json!({}));
+    json!({
+        "id": ids::dispute(order.id, dispute.index),
+        "object": "dispute",
+        "amount": amount(dispute.amount),
+        "balance_transactions": [],
+        "charge": ids::charge(order.id, dispute.attempt),
+        "created": seconds(attempt.map_or(order.created_at, |attempt| attempt.charge.taken_at.unwrap_or(attempt.since))),
+        "currency": money::code(dispute.amount.currency()),
+        "enhanced_eligibility_types": [],
+        "evidence": evidence,
+        "evidence_details": {
+            "due_by": null,
+            "enhanced_eligibility": {},
+            "has_evidence": false,
+            "past_due": false,
+            "submission_count": 0,
+        },
+        "is_charge_refundable": false,
+        "livemode": seen.live(),
+        "metadata": {},
+        "payment_intent": ids::intent(order.id),
+        "payment_method_details": {
+            "card": { "brand": brand, "case_type": "chargeback", "network": brand, "network_reason_code": null },
+            "type": "card",
+        },
+        "reason": "general",
+        "status": match dispute.verdict {
+            Verdict::Open => "needs_response",
+            Verdict::Won => "won",
+            Verdict::Lost => "lost",
+        },
+    })
+}
