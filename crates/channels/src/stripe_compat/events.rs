@@ -4,6 +4,7 @@
 //! about. Documents keep no history: of them only `….created` is listed, when it is asked for by that name.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -255,11 +256,12 @@ async fn tell(
     wanted: &[String],
     (order, version, count): (OrderId, u32, u32),
 ) -> Result<(), Wrong> {
-    if !known.contains_key(&order) {
-        known.insert(order, events_of(reader, order).await?);
-    }
+    let events = match known.entry(order) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(events_of(reader, order).await?),
+    };
     let within = |told: &&Told| told.version <= version && told.version + count > version;
-    for told in known[&order].iter().rev().filter(within) {
+    for told in events.iter().rev().filter(within) {
         for (index, name) in names(&told.name).iter().enumerate().rev() {
             if !wants(wanted, name) {
                 continue;

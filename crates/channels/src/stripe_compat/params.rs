@@ -175,10 +175,10 @@ fn object(form: Form, fields: &[Field], within: &str) -> Result<Map<String, Valu
             given.insert(name, value);
         }
     }
-    for field in fields
+    let missing = fields
         .iter()
-        .filter(|field| field.required && !given.contains_key(field.name))
-    {
+        .find(|field| field.required && !given.contains_key(field.name));
+    if let Some(field) = missing {
         let path = join(within, field.name);
         return Err(Wrong::invalid(format!("Missing required param: {path}."))
             .code("parameter_missing")
@@ -646,7 +646,7 @@ mod tests {
 
     #[test]
     fn bounds_of_a_moment_are_from_and_before() {
-        let at = |seconds| Some(Timestamp::from_millis(seconds * 1_000));
+        let at = |seconds: i64| Some(Timestamp::from_millis(seconds * 1_000));
         let range = |form: &str| {
             given(&format!("amount=1&currency=eur&{form}"))
                 .unwrap()
