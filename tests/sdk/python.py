@@ -72,7 +72,11 @@ def press(url, button):
     action = urllib.parse.urljoin(page.url, attribute(hit[1], "formaction") or attribute(form[1], "action") or "")
     origin = "{0.scheme}://{0.netloc}".format(urllib.parse.urlparse(page.url))
     request = urllib.request.Request(action, urllib.parse.urlencode(fields).encode(), {"origin": origin})
-    return opener.open(request).url
+    page = opener.open(request)
+    # Forms stay on their own origin; the page that follows leads on, as browsers do without being asked.
+    while onward := re.search(r"""<meta http-equiv="refresh" content="0; url=([^"]*)\"""", page.read().decode()):
+        page = opener.open(html.unescape(onward[1]))
+    return page.url
 
 
 def checkout():
