@@ -86,7 +86,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
         },
     };
     let product = App::start(plan, stripe::words(&stripe_url)).await?;
-    let tenant = tenant_of(&product, "Florin Demo Shop", &kept.key).await?;
+    let tenant = tenant_of(&product, "Giglio", &kept.key).await?;
     let secrets = [("api_key", PROVIDER_KEY), ("webhook_secret", PROVIDER_HOOK)];
     let connection = point(&product, tenant, "stripe", &outside.url, &secrets).await?;
     outside
@@ -227,7 +227,7 @@ impl World {
             data: folder,
         };
         let app = App::start(plan, stripe::provider_words(&url)).await?;
-        let tenant = tenant_of(&app, "Pretend provider", &kept.provider_key).await?;
+        let tenant = tenant_of(&app, "Giglio", &kept.provider_key).await?;
         let connection = point(&app, tenant, "issuer", &control_url, &[]).await?;
         let challenge = url.clone();
         let settle = move |connection: &mut Connection| {

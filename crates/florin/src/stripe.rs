@@ -51,7 +51,9 @@ impl CardTable for PublishedCards {
     }
 
     fn examples(&self) -> Vec<Example> {
-        let shown = SHOWN.iter().filter_map(|(name, what)| Some((cards::by_name(name)?, *what)));
+        let shown = SHOWN
+            .iter()
+            .filter_map(|(name, what)| Some((cards::by_name(name)?, *what)));
         shown
             .map(|(card, what)| Example {
                 number: in_groups(card.number),
@@ -80,7 +82,10 @@ const SHOWN: &[(&str, &str)] = &[
     ("card_threeDSecure2Required", "asks for 3-D Secure, then pays"),
     ("card_visa_chargeDeclined", "is declined"),
     ("card_visa_chargeDeclinedInsufficientFunds", "has not enough money"),
-    ("card_threeDSecureRequiredChargeDeclined", "asks for 3-D Secure, then is declined"),
+    (
+        "card_threeDSecureRequiredChargeDeclined",
+        "asks for 3-D Secure, then is declined",
+    ),
     ("card_createDispute", "pays, and disputes it later"),
 ];
 
