@@ -158,7 +158,11 @@ impl Directory {
 
     async fn reload(&self) -> Result<(), DirectoryError> {
         let fresh = Arc::new(Cache::read(&*self.store).await?);
-        *self.cache.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+        let mut cache = self.cache.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Two reloads may overtake each other: what was read earlier must not replace what was read later.
+        if fresh.marker >= cache.marker {
+            *cache = fresh;
+        }
         Ok(())
     }
 }

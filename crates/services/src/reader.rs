@@ -89,6 +89,11 @@ impl Reader {
     /// One turn: answers how many rows it read.
     async fn step(&self) -> Result<usize, Fault> {
         let _alone = self.turn.lock().await;
+        // An endpoint that somebody added on another node a moment ago is told of everything since.
+        if let Err(error) = self.directory.refresh().await {
+            tracing::warn!(%error, "cannot look for new webhook endpoints");
+            return Err(Fault::Unavailable("the directory does not answer".into()));
+        }
         let from = self.store.cursor(BOOKS).await?;
         let rows = self.store.events_after(from, PAGE).await?;
         let Some(last) = rows.last() else { return Ok(0) };
