@@ -70,7 +70,7 @@ pub const CODES: &[Row] = &[
     ),
     (
         "invalid_value",
-        400,
+        422,
         "Invalid value",
         "send one of the values that the message names",
     ),

@@ -55,13 +55,13 @@ pub struct OrderBody {
     #[serde(default)]
     pub capture: CaptureWord,
     /// What the payer reads.
-    #[schema(max_length = 500, nullable = false)]
+    #[schema(max_length = 500)]
     pub description: Option<String>,
     /// The customer, `cus_…`.
-    #[schema(nullable = false, pattern = "^cus_[0-9a-hjkmnp-tv-z]{26}$")]
+    #[schema(pattern = "^cus_[0-9a-hjkmnp-tv-z]{26}$")]
     pub customer: Option<String>,
     /// E-mail for the receipt.
-    #[schema(max_length = 254, nullable = false)]
+    #[schema(max_length = 254)]
     pub email: Option<String>,
     /// Your own names and values: at most 50, of 40 and 500 characters.
     #[serde(default)]
@@ -71,22 +71,22 @@ pub struct OrderBody {
     #[schema(max_items = 100)]
     pub lines: Vec<LineBody>,
     /// Where the payer goes afterwards.
-    #[schema(max_length = 2048, nullable = false)]
+    #[schema(max_length = 2048)]
     pub return_url: Option<String>,
     /// Where the payer goes when they leave the provider's page.
-    #[schema(max_length = 2048, nullable = false)]
+    #[schema(max_length = 2048)]
     pub cancel_url: Option<String>,
     /// How long the order may be paid, in seconds; a day if nothing is said.
-    #[schema(minimum = 3, maximum = 7_776_000, nullable = false)]
+    #[schema(minimum = 3, maximum = 7_776_000)]
     pub expires_in_s: Option<u32>,
     /// Pay it in the same call.
     #[serde(default)]
     pub confirm: bool,
     /// With `confirm`: how. `hosted` is the provider's page.
-    #[schema(max_length = 128, nullable = false)]
+    #[schema(max_length = 128)]
     pub method: Option<String>,
     /// With `confirm`: over which connection, if not the default one.
-    #[schema(nullable = false, pattern = "^con_[0-9a-hjkmnp-tv-z]{26}$")]
+    #[schema(pattern = "^con_[0-9a-hjkmnp-tv-z]{26}$")]
     pub connection: Option<String>,
 }
 
@@ -121,13 +121,13 @@ pub struct LineBody {
 #[serde(deny_unknown_fields)]
 pub struct ConfirmBody {
     /// How; `hosted` if nothing is said.
-    #[schema(max_length = 128, nullable = false)]
+    #[schema(max_length = 128)]
     pub method: Option<String>,
     /// Over which connection, if not the default one.
-    #[schema(nullable = false, pattern = "^con_[0-9a-hjkmnp-tv-z]{26}$")]
+    #[schema(pattern = "^con_[0-9a-hjkmnp-tv-z]{26}$")]
     pub connection: Option<String>,
     /// Where the payer goes afterwards, if not where the order says.
-    #[schema(max_length = 2048, nullable = false)]
+    #[schema(max_length = 2048)]
     pub return_url: Option<String>,
 }
 
@@ -136,7 +136,7 @@ pub struct ConfirmBody {
 #[serde(deny_unknown_fields)]
 pub struct CaptureBody {
     /// How much, in minor units; all that is held if nothing is said.
-    #[schema(minimum = 1, maximum = 9_223_372_036_854_i64, nullable = false)]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_i64)]
     pub amount: Option<i64>,
     /// Nothing more will be taken: the rest is released.
     #[serde(default = "yes", rename = "final")]
@@ -152,7 +152,7 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub struct RefundBody {
     /// How much, in minor units; all that is left if nothing is said.
-    #[schema(minimum = 1, maximum = 9_223_372_036_854_i64, nullable = false)]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_i64)]
     pub amount: Option<i64>,
 }
 
@@ -169,10 +169,10 @@ pub struct ResolveBody {
     #[serde(rename = "as")]
     pub outcome: ResolveWord,
     /// The step, such as `ref/0`; the attempt's authorise step if nothing is said.
-    #[schema(max_length = 16, nullable = false, example = "ref/0")]
+    #[schema(max_length = 16, example = "ref/0")]
     pub step: Option<String>,
     /// The amount that the provider shows, in minor units, if it is not what was asked.
-    #[schema(minimum = 0, maximum = 9_223_372_036_854_i64, nullable = false)]
+    #[schema(minimum = 0, maximum = 9_223_372_036_854_i64)]
     pub amount: Option<i64>,
     /// Who says so, and where they saw it. Kept with the order.
     #[schema(min_length = 1, max_length = 500)]

@@ -172,7 +172,6 @@ pub struct TryShape {
 #[serde(deny_unknown_fields)]
 pub struct ResendBody {
     /// Only to this endpoint; to all that are enabled if nothing is said.
-    #[schema(nullable = false)]
     pub endpoint: Option<String>,
 }
 

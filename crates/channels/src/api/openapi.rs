@@ -3,6 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{RefOr, Required};
 
 use super::{events, orders, settings};
 
@@ -53,7 +54,32 @@ pub fn document() -> utoipa::openapi::OpenApi {
         "key",
         Vec::<String>::new(),
     )]);
+    bodies_that_may_be_left_out(&mut document);
     document
+}
+
+/// A body of which nothing is required may be left out: it then reads as `{}`.
+fn bodies_that_may_be_left_out(document: &mut utoipa::openapi::OpenApi) {
+    let value = serde_json::to_value(&*document).unwrap_or_default();
+    let optional = |name: &str| {
+        let required = value.pointer(&format!("/components/schemas/{name}/required"));
+        required.and_then(serde_json::Value::as_array).is_none_or(Vec::is_empty)
+    };
+    for item in document.paths.paths.values_mut() {
+        let bodies = item
+            .post
+            .iter_mut()
+            .filter_map(|operation| operation.request_body.as_mut());
+        for body in bodies {
+            let RefOr::T(body) = body else { continue };
+            if let Some(RefOr::T(content)) = body.content.get("application/json")
+                && let Some(RefOr::Ref(reference)) = content.schema.as_ref()
+                && optional(reference.ref_location.rsplit('/').next().unwrap_or_default())
+            {
+                body.required = Some(Required::False);
+            }
+        }
+    }
 }
 
 pub(super) async fn serve() -> Json<utoipa::openapi::OpenApi> {

@@ -108,17 +108,15 @@ pub enum Scope2 {
 #[serde(deny_unknown_fields)]
 pub struct KeyBody {
     /// With the admin key: whose.
-    #[schema(nullable = false)]
     pub merchant: Option<String>,
     /// Test or live; a merchant's own key makes keys of its own mode only.
-    #[schema(nullable = false)]
     pub mode: Option<ModeWord>,
     /// What it is for.
     #[serde(default)]
     #[schema(max_length = 100)]
     pub label: String,
     /// What it may do; all if nothing is said.
-    #[schema(nullable = false, max_items = 4)]
+    #[schema(max_items = 4)]
     pub scopes: Option<Vec<Scope2>>,
 }
 
@@ -137,7 +135,7 @@ pub enum ModeWord {
 #[serde(deny_unknown_fields)]
 pub struct RollBody {
     /// Seconds for which the old one still works; a day if nothing is said.
-    #[schema(minimum = 0, maximum = 2_592_000, nullable = false)]
+    #[schema(minimum = 0, maximum = 2_592_000)]
     pub overlap_s: Option<u32>,
 }
 
@@ -176,7 +174,7 @@ pub struct ConnectionBody {
     #[schema(max_length = 40, example = "stripe")]
     pub rail: String,
     /// Its address, if it is not the provider's usual one.
-    #[schema(max_length = 2048, nullable = false)]
+    #[schema(max_length = 2048)]
     pub base: Option<String>,
     /// The rail's word (`api_key`, `webhook_secret`) to a name under `[secrets]` in this server's configuration.
     #[serde(default)]
@@ -194,10 +192,8 @@ pub struct ConnectionBody {
 #[serde(deny_unknown_fields)]
 pub struct ConnectionChange {
     /// Use it when a call names none.
-    #[schema(nullable = false)]
     pub default: Option<bool>,
     /// Whether new attempts may use it.
-    #[schema(nullable = false)]
     pub enabled: Option<bool>,
 }
 
@@ -231,19 +227,18 @@ pub struct CustomerShape {
 #[serde(deny_unknown_fields)]
 pub struct CustomerBody {
     /// Name.
-    #[schema(max_length = 256, nullable = false)]
+    #[schema(max_length = 256)]
     pub name: Option<String>,
     /// E-mail address.
-    #[schema(max_length = 254, nullable = false)]
+    #[schema(max_length = 254)]
     pub email: Option<String>,
     /// Phone number.
-    #[schema(max_length = 32, nullable = false)]
+    #[schema(max_length = 32)]
     pub phone: Option<String>,
     /// Your words.
-    #[schema(max_length = 500, nullable = false)]
+    #[schema(max_length = 500)]
     pub description: Option<String>,
     /// Your own names and values.
-    #[schema(nullable = false)]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -276,7 +271,6 @@ pub struct MethodShape {
 #[serde(deny_unknown_fields)]
 pub struct MethodBody {
     /// Whose it is.
-    #[schema(nullable = false)]
     pub customer: Option<String>,
     /// The provider's token (`pm_…` at Stripe).
     #[schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9_-]+$")]
@@ -342,7 +336,7 @@ pub struct EndpointBody {
     #[schema(max_items = 100)]
     pub events: Vec<String>,
     /// What you call it.
-    #[schema(max_length = 500, nullable = false)]
+    #[schema(max_length = 500)]
     pub description: Option<String>,
     /// `hmac` (`whsec_…`, signatures `v1`) or `ed25519` (`whsk_…`, signatures `v1a`).
     #[serde(default)]
@@ -365,16 +359,15 @@ pub enum SignatureWord {
 #[serde(deny_unknown_fields)]
 pub struct EndpointChange {
     /// The address.
-    #[schema(max_length = 2048, nullable = false)]
+    #[schema(max_length = 2048)]
     pub url: Option<String>,
     /// Names it wants.
-    #[schema(max_items = 100, nullable = false)]
+    #[schema(max_items = 100)]
     pub events: Option<Vec<String>>,
     /// What you call it.
-    #[schema(max_length = 500, nullable = false)]
+    #[schema(max_length = 500)]
     pub description: Option<String>,
     /// Whether it is told anything.
-    #[schema(nullable = false)]
     pub enabled: Option<bool>,
 }
 
