@@ -227,6 +227,10 @@ fn idem_key(value: &[u8], parts: &Parts, body: &[u8]) -> Result<IdemKey, Problem
 
 /// JSON as `T`, or a problem that names the member.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // A list would be read as the members in their order; a body is an object.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new("invalid_request", "the body is a list: send an object"));
+    }
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path = error.path().to_string();

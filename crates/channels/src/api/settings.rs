@@ -467,6 +467,9 @@ pub(super) async fn create_key(State(doors): State<Doors>, call: Call<Either>) -
         || ALL_SCOPES.to_vec(),
         |scopes| scopes.into_iter().map(Scope2::scope).collect(),
     );
+    if scopes.len() > ALL_SCOPES.len() {
+        return Err(Problem::new("invalid_value", "there are four scopes: name each once").at("scopes"));
+    }
     if let Either::Merchant(caller) = &call.caller {
         for scope in &scopes {
             caller.may(*scope)?; // nobody gives more than they have
