@@ -27,7 +27,7 @@ pub(super) async fn show(State(door): State<Door>, Path(token): Path<String>) ->
     };
     let card = seen
         .card_of(door.scene(), attempt)
-        .map(|card| format!("{} ending in {}", card.brand, card.last4));
+        .map(|card| format!("{} ending in {}", brand(&card.brand), card.last4));
     let page = ChallengePage {
         frame: door.frame(&opened.view, None),
         total: written(opened.view.order.due),
@@ -62,4 +62,18 @@ pub(super) async fn answer(
     )
     .await;
     Ok(door.to(&format!("/c/back/{token}")))
+}
+
+/// A network as people write it.
+fn brand(word: &str) -> &str {
+    const BRANDS: [(&str, &str); 7] = [
+        ("amex", "American Express"),
+        ("diners", "Diners Club"),
+        ("discover", "Discover"),
+        ("jcb", "JCB"),
+        ("mastercard", "Mastercard"),
+        ("unionpay", "UnionPay"),
+        ("visa", "Visa"),
+    ];
+    BRANDS.iter().find(|row| row.0 == word).map_or(word, |row| row.1)
 }

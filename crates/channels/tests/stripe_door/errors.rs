@@ -1,0 +1,249 @@
+//! What goes wrong is said as Stripe says it, and nobody sees what is not theirs.
+
+use axum::http::{Request, header};
+use florin_services::directory::Scope;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_mistake_names_its_parameter() {
+    let world = World::provider().await;
+    for (path, form, code, param) in [
+        (
+            "/v1/payment_intents",
+            vec![("amount", "1"), ("currency", "eur"), ("colour", "red")],
+            "parameter_unknown",
+            "colour",
+        ),
+        (
+            "/v1/payment_intents",
+            vec![("currency", "eur")],
+            "parameter_missing",
+            "amount",
+        ),
+        (
+            "/v1/payment_intents",
+            vec![("amount", "1.5"), ("currency", "eur")],
+            "parameter_invalid_integer",
+            "amount",
+        ),
+        (
+            "/v1/payment_intents",
+            vec![("amount", "100000000"), ("currency", "eur")],
+            "amount_too_large",
+            "amount",
+        ),
+        (
+            "/v1/payment_intents",
+            vec![("amount", "1"), ("currency", "eur"), ("customer", "cus_x")],
+            "resource_missing",
+            "customer",
+        ),
+        (
+            "/v1/payment_methods",
+            vec![("type", "card"), ("card[number]", "1")],
+            "parameter_unknown",
+            "card[number]",
+        ),
+        (
+            "/v1/payment_methods",
+            vec![("type", "card"), ("card[token]", "tok_x")],
+            "resource_missing",
+            "card[token]",
+        ),
+        (
+            "/v1/refunds",
+            vec![("payment_intent", "pi_x")],
+            "resource_missing",
+            "payment_intent",
+        ),
+        (
+            "/v1/webhook_endpoints",
+            vec![("url", "ftp://x"), ("enabled_events[]", "*")],
+            "url_invalid",
+            "url",
+        ),
+    ] {
+        let error = world.call("POST", path, &form).await.error(400);
+        assert_eq!(
+            (&error["code"], &error["param"]),
+            (&code.into(), &param.into()),
+            "{path} {form:?}: {error}"
+        );
+        assert_eq!(error["type"], "invalid_request_error");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_expanded_is_refused() {
+    let world = World::provider().await;
+    let form = [("amount", "1"), ("currency", "eur")];
+    for path in ["metadata.x", "colour", "data.customer", "latest_charge.a.b.c.d.e"] {
+        let said = world
+            .call("POST", &format!("/v1/payment_intents?expand[]={path}"), &form)
+            .await;
+        assert_eq!(said.error(400)["param"], "expand", "{path}");
+    }
+    for path in ["customer", "review", "latest_charge.balance_transaction"] {
+        world.post(&format!("/v1/payment_intents?expand[]={path}"), &form).await;
+    }
+    world
+        .get("/v1/payment_intents?expand[]=data.latest_charge.refunds&expand[]=data.customer")
+        .await;
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_not_found() {
+    let world = World::provider().await;
+    for path in [
+        "/v1/payment_intents/pi_nothing",
+        "/v1/checkout/sessions/cs_test_x",
+        "/v1/customers/cus_x",
+        "/v1/payment_methods/pm_x",
+        "/v1/refunds/re_x",
+        "/v1/charges/ch_x",
+        "/v1/balance_transactions/txn_x",
+        "/v1/products/prod_x",
+        "/v1/prices/price_x",
+        "/v1/events/evt_x",
+        "/v1/webhook_endpoints/we_x",
+        "/v1/disputes/dp_x",
+    ] {
+        assert_eq!(
+            world.call("GET", path, &[]).await.error(404)["code"],
+            "resource_missing",
+            "{path}"
+        );
+    }
+    for (method, path) in [
+        ("GET", "/v1/subscriptions"),
+        ("DELETE", "/v1/payment_intents"),
+        ("GET", "/"),
+    ] {
+        let error = world.call(method, path, &[]).await.error(404);
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .starts_with("Unrecognized request URL"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_a_key_that_is_in_force_opens_anything() {
+    let world = World::provider().await;
+    let ask = |value: Option<String>| {
+        let request = Request::get("/v1/customers");
+        match value {
+            Some(value) => request.header(header::AUTHORIZATION, value),
+            None => request,
+        }
+    };
+    for value in [
+        None,
+        Some("Bearer sk_test_wrong".to_owned()),
+        Some("Bearer".to_owned()),
+        Some("Basic eA==".to_owned()),
+    ] {
+        let said = world.send(ask(value.clone()), &[]).await;
+        assert_eq!(said.status, 401, "{value:?}");
+        assert!(!said.text.contains("sk_test_wrong"), "a key is not shown whole");
+    }
+    let basic = florin_services::base64::encode(format!("{}:", world.key).as_bytes());
+    assert_eq!(world.send(ask(Some(format!("Basic {basic}"))), &[]).await.status, 200);
+    let connect = ask(Some(format!("Bearer {}", world.key))).header("stripe-account", "acct_1");
+    assert_eq!(world.send(connect, &[]).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_key_does_what_it_may_and_no_more() {
+    let world = World::provider().await;
+    let key = world.key_for(&[Scope::Read]).await;
+    let with = |method: &str, path: &str| {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+    };
+    assert_eq!(world.send(with("GET", "/v1/payment_intents"), &[]).await.status, 200);
+    for (path, form) in [
+        ("/v1/payment_intents", [("amount", "1"), ("currency", "eur")]),
+        ("/v1/refunds", [("payment_intent", "pi_x"), ("amount", "1")]),
+        ("/v1/customers", [("name", "x"), ("email", "x")]),
+    ] {
+        assert_eq!(world.send(with("POST", path), &form).await.status, 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_sees_another_merchants_things() {
+    let world = World::provider().await;
+    let sale = [
+        ("amount", "1099"),
+        ("currency", "eur"),
+        ("confirm", "true"),
+        ("payment_method", "pm_card_visa"),
+    ];
+    let intent = world.post("/v1/payment_intents", &sale).await;
+    let customer = world.post("/v1/customers", &[("name", "Jenny")]).await;
+    let stranger = world.another().await;
+    let with = |method: &str, path: &str| {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {stranger}"))
+    };
+    let text = |object: &serde_json::Value, name: &str| object[name].as_str().unwrap().to_owned();
+    let (id, charge) = (text(&intent, "id"), text(&intent, "latest_charge"));
+    for path in [
+        format!("/v1/payment_intents/{id}"),
+        format!("/v1/charges/{charge}"),
+        format!("/v1/payment_methods/{}", text(&intent, "payment_method")),
+        format!("/v1/customers/{}", text(&customer, "id")),
+    ] {
+        assert_eq!(world.send(with("GET", &path), &[]).await.status, 404, "{path}");
+    }
+    assert_eq!(
+        world
+            .send(with("POST", "/v1/refunds"), &[("payment_intent", &id)])
+            .await
+            .status,
+        400
+    );
+    assert_eq!(
+        world
+            .send(with("POST", &format!("/v1/payment_intents/{id}/cancel")), &[])
+            .await
+            .status,
+        404
+    );
+    for path in [
+        "/v1/payment_intents",
+        "/v1/charges",
+        "/v1/customers",
+        "/v1/events",
+        "/v1/balance_transactions",
+    ] {
+        let said = world.send(with("GET", path), &[]).await.object();
+        assert_eq!(said["data"].as_array().unwrap().len(), 0, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_form_is_refused() {
+    let world = World::provider().await;
+    let post = || Request::post("/v1/customers").header(header::AUTHORIZATION, format!("Bearer {}", world.key));
+    let json = post().header(header::CONTENT_TYPE, "application/json");
+    assert_eq!(world.send(json, &[("name", "x")]).await.status, 400);
+    let long = "x".repeat(70 << 10);
+    assert_eq!(world.send(post(), &[("name", &long)]).await.status, 413);
+    assert_eq!(
+        world
+            .send(post().header("idempotency-key", "two words"), &[("name", "x")])
+            .await
+            .status,
+        400
+    );
+}

@@ -1,0 +1,137 @@
+//! The same key and form give the same answer; another form under the key is refused; while the first call runs, its twin is told so.
+
+use std::time::Duration;
+
+use florin_services::clock::Clock as _;
+
+use crate::world::World;
+
+const SALE: [(&str, &str); 4] = [
+    ("amount", "1099"),
+    ("currency", "eur"),
+    ("confirm", "true"),
+    ("payment_method", "pm_card_visa"),
+];
+
+#[tokio::test]
+async fn a_repeat_has_the_first_answer_and_says_so() {
+    let world = World::provider().await;
+    let first = world.keyed("POST", "/v1/payment_intents", &SALE, Some("k-1")).await;
+    assert_eq!(first.header("idempotent-replayed"), "");
+    let first = first.object();
+    world
+        .post("/v1/refunds", &[("payment_intent", first["id"].as_str().unwrap())])
+        .await;
+    let again = world.keyed("POST", "/v1/payment_intents", &SALE, Some("k-1")).await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.object(), first, "the answer is the one of then, not of now");
+    let other = [("amount", "1"), SALE[1], SALE[2], SALE[3]];
+    let reused = world
+        .keyed("POST", "/v1/payment_intents", &other, Some("k-1"))
+        .await
+        .error(400);
+    assert_eq!(reused["type"], "idempotency_error");
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_decline_is_the_same_decline() {
+    let world = World::provider().await;
+    let declined = [
+        SALE[0],
+        SALE[1],
+        SALE[2],
+        ("payment_method", "pm_card_visa_chargeDeclined"),
+    ];
+    let first = world
+        .keyed("POST", "/v1/payment_intents", &declined, Some("k-2"))
+        .await
+        .error(402);
+    let again = world.keyed("POST", "/v1/payment_intents", &declined, Some("k-2")).await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.error(402), first);
+    let listed = world.get("/v1/payment_intents").await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "one intent, one try");
+}
+
+#[tokio::test]
+async fn every_call_that_moves_money_may_be_repeated() {
+    let world = World::provider().await;
+    let hold = [&SALE[..], &[("capture_method", "manual")]].concat();
+    let intent = world.post("/v1/payment_intents", &hold).await;
+    let id = intent["id"].as_str().unwrap();
+    for (path, form) in [
+        (
+            format!("/v1/payment_intents/{id}/capture"),
+            vec![("amount_to_capture", "1000"), ("metadata[a]", "b")],
+        ),
+        (
+            "/v1/refunds".to_owned(),
+            vec![("payment_intent", id), ("amount", "300"), ("metadata[a]", "b")],
+        ),
+    ] {
+        let key = Some(path.as_str());
+        let first = world.keyed("POST", &path, &form, key).await.object();
+        let again = world.keyed("POST", &path, &form, key).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{path}");
+        let again = again.object();
+        assert_eq!(
+            (&again["id"], &again["status"]),
+            (&first["id"], &first["status"]),
+            "{path}"
+        );
+    }
+    let refunds = world.get(&format!("/v1/refunds?payment_intent={id}")).await;
+    assert_eq!(refunds["data"].as_array().unwrap().len(), 1);
+    let other = world.post("/v1/payment_intents", &hold).await;
+    let path = format!("/v1/payment_intents/{}/cancel", other["id"].as_str().unwrap());
+    let first = world.keyed("POST", &path, &[], Some("cancel")).await.object();
+    let again = world.keyed("POST", &path, &[], Some("cancel")).await;
+    assert_eq!(
+        (again.header("idempotent-replayed"), &again.json()["status"]),
+        ("true", &first["status"])
+    );
+}
+
+#[tokio::test]
+async fn documents_are_made_once_per_key() {
+    let world = World::provider().await;
+    for (path, form) in [
+        ("/v1/customers", vec![("name", "Jenny")]),
+        ("/v1/products", vec![("name", "Teapot")]),
+        (
+            "/v1/payment_methods",
+            vec![("type", "card"), ("card[token]", "tok_visa")],
+        ),
+        (
+            "/v1/webhook_endpoints",
+            vec![("url", "http://127.0.0.1:9/hook"), ("enabled_events[]", "*")],
+        ),
+    ] {
+        let first = world.keyed("POST", path, &form, Some(path)).await.object();
+        let again = world.keyed("POST", path, &form, Some(path)).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{path}");
+        assert_eq!(again.object(), first, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_twin_of_a_running_call_waits_and_is_then_given_the_object_as_it_stands() {
+    let world = World::provider().await;
+    let slow = [SALE[0], SALE[1], SALE[2], ("payment_method", "pm_card_slow")];
+    let first = world
+        .keyed("POST", "/v1/payment_intents", &slow, Some("k-3"))
+        .await
+        .object();
+    assert_eq!(first["status"], "processing");
+    let twin = world.keyed("POST", "/v1/payment_intents", &slow, Some("k-3")).await;
+    assert_eq!((twin.status, twin.header("stripe-should-retry")), (409, "true"));
+    assert_eq!(twin.error(409)["code"], "idempotency_key_in_use");
+    world.clock.shift_millis(15_000);
+    assert!(world.clock.now() > world.clock.wall());
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let later = world
+        .keyed("POST", "/v1/payment_intents", &slow, Some("k-3"))
+        .await
+        .object();
+    assert_eq!((&later["id"], &later["status"]), (&first["id"], &"processing".into()));
+}

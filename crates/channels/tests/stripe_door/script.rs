@@ -1,0 +1,119 @@
+//! A provider that needs no network: what a card does follows from its name.
+
+use std::borrow::Cow;
+
+use florin_core::decline::{Code, Decline};
+use florin_core::rail::{
+    Action, Can, Event, Heard, Instrument, Next, Outcome, Rail, Report, Step, Table, Task, Turn, Unsupported, Wait, Why,
+};
+
+/// The rail `script`.
+pub(crate) struct Script;
+
+pub(crate) static RAILS: &[&dyn Rail] = &[&Script];
+
+const fn can(step: Step, many: bool) -> Can {
+    Can {
+        step,
+        partial: true,
+        many,
+    }
+}
+
+static TABLE: Table = Table {
+    name: "script",
+    steps: &[
+        can(Step::Sale, false),
+        can(Step::Authorize, false),
+        can(Step::Capture, false),
+        can(Step::Void, false),
+        can(Step::Cancel, false),
+        can(Step::Reverse, false),
+        can(Step::Refund, true),
+    ],
+    currencies: &[],
+    hosts: &["loopback"],
+    secrets: &[],
+    exchanges: &[],
+    waits: &["challenge", "page", "slow", "stuck", "finished"],
+    refs: &[],
+    remembers_s: 3_600,
+    refund_days: 365,
+};
+
+impl Rail for Script {
+    fn table(&self) -> &'static Table {
+        &TABLE
+    }
+
+    fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
+        Ok(match (task.step, &task.instrument) {
+            (Step::Sale | Step::Authorize, Instrument::Hosted) => {
+                wait("page", act("http://provider.test/pay/1".to_owned()))
+            }
+            (Step::Sale | Step::Authorize, Instrument::Stored(card)) => match card.as_str() {
+                "card_visa_chargeDeclined" => declined(Code::DoNotHonor, "05"),
+                "card_visa_chargeDeclinedInsufficientFunds" => declined(Code::InsufficientFunds, "51"),
+                "card_slow" => wait("slow", Why::Provider),
+                "card_threeDSecure2Required" => {
+                    let token = task.urls.back.rsplit('/').next().unwrap_or_default();
+                    wait("challenge", act(format!("http://door.test/challenge/{token}")))
+                }
+                _ => approved(task),
+            },
+            (Step::Void | Step::Cancel | Step::Reverse, _) => done(Outcome::Released, task),
+            (Step::Refund, Instrument::Stored(card)) if card == "card_pendingRefund" => wait("slow", Why::Provider),
+            (Step::Capture | Step::Refund | Step::Verify | Step::Increment | Step::Payout, _) => {
+                done(Outcome::Moved, task)
+            }
+        })
+    }
+
+    fn read(&self, _: &Task, _: &str, _: Heard<'_>) -> Turn {
+        Turn::new(Next::Unclear)
+    }
+
+    fn wake(&self, task: &Task, place: &str, event: Event<'_>) -> Turn {
+        match (place, event) {
+            ("challenge" | "page", Event::Back(params)) => match params.get("result").map(String::as_str) {
+                Some("passed") => approved(task),
+                Some("failed") => declined(Code::AuthenticationFailed, ""),
+                _ => self.start(task).unwrap_or_else(|_| Turn::new(Next::Unclear)),
+            },
+            ("finished", _) => Turn::new(Next::Unclear),
+            (_, _) => self.start(task).unwrap_or_else(|_| Turn::new(Next::Unclear)),
+        }
+    }
+}
+
+fn approved(task: &Task) -> Turn {
+    match task.step {
+        Step::Authorize => done(Outcome::Held { until: None }, task),
+        _ => done(Outcome::Moved, task),
+    }
+}
+
+fn done(outcome: Outcome, task: &Task) -> Turn {
+    Turn::new(Next::Done(Report::new(outcome, Some(task.money))))
+}
+
+fn declined(code: Code, raw: &str) -> Turn {
+    let decline = Decline {
+        raw: raw.to_owned(),
+        ..Decline::new(code)
+    };
+    Turn::new(Next::Done(Report::new(Outcome::Declined(decline), None)))
+}
+
+fn act(url: String) -> Why {
+    Why::Payer(Action::Redirect { url })
+}
+
+fn wait(name: &'static str, why: Why) -> Turn {
+    Turn::new(Next::Wait(Wait {
+        name: Cow::Borrowed(name),
+        why,
+        poll: &[3_600],
+        until_s: 86_400,
+    }))
+}
