@@ -32,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 pub use answer::Told;
 pub use inbox::Unproven;
+pub use plan::abilities;
 
 use crate::ask::{Answered, Ask, Denied, What};
 use crate::clock::Clock;

@@ -16,6 +16,7 @@ mod build;
 mod job;
 mod kept;
 mod open;
+mod rebuild;
 mod settle;
 mod turn;
 mod working;
@@ -33,6 +34,7 @@ pub use ask::{WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN};
 pub use job::{Job, Output, Rebuild, Reply, Start, Token};
 pub use kept::ORDERS_KEPT_MAX;
 pub use open::Roads;
+pub use rebuild::rebuild;
 
 use crate::ask::{Denied, What};
 use build::Draft;
@@ -113,7 +115,7 @@ pub struct Lane {
     phase: Phase,
     cache: Cache,
     waiting: HashMap<OrderId, Vec<Waiter>>,
-    looking: HashMap<(OrderId, StepName), Vec<Token>>,
+    looking: BTreeMap<(OrderId, StepName), Vec<Token>>,
     busy: BTreeMap<(OrderId, StepName), Busy>,
     frozen: HashMap<OrderId, String>,
     tickets: u64,
@@ -142,7 +144,7 @@ impl Lane {
             phase: Phase::Idle,
             cache: Cache::default(),
             waiting: HashMap::new(),
-            looking: HashMap::new(),
+            looking: BTreeMap::new(),
             busy: BTreeMap::new(),
             frozen: HashMap::new(),
             // Tickets of different lives of a node must not meet: they come from nowhere else than this process.
@@ -452,3 +454,6 @@ impl Loaded {
         loaded
     }
 }
+
+#[cfg(test)]
+mod tests;

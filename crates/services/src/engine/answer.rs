@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use florin_core::id::{OrderId, PartId};
-use florin_core::order::StepName;
 use florin_core::time::Timestamp;
 use florin_store::{EventRow, Fault, Found, OrderRow, Tenant, Wanted};
 
 use super::{Engine, Inner};
 use crate::ask::{Answered, Denied, State};
 use crate::chain;
-use crate::lane::{Rebuild, Reply, is_answered};
+use crate::lane::{self, Rebuild, Reply, is_answered};
 use crate::snapshot::{Damage, Fold, Named, event_ids, read_whole};
 use crate::view::View;
 
@@ -104,42 +103,10 @@ impl Inner {
         }
     }
 
-    /// The answer that the same call had: the order as it stood when the call's step was over or needed the payer.
+    /// The answer that the same call had.
     async fn rebuild(&self, tenant: Tenant, rebuild: &Rebuild) -> Result<Answered, Denied> {
-        let (row, events) = self.read(tenant, rebuild.order).await?;
-        let first = rebuild.made.as_ref().map_or(0, |made| made.version);
-        let mut step = rebuild.made.as_ref().and_then(|made| made.step);
-        let refused = rebuild.made.as_ref().and_then(|made| made.refused.clone());
-        let (mut answer, mut last) = (None, None);
-        self.fold(&row, &events, &mut |view, end_of_row| {
-            if !end_of_row || answer.is_some() || view.order.version < first {
-                return;
-            }
-            if rebuild.made.is_none() && last.is_none() {
-                // The call that made the order also started what is in flight after its commit.
-                step = view.order.attempt(1).map(|_| StepName::authorize(1));
-            }
-            let view = Arc::new(view.clone());
-            if step.is_none_or(|step| is_answered(&view.order, step)) {
-                answer = Some(Arc::clone(&view));
-            }
-            last = Some(view);
-        })?;
-        let state = if answer.is_some() { State::Over } else { State::Running };
-        let order = answer.or(last).ok_or(Denied::NotFound)?;
-        match refused {
-            Some(refusal) => Err(Denied::Refused {
-                refusal,
-                order,
-                replayed: true,
-            }),
-            None => Ok(Answered {
-                order,
-                step,
-                state,
-                replayed: true,
-            }),
-        }
+        let (row, events) = self.read(tenant, rebuild.order()).await?;
+        lane::rebuild(&row, &events, rebuild).map_err(|damage| self.damaged(row.id, damage))?
     }
 
     pub(super) async fn view(&self, tenant: Tenant, order: OrderId) -> Result<Arc<View>, Denied> {

@@ -107,7 +107,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// What the machine must know of a rail.
-pub(super) fn abilities(table: &Table) -> Abilities {
+pub fn abilities(table: &Table) -> Abilities {
     let can = |step| table.can(step).is_some();
     Abilities {
         sale: can(Step::Sale),

@@ -115,3 +115,10 @@ pub struct Rebuild {
     /// The order.
     pub(crate) order: OrderId,
 }
+
+impl Rebuild {
+    /// The order.
+    pub fn order(&self) -> OrderId {
+        self.order
+    }
+}

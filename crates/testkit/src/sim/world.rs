@@ -1,0 +1,1052 @@
+//! The world: everything that happens, in the order of its moments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use florin_core::id::{ConnectionId, MerchantId, NodeId, OrderId};
+use florin_core::order::Plan;
+use florin_core::rail::{About, Body, Exchange, Item, Method, Notice, Rail, Reply};
+use florin_core::status;
+use florin_core::time::Timestamp;
+use florin_services::ask::{Answered, Ask, Denied, State, What};
+use florin_services::directory::Connection;
+use florin_services::egress::{EXCHANGE_S_MAX, Road};
+use florin_services::engine::{CALL_WAIT, abilities};
+use florin_services::lane::{self, Job, LEASE_S, Need, Output, Roads, Start, Token};
+use florin_services::snapshot::{self, Body as EventBody};
+use florin_services::view::View;
+use florin_services::worker::{Carry, Ended, Move};
+use florin_store::memory::{Disk, MemoryStore, Mishap};
+use florin_store::{Claim, Cursor, Mode, NoticeId, NoticeRow, OrderRow, Store, Tenant, Wanted};
+
+use super::client::{Client, Then};
+use super::dice::Dice;
+use super::network::{Instead, Way};
+use super::node::{Caller, Given, Node, at_once};
+use super::{Report, Swarm};
+use crate::check::{self, Evidence, Witness};
+use crate::provider::{Asked, Provider};
+
+/// When the world begins: 2026-11-21.
+const BEGIN_MS: i64 = 1_795_219_200_000;
+/// How long after healing everything must have come to an end: a hold of seven days, and what follows it.
+const END_S: i64 = 10 * 86_400;
+/// Things that may happen in one run; more is a loop that never ends.
+const STEPS_MAX: u64 = 2_000_000;
+/// How long a client waits before it takes a call for lost.
+const CLIENT_MS: i64 = 12_000;
+
+/// Something that is going to happen.
+#[derive(Debug)]
+enum Happening {
+    /// A client makes its next call, or repeats one.
+    Client(usize),
+    /// A client has waited long enough for this call, which it made for the so-manieth time.
+    ClientGivesUp(usize, u64),
+    /// A node's lane goes on.
+    Drive(usize, u64),
+    /// A node gives up on a caller.
+    GiveUp(usize, u64, Token, OrderId),
+    /// A node looks for what is due and for notices.
+    Tick(usize, u64),
+    /// A copy of a message arrives at the provider.
+    Arrives(usize, u64, u64, Box<Asked>, Option<i64>),
+    /// How a message ended reaches its node.
+    Ends(usize, u64, u64, Box<Ended>),
+    /// A webhook arrives at a node.
+    Webhook(serde_json::Value),
+    /// A payer acts on a page or a challenge.
+    Payer(OrderId),
+    /// Somebody works at the provider's console, or a bank disputes.
+    Console,
+    /// A node dies.
+    Crash(usize),
+    /// A node starts again.
+    Restart(usize),
+    /// A node stands still for a while.
+    Pause(usize),
+    /// The provider goes away, or comes back.
+    Outage(bool),
+    /// The reader behind the commit catches up.
+    Reader,
+    /// Nothing goes wrong any more.
+    Heal,
+}
+
+struct OneRoad(Arc<Road>);
+
+impl Roads for OneRoad {
+    fn road(&self, connection: ConnectionId) -> Option<Arc<Road>> {
+        (self.0.connection.id == connection).then(|| Arc::clone(&self.0))
+    }
+}
+
+pub(super) struct World {
+    seed: u64,
+    dice: Dice,
+    swarm: Swarm,
+    now_ms: i64,
+    queue: BTreeMap<(i64, u64), Happening>,
+    numbers: u64,
+    rail: &'static dyn Rail,
+    road: Arc<Road>,
+    tenant: Tenant,
+    shared: Arc<MemoryStore>,
+    nodes: Vec<Node>,
+    clients: Vec<Client>,
+    tries: BTreeMap<usize, u64>,
+    provider: Provider,
+    refs: BTreeMap<(String, String), OrderId>,
+    read_to: Cursor,
+    outage: bool,
+    healed: bool,
+    /// How much of the provider's book was looked at.
+    judged: usize,
+    wrong: Vec<String>,
+    counted: BTreeMap<&'static str, u64>,
+    steps: u64,
+    trace: u64,
+    story: Option<Vec<String>>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, rail: &'static dyn Rail, story: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let swarm = Swarm::of(seed);
+        let tenant = Tenant {
+            merchant: MerchantId::from_uuid(uuid::Uuid::from_u128(1)),
+            mode: Mode::Test,
+        };
+        let connection = Connection {
+            id: ConnectionId::from_uuid(uuid::Uuid::from_u128(2)),
+            tenant,
+            rail: rail.table().name.into(),
+            base: "http://provider.test".into(),
+            secrets: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            default: true,
+            enabled: true,
+            created_at: Timestamp::from_millis(BEGIN_MS),
+        };
+        let road = Arc::new(Road {
+            connection: Arc::new(connection),
+            rail,
+        });
+        let shared = Arc::new(MemoryStore::open(Disk::default(), Timestamp::from_millis(BEGIN_MS)));
+        let mut provider = Provider::new("http://provider.test");
+        provider.refunds_pend = swarm.refunds_pend;
+        let orders = usize::try_from(swarm.orders).unwrap_or(usize::MAX);
+        let clients = (0..orders).map(|number| Client::new(number, tenant, &mut dice)).collect();
+        let mut world = Self {
+            seed,
+            dice,
+            swarm,
+            now_ms: BEGIN_MS,
+            queue: BTreeMap::new(),
+            numbers: 0,
+            rail,
+            road,
+            tenant,
+            shared,
+            nodes: Vec::new(),
+            clients,
+            tries: BTreeMap::new(),
+            provider,
+            refs: BTreeMap::new(),
+            read_to: Cursor::START,
+            outage: false,
+            healed: false,
+            judged: 0,
+            wrong: Vec::new(),
+            counted: BTreeMap::new(),
+            steps: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
+            story: story.then(Vec::new),
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for at in 0..2 {
+            let skew_ms = self.dice.between(-self.swarm.skew_s, self.swarm.skew_s) * 500;
+            let node = self.node(at, skew_ms, 1);
+            self.nodes.push(node);
+            self.soon(0, Happening::Tick(at, 1));
+            self.misfortunes(at);
+        }
+        for client in 0..self.clients.len() {
+            let at = self.dice.between(0, self.swarm.faults_s * 600);
+            self.soon(at, Happening::Client(client));
+        }
+        if self.swarm.console > 0 {
+            self.soon(30_000, Happening::Console);
+        }
+        if self.swarm.outage {
+            let at = self.dice.between(0, self.swarm.faults_s * 500);
+            self.soon(at, Happening::Outage(true));
+        }
+        self.soon(1_000, Happening::Reader);
+        self.soon(self.swarm.faults_s * 1_000, Happening::Heal);
+    }
+
+    fn node(&self, at: usize, skew_ms: i64, life: u64) -> Node {
+        let id = NodeId::from_uuid(uuid::Uuid::from_u128(10 + at as u128));
+        let roads = Arc::new(OneRoad(Arc::clone(&self.road)));
+        Node::new(id, Arc::new(self.shared.another()), roads, skew_ms, life)
+    }
+
+    fn misfortunes(&mut self, at: usize) {
+        for (every_s, crash) in [(self.swarm.crash_every_s, true), (self.swarm.pause_every_s, false)] {
+            if every_s > 0 && !self.healed {
+                let after = self.dice.between(1, every_s * 2_000);
+                self.soon(after, if crash { Happening::Crash(at) } else { Happening::Pause(at) });
+            }
+        }
+    }
+
+    // ---- time ----------------------------------------------------------------------------------------------------------------------
+
+    fn soon(&mut self, after_ms: i64, what: Happening) {
+        self.numbers += 1;
+        self.queue.insert((self.now_ms + after_ms.max(0), self.numbers), what);
+    }
+
+    fn count(&mut self, word: &'static str) {
+        *self.counted.entry(word).or_default() += 1;
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            let ms = self.now_ms - BEGIN_MS;
+            story.push(format!("{:>9}.{:03} {}", ms / 1_000, ms % 1_000, line()));
+        }
+    }
+
+    fn mix(&mut self, number: u64) {
+        self.trace = (self.trace ^ number).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+
+    pub(super) fn run(mut self) -> Report {
+        let end = BEGIN_MS + (self.swarm.faults_s + END_S) * 1_000;
+        while let Some(((at, number), what)) = self.queue.pop_first() {
+            if at > end || self.steps >= STEPS_MAX || (self.healed && self.is_at_rest()) {
+                break;
+            }
+            self.now_ms = at;
+            self.steps += 1;
+            self.mix(u64::try_from(at).unwrap_or(0) ^ number);
+            self.shared.set_clock(Timestamp::from_millis(at));
+            self.happen(what);
+        }
+        if self.steps >= STEPS_MAX {
+            self.wrong.push("it never comes to rest".into());
+        }
+        self.judge();
+        Report {
+            seed: self.seed,
+            orders: u32::try_from(self.orders().len()).unwrap_or(u32::MAX),
+            wrong: self.wrong,
+            steps: self.steps,
+            seconds: (self.now_ms - BEGIN_MS) / 1_000,
+            counted: self.counted,
+            trace: self.trace,
+            story: self.story.unwrap_or_default(),
+        }
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Client(client) => self.client(client),
+            Happening::ClientGivesUp(client, tries) => {
+                if self.tries.get(&client) == Some(&tries) {
+                    self.count("calls that were not answered");
+                    self.client(client);
+                }
+            }
+            Happening::Drive(at, life) => self.drive(at, life),
+            Happening::GiveUp(at, life, token, order) => {
+                if self.lives(at, life) {
+                    self.nodes[at].lane.give_up(token, order);
+                    self.put_out(at);
+                }
+            }
+            Happening::Tick(at, life) => self.tick(at, life),
+            Happening::Arrives(at, life, carry, asked, reply_after) => self.arrives(at, life, carry, &asked, reply_after),
+            Happening::Ends(at, life, carry, ended) => self.ends(at, life, carry, *ended),
+            Happening::Webhook(event) => self.webhook(event),
+            Happening::Payer(order) => self.payer(order),
+            Happening::Console => self.console(),
+            Happening::Crash(at) => self.crash(at),
+            Happening::Restart(at) => self.restart(at),
+            Happening::Pause(at) => {
+                let ms = self.dice.between(1_000, 120_000);
+                self.count("pauses");
+                self.nodes[at].paused_until = self.now_ms + ms;
+                self.tell(|| format!("node {at} stands still for {ms} ms"));
+                if !self.healed {
+                    let after = self.dice.between(1, self.swarm.pause_every_s * 2_000);
+                    self.soon(after, Happening::Pause(at));
+                }
+            }
+            Happening::Outage(away) => {
+                self.outage = away && !self.healed;
+                self.count("outages");
+                if self.outage {
+                    let after = self.dice.between(10_000, 900_000);
+                    self.soon(after, Happening::Outage(false));
+                }
+            }
+            Happening::Reader => self.reader(),
+            Happening::Heal => self.heal(),
+        }
+    }
+
+    fn heal(&mut self) {
+        self.tell(|| "-- nothing goes wrong any more --".into());
+        self.healed = true;
+        self.outage = false;
+        self.provider.refunds_pend = false;
+        let now = self.provider_now();
+        self.provider.settle_refunds(false, now);
+        self.deliver_webhooks();
+        for at in 0..self.nodes.len() {
+            self.nodes[at].paused_until = 0;
+            if !self.nodes[at].alive {
+                self.restart(at);
+            }
+        }
+    }
+
+    /// Whether a happening of that life of a node still counts. A node that stands still does it later.
+    fn lives(&self, at: usize, life: u64) -> bool {
+        self.nodes[at].alive && self.nodes[at].life == life
+    }
+
+    fn asleep(&self, at: usize) -> Option<i64> {
+        let wait = self.nodes[at].paused_until - self.now_ms;
+        (wait > 0).then_some(wait)
+    }
+
+    // ---- clients -------------------------------------------------------------------------------------------------------------------
+
+    fn client(&mut self, number: usize) {
+        let view = self.clients[number].order.and_then(|order| self.view(order));
+        let now = Timestamp::from_millis(self.now_ms);
+        let Some((call, mut ask)) = self.clients[number].call(view.as_ref(), &mut self.dice, now) else { return };
+        let tries = self.tries.entry(number).or_default();
+        *tries += 1;
+        let tries = *tries;
+        self.soon(CLIENT_MS, Happening::ClientGivesUp(number, tries));
+        let at = usize::try_from(self.dice.below(2)).unwrap_or(0);
+        if !self.nodes[at].alive {
+            return; // nobody answers there
+        }
+        let start = self.start(&mut ask);
+        self.tell(|| format!("client {number} asks node {at}: {}", words(&ask)));
+        let node = &mut self.nodes[at];
+        node.tokens += 1;
+        let token = Token(node.tokens);
+        node.callers.insert(token, Caller::Client { client: number, call });
+        node.lane.push(Job::Ask {
+            token,
+            ask: Box::new(ask),
+            start,
+        });
+        self.wake(at);
+    }
+
+    /// What the engine adds to a call: an id, and how the attempt is started.
+    fn start(&mut self, ask: &mut Ask) -> Option<Box<Start>> {
+        let pay = match &mut ask.what {
+            What::Create { order, start } => {
+                self.numbers += 1;
+                let random = u128::from(self.dice.next());
+                let ms = u128::try_from(self.now_ms).unwrap_or(0);
+                let uuid = (ms << 80) | (7 << 76) | (u128::from(self.numbers & 0xfff) << 64) | (0b10 << 62) | (random >> 2);
+                order.id.get_or_insert(OrderId::from_uuid(uuid::Uuid::from_u128(uuid)));
+                start.clone()?
+            }
+            What::Confirm { pay, .. } => pay.clone(),
+            What::Leave { .. }
+            | What::Capture { .. }
+            | What::Void { .. }
+            | What::Cancel { .. }
+            | What::Refund { .. }
+            | What::Amend { .. }
+            | What::Describe { .. }
+            | What::Back { .. }
+            | What::Resolve { .. } => return None,
+        };
+        let instrument = match pay.method.as_str() {
+            "hosted" => florin_core::rail::Instrument::Hosted,
+            name => florin_core::rail::Instrument::Stored(name.to_owned()),
+        };
+        Some(Box::new(Start {
+            plan: Plan {
+                channel: pay.channel,
+                method: pay.method,
+                instrument,
+                connection: self.road.connection.id,
+                rail: self.rail.table().name.into(),
+                amount: florin_core::money::Money::zero(florin_core::money::Currency::EUR),
+                extras: None,
+                initiator: pay.initiator,
+                can: abilities(self.rail.table()),
+            },
+            return_url: None,
+        }))
+    }
+
+    fn answer(&mut self, client: usize, call: u64, told: &Result<Answered, Denied>) {
+        self.tell(|| match told {
+            Ok(answered) => {
+                let word = status::word(&answered.order.order).as_str();
+                format!("client {client} is told {word} at version {} ({:?})", answered.order.order.version, answered.state)
+            }
+            Err(denied) => format!("client {client} is told: {denied}"),
+        });
+        let current = self.clients[client].open.as_ref().is_some_and(|(number, _)| *number == call);
+        if !current {
+            return;
+        }
+        let then = self.clients[client].told(call, told);
+        *self.tries.entry(client).or_default() += 1; // nobody waits for this one any more
+        if let Ok(answered) = told
+            && status::word(&answered.order.order) == status::Word::RequiresAction
+        {
+            let after = self.dice.between(500, 300_000);
+            let order = answered.order.order.id;
+            self.soon(after, Happening::Payer(order));
+        }
+        let after = match then {
+            Then::Next => self.dice.between(100, 240_000),
+            Then::Repeat => self.dice.between(200, 5_000),
+        };
+        self.soon(after, Happening::Client(client));
+    }
+
+    fn view(&self, order: OrderId) -> Option<View> {
+        let row = self.row(order)?;
+        let events = at_once(self.shared.events_of(order)).ok()?;
+        snapshot::read_whole(&row, &events).ok()
+    }
+
+    fn row(&self, order: OrderId) -> Option<OrderRow> {
+        let wanted = Wanted {
+            orders: vec![order],
+            ..Wanted::default()
+        };
+        at_once(self.shared.load(&wanted)).ok()?.orders.pop()
+    }
+
+    fn orders(&self) -> Vec<OrderRow> {
+        at_once(self.shared.orders_after(None, u32::MAX)).unwrap_or_default()
+    }
+
+    // ---- nodes ---------------------------------------------------------------------------------------------------------------------
+
+    fn wake(&mut self, at: usize) {
+        if !self.nodes[at].driving && self.nodes[at].alive {
+            self.nodes[at].driving = true;
+            self.nodes[at].given = Some(Given::Woken);
+            let (life, after) = (self.nodes[at].life, self.dice.between(0, 3));
+            self.soon(after, Happening::Drive(at, life));
+        }
+    }
+
+    fn drive(&mut self, at: usize, life: u64) {
+        if !self.lives(at, life) {
+            return;
+        }
+        if let Some(ms) = self.asleep(at) {
+            return self.soon(ms, Happening::Drive(at, life));
+        }
+        let need = self.nodes[at].drive(self.now_ms);
+        self.put_out(at);
+        let given = match need {
+            Need::Nothing => {
+                self.nodes[at].driving = false;
+                if self.nodes[at].lane.queued() > 0 {
+                    self.wake(at);
+                }
+                return;
+            }
+            Need::Pause(ms) => {
+                self.nodes[at].given = Some(Given::Woken);
+                return self.soon(i64::from(ms).max(1), Happening::Drive(at, life));
+            }
+            Need::Load(wanted) => {
+                self.mishap(at, false);
+                Given::Found(at_once(self.nodes[at].store.load(&wanted)))
+            }
+            Need::Commit(batch) => {
+                self.mishap(at, true);
+                let outcome = at_once(self.nodes[at].store.commit(&batch));
+                self.tell(|| {
+                    let versions: Vec<String> = batch.events.iter().map(|row| format!("{} v{}", row.order, row.version)).collect();
+                    format!("node {at} commits {versions:?}: {outcome:?}")
+                });
+                for row in &batch.events {
+                    self.mix(u64::from_be_bytes(row.hash[..8].try_into().unwrap_or_default()));
+                }
+                self.count(match outcome {
+                    Ok(florin_store::Outcome::Done) => "commits",
+                    Ok(florin_store::Outcome::Conflict) => "conflicts",
+                    Err(_) => "commits that failed",
+                });
+                Given::Committed(outcome)
+            }
+            Need::WasCommitted(batch) => {
+                self.mishap(at, false);
+                Given::Known(at_once(self.nodes[at].store.was_committed(&batch)))
+            }
+        };
+        self.nodes[at].given = Some(given);
+        // Between the commit and the node's knowing of it lies a moment in which it may die.
+        let after = self.dice.between(1, 30);
+        self.soon(after, Happening::Drive(at, life));
+    }
+
+    fn mishap(&mut self, at: usize, commit: bool) {
+        if self.healed || !self.dice.permille(self.swarm.mishap) {
+            return;
+        }
+        let mishap = match self.dice.below(if commit { 4 } else { 1 }) {
+            1 => Mishap::LoseAnswer,
+            2 => Mishap::LoseCommit,
+            3 => Mishap::Full,
+            _ => Mishap::Refuse,
+        };
+        self.count("database mishaps");
+        self.nodes[at].store.next_fault(mishap);
+    }
+
+    fn put_out(&mut self, at: usize) {
+        for output in self.nodes[at].lane.take_outputs() {
+            match output {
+                Output::Reply(token, reply) => {
+                    if let Some(caller) = self.nodes[at].callers.remove(&token) {
+                        self.reply(caller, reply);
+                    }
+                }
+                Output::Waiting(token, order) => {
+                    let life = self.nodes[at].life;
+                    let wait = i64::try_from(CALL_WAIT.as_millis()).unwrap_or(i64::MAX);
+                    self.soon(wait, Happening::GiveUp(at, life, token, order));
+                }
+                Output::Effect(effect) => {
+                    let now = self.nodes[at].now(self.now_ms);
+                    self.tell(|| format!("node {at} has {} {} {:?}", effect.order, effect.step, effect.errand));
+                    let (carry, next) = Carry::begin(*effect, now);
+                    self.numbers += 1;
+                    let number = self.numbers;
+                    self.nodes[at].carries.insert(number, carry);
+                    self.carry(at, number, next);
+                }
+                Output::Noticed | Output::Committed(_) => {}
+                Output::Untold(id) => {
+                    let again = self.now_ms + 1_000;
+                    self.nodes[at].told.insert(id, again);
+                }
+                Output::Lost(_, order) => {
+                    if self.nodes[at].breaker.is_open() {
+                        self.nodes[at].lost.insert(order);
+                    }
+                }
+                Output::Damaged(order, why) => self.wrong.push(format!("{order} is called damaged: {why}")),
+                Output::Broken(why) => self.wrong.push(format!("the disk is called broken: {why}")),
+            }
+        }
+    }
+
+    fn reply(&mut self, caller: Caller, reply: lane::Reply) {
+        match caller {
+            Caller::Client { client, call } => {
+                let told = match reply {
+                    lane::Reply::Answered(answered) => Ok(answered),
+                    lane::Reply::Denied(denied) => Err(denied),
+                    lane::Reply::Rebuild(rebuild) => self.rebuild(&rebuild),
+                    lane::Reply::Running(order, step) => self.running(order, step),
+                    lane::Reply::Stored => Err(Denied::NotFound),
+                };
+                self.answer(client, call, &told);
+            }
+            Caller::Webhook(event) => {
+                if let lane::Reply::Denied(_) = reply {
+                    self.send_webhook(event); // the provider sends it again
+                }
+            }
+        }
+    }
+
+    fn rebuild(&mut self, rebuild: &lane::Rebuild) -> Result<Answered, Denied> {
+        let order = rebuild.order();
+        let row = self.row(order).ok_or(Denied::NotFound)?;
+        let events = at_once(self.shared.events_of(order)).map_err(|_| Denied::Unavailable { retry_after_s: 1 })?;
+        lane::rebuild(&row, &events, rebuild).map_err(|damage| {
+            self.wrong.push(format!("{order}: {damage}"));
+            Denied::Damaged
+        })?
+    }
+
+    fn running(&self, order: OrderId, step: florin_core::order::StepName) -> Result<Answered, Denied> {
+        let view = self.view(order).ok_or(Denied::NotFound)?;
+        Ok(Answered {
+            order: Arc::new(view),
+            step: Some(step),
+            state: State::Running,
+            replayed: false,
+        })
+    }
+
+    /// What a node does every second: what is due, and what was told.
+    fn tick(&mut self, at: usize, life: u64) {
+        if !self.lives(at, life) {
+            return;
+        }
+        let pace = if self.healed { self.quiet_ms() } else { 1_000 };
+        if let Some(ms) = self.asleep(at) {
+            return self.soon(ms, Happening::Tick(at, life));
+        }
+        self.soon(pace, Happening::Tick(at, life));
+        let own = !self.nodes[at].own_claimed;
+        let claim = Claim {
+            node: self.nodes[at].id,
+            now: self.nodes[at].now(self.now_ms),
+            lease_s: u32::try_from(LEASE_S).unwrap_or(u32::MAX),
+            limit: 100,
+            own,
+        };
+        self.mishap(at, false);
+        if let Ok(rows) = at_once(self.nodes[at].store.claim(&claim)) {
+            self.nodes[at].own_claimed |= rows.is_empty();
+            for row in rows {
+                self.count("claims");
+                self.tell(|| format!("node {at} claims {} (fence {})", row.id, row.fence));
+                self.nodes[at].lane.push(Job::Due(Box::new(row)));
+            }
+        }
+        self.inbox(at);
+        self.wake(at);
+    }
+
+    /// After healing, how long nothing can fall due. Looking every second for a week would only take time.
+    fn quiet_ms(&self) -> i64 {
+        let orders = self.orders();
+        let due = orders.iter().filter_map(|row| {
+            let leased = row.lease.map_or(0, |lease| lease.until.millis());
+            row.due.map(|due| due.millis().max(leased))
+        });
+        let told = at_once(self.shared.inbox(1)).unwrap_or_default();
+        let next = due.chain(told.iter().map(|row| row.due.millis())).min();
+        let skew_ms = self.swarm.skew_s * 500;
+        (next.unwrap_or(i64::MAX).saturating_sub(self.now_ms) - skew_ms).clamp(2_000, 3_600_000)
+    }
+
+    fn inbox(&mut self, at: usize) {
+        let Ok(rows) = at_once(self.nodes[at].store.inbox(200)) else { return };
+        let now = self.nodes[at].now(self.now_ms);
+        for row in rows {
+            if row.due > now || self.nodes[at].told.get(&row.id).is_some_and(|until| *until > self.now_ms) {
+                continue;
+            }
+            self.nodes[at].told.insert(row.id.clone(), self.now_ms + 30_000);
+            let item: Item = match serde_json::from_str(&row.item) {
+                Ok(item) => item,
+                Err(error) => {
+                    self.wrong.push(format!("a notice does not read: {error}"));
+                    continue;
+                }
+            };
+            let order = match &item.about {
+                About::Key(key) => Some(key.order()),
+                About::Ref(kind, id) => self.refs.get(&(kind.clone(), id.clone())).copied(),
+                About::Nobody => None,
+            };
+            let job = match order {
+                Some(order) => Job::Told {
+                    tenant: row.tenant,
+                    order,
+                    id: row.id,
+                    item: Box::new(item),
+                },
+                None => {
+                    let age_ms = now.millis_since(row.received_at).max(1_000);
+                    let old = age_ms > 86_400_000 || item.about == About::Nobody;
+                    let (done, later) = if old {
+                        (vec![row.id], Vec::new())
+                    } else {
+                        (Vec::new(), vec![NoticeRow { due: now.plus_millis(age_ms), ..row }])
+                    };
+                    Job::Shelve { done, later }
+                }
+            };
+            self.nodes[at].lane.push(job);
+        }
+    }
+
+    fn crash(&mut self, at: usize) {
+        if self.healed || !self.nodes[at].alive {
+            return;
+        }
+        self.count("crashes");
+        self.tell(|| format!("node {at} dies"));
+        self.nodes[at].alive = false;
+        self.nodes[at].callers.clear();
+        self.nodes[at].carries.clear();
+        let after = self.dice.between(100, 90_000);
+        self.soon(after, Happening::Restart(at));
+    }
+
+    fn restart(&mut self, at: usize) {
+        if self.nodes[at].alive {
+            return;
+        }
+        self.tell(|| format!("node {at} starts again"));
+        let (skew, life) = (self.nodes[at].skew_ms, self.nodes[at].life + 1);
+        self.nodes[at] = self.node(at, skew, life);
+        self.soon(1, Happening::Tick(at, life));
+        self.misfortunes(at);
+    }
+
+    // ---- the network ---------------------------------------------------------------------------------------------------------------
+
+    fn carry(&mut self, at: usize, number: u64, next: Move) {
+        match next {
+            Move::Turn(turned) => {
+                self.tell(|| format!("node {at} heard of {} {}: {:?}", turned.order, turned.step, turned.turn.next));
+                self.nodes[at].carries.remove(&number);
+                self.nodes[at].lane.push(Job::Turn(turned));
+                self.wake(at);
+            }
+            Move::Send(message) => self.send(at, number, &message),
+        }
+    }
+
+    fn send(&mut self, at: usize, number: u64, message: &Exchange) {
+        let life = self.nodes[at].life;
+        let now = self.nodes[at].now(self.now_ms);
+        let way = Way::draw(&mut self.dice, &self.swarm, self.healed, self.outage);
+        if way.refused || !self.nodes[at].breaker.admits(now) {
+            self.count("messages that never left");
+            return self.soon(1, Happening::Ends(at, life, number, Box::new(Ended::Unsent)));
+        }
+        self.count("messages");
+        let asked = asked(message);
+        let limit = i64::try_from(EXCHANGE_S_MAX).unwrap_or(15) * 1_000;
+        let back = way.replies.filter(|ms| *ms < limit);
+        if let Some(instead) = way.instead {
+            self.count("answers without a meaning");
+            let ended = Ended::Reply(match instead {
+                Instead::Error(status) => nonsense(status, "oops"),
+                Instead::Garbage => nonsense(200, "{\"object\":\"payment_in"),
+                Instead::NotNow => nonsense(429, "{\"error\":{\"type\":\"rate_limit\"}}"),
+            });
+            self.soon(back.unwrap_or(limit), Happening::Ends(at, life, number, Box::new(ended)));
+        } else if back.is_none() {
+            self.count("answers that were lost");
+            self.soon(limit, Happening::Ends(at, life, number, Box::new(Ended::Silence)));
+        }
+        for (copy, arrives) in way.arrives.iter().enumerate() {
+            let answers = (copy == 0 && way.instead.is_none()).then_some(back).flatten();
+            let reply_after = answers.map(|back| back - arrives);
+            self.soon(*arrives, Happening::Arrives(at, life, number, Box::new(asked.clone()), reply_after));
+        }
+    }
+
+    fn arrives(&mut self, at: usize, life: u64, carry: u64, asked: &Asked, reply_after: Option<i64>) {
+        let now = self.provider_now();
+        let said = self.provider.ask(asked, now);
+        self.tell(|| format!("the provider hears {} {}: {} {}", asked.method, asked.path, said.status, said.body["status"]));
+        self.one_attempt_at_a_time();
+        if let Some(after) = reply_after {
+            let reply = Reply {
+                status: said.status,
+                headers: BTreeMap::new(),
+                body: said.body.to_string().into_bytes(),
+                again: false,
+            };
+            self.soon(after, Happening::Ends(at, life, carry, Box::new(Ended::Reply(reply))));
+        }
+        self.deliver_webhooks();
+    }
+
+    fn ends(&mut self, at: usize, life: u64, carry: u64, ended: Ended) {
+        if !self.lives(at, life) {
+            return;
+        }
+        if let Some(ms) = self.asleep(at) {
+            return self.soon(ms, Happening::Ends(at, life, carry, Box::new(ended)));
+        }
+        let now = self.nodes[at].now(self.now_ms);
+        for order in self.nodes[at].note(&ended, self.now_ms) {
+            self.count("nudges");
+            self.nodes[at].lane.push(Job::Nudge(order));
+        }
+        if let Some(errand) = self.nodes[at].carries.get_mut(&carry) {
+            let next = errand.heard(ended, now);
+            self.carry(at, carry, next);
+        }
+    }
+
+    // ---- the provider's side -------------------------------------------------------------------------------------------------------
+
+    fn provider_now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_ms)
+    }
+
+    fn deliver_webhooks(&mut self) {
+        for event in self.provider.take_events() {
+            if !self.healed && self.dice.permille(self.swarm.lose_webhook) {
+                self.count("webhooks that were lost");
+                // What no step of ours asks about can only be heard: that one is sent until it is acknowledged.
+                if nobody_asks(&event) {
+                    let after = self.dice.between(20_000, 900_000);
+                    self.soon(after, Happening::Webhook(event));
+                }
+                continue;
+            }
+            if !self.healed && self.dice.permille(self.swarm.double_webhook) {
+                self.send_webhook(event.clone());
+            }
+            self.send_webhook(event);
+        }
+    }
+
+    fn send_webhook(&mut self, event: serde_json::Value) {
+        let after = self.dice.between(20, 20_000);
+        self.soon(after, Happening::Webhook(event));
+    }
+
+    fn webhook(&mut self, event: serde_json::Value) {
+        let at = usize::try_from(self.dice.below(2)).unwrap_or(0);
+        if !self.nodes[at].alive || self.asleep(at).is_some() {
+            return self.send_webhook(event);
+        }
+        let notice = Notice {
+            headers: BTreeMap::new(),
+            body: event.to_string().into_bytes(),
+        };
+        let now = self.nodes[at].now(self.now_ms);
+        let rows: Vec<NoticeRow> = (self.rail.open(&notice).items.into_iter())
+            .map(|item| NoticeRow {
+                id: NoticeId {
+                    connection: self.road.connection.id,
+                    id: item.id.clone(),
+                },
+                tenant: self.tenant,
+                item: serde_json::to_string(&item).unwrap_or_default(),
+                received_at: now,
+                due: now,
+            })
+            .collect();
+        self.count("webhooks");
+        let node = &mut self.nodes[at];
+        node.tokens += 1;
+        let token = Token(node.tokens);
+        node.callers.insert(token, Caller::Webhook(event));
+        node.lane.push(Job::Notices { token, rows });
+        self.wake(at);
+    }
+
+    fn payer(&mut self, order: OrderId) {
+        if !self.healed && self.dice.permille(self.swarm.payer_leaves) {
+            return;
+        }
+        let Some(view) = self.view(order) else { return };
+        let Some(attempt) = view.order.running() else { return };
+        let Some(memo) = view.memos.get(&attempt.number) else { return };
+        let now = self.provider_now();
+        if let Some(session) = memo.get("session").cloned() {
+            let card = if self.dice.permille(200) { "card_visa_chargeDeclined" } else { "card_visa" };
+            let paid = self.provider.pay(&session, card, now);
+            self.tell(|| format!("the payer of {order} pays on the page with {card}: {paid}"));
+            if !paid {
+                let after = self.dice.between(1_000, 60_000);
+                self.soon(after, Happening::Payer(order));
+            }
+        } else if let Some(intent) = memo.get("payment_intent").cloned() {
+            let passes = !self.dice.permille(200);
+            self.provider.challenge(&intent, passes, now);
+            self.tell(|| format!("the payer of {order} passes the challenge: {passes}"));
+        }
+        self.one_attempt_at_a_time();
+        self.deliver_webhooks();
+    }
+
+    fn console(&mut self) {
+        if self.healed {
+            return;
+        }
+        let now = self.provider_now();
+        let intents: Vec<String> = self.provider.intents().into_iter().map(|(id, _)| id).collect();
+        if let Some(intent) = self.dice.pick(&intents).cloned()
+            && self.dice.permille(self.swarm.console)
+        {
+            if self.dice.permille(500) {
+                let amount = self.dice.between(1, 2_000);
+                let done = self.provider.console_refund(&intent, amount, now);
+                self.tell(|| format!("somebody refunds {amount} of {intent} at the console: {done}"));
+            } else if let Some(dispute) = self.provider.dispute(&intent, now) {
+                self.count("disputes");
+                let won = self.dice.permille(500);
+                self.tell(|| format!("{intent} is disputed, and that ends well: {won}"));
+                if self.dice.permille(700) {
+                    self.provider.close_dispute(&dispute, won, now);
+                }
+            }
+            self.deliver_webhooks();
+        }
+        let after = self.dice.between(5_000, 120_000);
+        self.soon(after, Happening::Console);
+    }
+
+    /// What the reader of provider's names does: a notice that carries only the provider's id finds its order.
+    fn reader(&mut self) {
+        if let Ok(rows) = at_once(self.shared.events_after(self.read_to, 1_000)) {
+            for row in rows {
+                self.read_to = row.at;
+                let Ok(body) = EventBody::read(&row.body) else { continue };
+                for (name, value) in body.learned.into_values().flatten() {
+                    if self.rail.table().refs.contains(&name.as_str()) {
+                        self.refs.insert((name, value), row.order);
+                    }
+                }
+            }
+        }
+        let after = self.dice.between(50, 3_000);
+        self.soon(if self.healed { 30_000 } else { after }, Happening::Reader);
+    }
+
+    // ---- judging -------------------------------------------------------------------------------------------------------------------
+
+    /// Law 2, at every step: automatic reversal heals the books, so a second charge would be invisible at the end.
+    fn one_attempt_at_a_time(&mut self) {
+        let book = self.provider.book();
+        let new = &book[self.judged.min(book.len())..];
+        let orders: BTreeSet<OrderId> = new.iter().filter_map(|line| line.key).map(|key| key.order()).collect();
+        self.judged = book.len();
+        for order in orders {
+            let stands = self.provider.stands(order);
+            let charged: Vec<_> = stands.iter().filter(|(_, stand)| stand.held > 0 || stand.taken > stand.back).collect();
+            if charged.len() > 1 && self.wrong.is_empty() {
+                let why = format!("{order}: two attempts are charged at the same time: {charged:?}");
+                self.wrong.push(why);
+            }
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        if !self.steps.is_multiple_of(64) {
+            return false;
+        }
+        let clients = self.clients.iter().all(|client| client.done && client.open.is_none());
+        let nodes = self.nodes.iter().all(|node| node.lane.queued() == 0 && node.carries.is_empty());
+        let messages = !self.queue.values().any(|what| matches!(what, Happening::Arrives(..) | Happening::Webhook(_)));
+        clients
+            && nodes
+            && messages
+            && at_once(self.shared.inbox(1)).is_ok_and(|rows| rows.is_empty())
+            && self.orders().iter().all(|row| row.due.is_none())
+    }
+
+    fn judge(&mut self) {
+        let orders = self.orders();
+        let mut events = Vec::new();
+        for row in &orders {
+            events.extend(at_once(self.shared.events_of(row.id)).unwrap_or_default());
+        }
+        let witness: Witness = (orders.iter())
+            .map(|row| (row.id, self.provider.stands(row.id)))
+            .filter(|(_, stands)| !stands.is_empty())
+            .collect();
+        let calls: Vec<check::Call> = self.clients.iter().flat_map(|client| client.log.clone()).collect();
+        self.wrong.extend(check::check(Evidence {
+            calls: &calls,
+            orders: &orders,
+            events: &events,
+            witness: Some(&witness),
+            settled: true,
+        }));
+        for client in &self.clients {
+            if let Some((number, ask)) = &client.open {
+                self.wrong.push(format!("client {} never had an answer to call {number}: {}", client.number, words(ask)));
+            }
+        }
+        if let Ok(rows) = at_once(self.shared.inbox(10)) {
+            self.wrong.extend(rows.iter().map(|row| format!("notice {} was never told", row.id.id)));
+        }
+        for row in &orders {
+            if let Some(view) = self.view(row.id) {
+                let attention = status::attention(&view.order);
+                if !attention.is_empty() {
+                    self.wrong.push(format!("{} needs a person, and nothing was wrong with it: {attention:?}", row.id));
+                }
+            }
+        }
+    }
+}
+
+/// Whether an event is about something that somebody else did: refunds at the console, disputes.
+fn nobody_asks(event: &serde_json::Value) -> bool {
+    let object = &event["data"]["object"];
+    match object["object"].as_str() {
+        Some("dispute") => true,
+        Some("refund") => object["metadata"]["florin_key"].is_null(),
+        Some(_) | None => false,
+    }
+}
+
+fn words(ask: &Ask) -> String {
+    let what = match &ask.what {
+        What::Create { start: Some(pay), .. } => format!("create and pay with {}", pay.method),
+        What::Create { start: None, .. } => "create".into(),
+        What::Confirm { order, pay } => format!("pay {order} with {}", pay.method),
+        What::Leave { order } => format!("leave {order}"),
+        What::Capture { order, amount, .. } => format!("capture {amount:?} of {order}"),
+        What::Void { order } => format!("void {order}"),
+        What::Cancel { order } => format!("cancel {order}"),
+        What::Refund { order, amount } => format!("refund {amount:?} of {order}"),
+        What::Amend { order, .. } => format!("amend {order}"),
+        What::Describe { order, .. } => format!("describe {order}"),
+        What::Back { order, .. } => format!("payer of {order} is back"),
+        What::Resolve { order, .. } => format!("resolve {order}"),
+    };
+    format!("{what} ({})", ask.key.as_ref().map_or("no key", |key| &key.key))
+}
+
+fn nonsense(status: u16, body: &str) -> Reply {
+    Reply {
+        status,
+        headers: BTreeMap::new(),
+        body: body.as_bytes().to_vec(),
+        again: false,
+    }
+}
+
+fn asked(message: &Exchange) -> Asked {
+    let text = |parts: &[florin_core::rail::Part]| {
+        let words = parts.iter().map(|part| match part {
+            florin_core::rail::Part::Text(text) => text.clone(),
+            florin_core::rail::Part::Secret(_)
+            | florin_core::rail::Part::Received
+            | florin_core::rail::Part::Header(_)
+            | florin_core::rail::Part::HmacSha256Hex(..) => String::new(),
+        });
+        words.collect::<String>()
+    };
+    let key = message.headers.iter().find(|(name, _)| name == "idempotency-key");
+    Asked {
+        method: match message.method {
+            Method::Get => "GET".into(),
+            Method::Post => "POST".into(),
+        },
+        path: message.url.strip_prefix("http://provider.test").unwrap_or_default().to_owned(),
+        key: key.map(|(_, parts)| text(parts)),
+        form: match &message.body {
+            Body::Form(fields) => fields.clone(),
+            Body::None | Body::Json(_) => Vec::new(),
+        },
+    }
+}
