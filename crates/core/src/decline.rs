@@ -99,7 +99,7 @@ impl Code {
 }
 
 /// A decline: what it means, what may be done, and the provider's own word for people who ask them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Decline {
     /// The normalised code.
     pub code: Code,

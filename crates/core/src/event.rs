@@ -24,6 +24,13 @@ pub enum Event {
         /// What it is for.
         terms: Terms,
     },
+    /// A person looked something up and reported it: what that brought about. Its version is that of the event within.
+    Resolved {
+        /// Who, and where they saw it.
+        note: String,
+        /// What happened by it.
+        event: Box<Event>,
+    },
     /// What it is for was described anew.
     Described,
     /// Another amount is due.
@@ -354,10 +361,19 @@ impl Event {
         1
     }
 
+    /// What happened, whether a rail or a person said so.
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::Resolved { event, .. } => event.plain(),
+            other => other,
+        }
+    }
+
     /// The order that this event makes, if it makes one.
     pub(crate) fn opens(&self, at: Timestamp) -> Option<Order> {
         match self {
             Self::Created { order, terms } => Some(Order::open(*order, terms.clone(), at).0),
+            Self::Resolved { event, .. } => event.opens(at),
             Self::Described
             | Self::Amended { .. }
             | Self::Canceled
@@ -404,6 +420,7 @@ impl Event {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Created { .. } => "created",
+            Self::Resolved { .. } => "resolved",
             Self::Described => "described",
             Self::Amended { .. } => "amended",
             Self::Canceled => "canceled",
@@ -460,6 +477,7 @@ impl Event {
             Self::RefundedElsewhere { attempt, id, .. } => (attempt, What::Refunded, id),
             Self::Returned { attempt, id, .. } => (attempt, What::Returned, id),
             Self::Fee { attempt, id, .. } => (attempt, What::Fee, id),
+            Self::Resolved { event, .. } => return event.books(),
             Self::Created { .. }
             | Self::Described
             | Self::Amended { .. }

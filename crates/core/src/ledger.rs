@@ -314,6 +314,7 @@ impl Page {
 /// What to call money that came in by this event.
 fn taken(event: &Event) -> Template {
     match event {
+        Event::Resolved { event, .. } => taken(event),
         Event::Approved { .. } => Template::Sale,
         Event::Captured { .. } => Template::Capture,
         Event::CapturedElsewhere { .. } => Template::CaptureElsewhere,

@@ -53,7 +53,7 @@ use crate::rail::What;
 use crate::time::Timestamp;
 
 /// One order, at most one charge. The row that is stored; a fold of its events gives the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Order {
     /// Its name.
     pub id: OrderId,
@@ -82,7 +82,7 @@ pub struct Order {
 }
 
 /// Where an order stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// No attempt runs, and one may start.
@@ -99,7 +99,7 @@ pub enum Phase {
 
 /// How an order ended. It holds no money that we know of, but keeps the winner if there was one: refunds in flight, disputes and returns
 /// still report to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct End {
     /// Why.
     pub why: Why,
@@ -109,7 +109,7 @@ pub struct End {
 }
 
 /// Why an order ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// No try is left, or what was captured was taken back; the last decline, if one said why.
@@ -125,7 +125,7 @@ pub enum Why {
 }
 
 /// A fact that answers no step of ours, named so that it is booked once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FactKey {
     /// Whose money it is.
     pub attempt: u8,
@@ -137,7 +137,7 @@ pub struct FactKey {
 
 /// Something was said that no rule explains: another currency, more than was asked, a step that we never started. It is never booked
 /// and never forgotten; a fact about the same thing settles it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Alarm {
     /// What it is about.
     pub about: About,
@@ -146,7 +146,7 @@ pub struct Alarm {
 }
 
 /// What an alarm is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum About {
     /// A step.

@@ -81,7 +81,7 @@ impl Word {
 pub fn word(order: &Order) -> Word {
     match &order.phase {
         Phase::Created => Word::Created,
-        Phase::Pending(attempt) if attempt.standing == Standing::Acting => Word::RequiresAction,
+        Phase::Pending(attempt) if attempt.standing == Standing::Acting && !attempt.ends() => Word::RequiresAction,
         Phase::Pending(_) => Word::Processing,
         Phase::Authorized(attempt) if attempt.taken() > 0 => Word::PartiallyCaptured,
         Phase::Authorized(_) => Word::Authorized,

@@ -3,4 +3,5 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod check;
+pub mod explorer;
 pub mod provider;

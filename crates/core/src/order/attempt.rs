@@ -8,7 +8,7 @@ use crate::rail::Action;
 use crate::time::Timestamp;
 
 /// One try on one rail. The same record while it runs, when it won and when it is over: facts are booked on the attempt where it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attempt {
     /// Counted from 1.
     pub number: u8,
@@ -55,7 +55,7 @@ fn is_none(number: &u8) -> bool {
 }
 
 /// How an authorise step stands. Facts only raise it: asked, requires action, pending, declined, approved; a confirmed undo outranks all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// A message is out, or will be.
@@ -75,7 +75,7 @@ pub enum Standing {
 }
 
 /// Why an attempt is to be over; the stronger reason wins. The end of the pay window is kept by the order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Leaving {
     /// The payer left: another attempt may follow.
@@ -85,7 +85,7 @@ pub enum Leaving {
 }
 
 /// A cancel or reversal of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Undo {
     /// Which.
     pub name: StepName,
@@ -95,7 +95,7 @@ pub struct Undo {
 }
 
 /// Why a person must look at a step. It stays as it is until a fact settles it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Case {
     /// It was uncertain for too long.
@@ -105,7 +105,7 @@ pub enum Case {
 }
 
 /// An attempt that is over for us.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Past {
     /// Which.
     pub attempt: Attempt,
@@ -155,6 +155,11 @@ impl Attempt {
         self.undo.as_ref().is_some_and(|undo| undo.step.in_flight())
     }
 
+    /// Whether somebody wants it to be over, or it is being undone: the payer is not asked for anything any more.
+    pub fn ends(&self) -> bool {
+        self.leaving.is_some() || self.undoing()
+    }
+
     /// Whether a cancel or reversal was refused, and nothing was tried since.
     pub fn undo_refused(&self) -> bool {
         self.undo.as_ref().is_some_and(|undo| undo.step.declined().is_some())
@@ -173,6 +178,13 @@ impl Attempt {
     pub fn taken(&self) -> i128 {
         let implied = self.charge.came_back().min(i128::from(self.plan.amount.minor()));
         self.charge.heard().max(implied)
+    }
+
+    /// The most that one movement of this attempt can be: what was asked, or what came in, if that was more.
+    pub(crate) fn most(&self) -> i128 {
+        self.taken()
+            .max(self.charge.granted())
+            .max(i128::from(self.plan.amount.minor()))
     }
 
     /// What stands with us of this attempt: taken, not undone, returned, refunded or disputed.

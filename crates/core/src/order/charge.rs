@@ -11,7 +11,7 @@ use crate::money::Money;
 use crate::time::Timestamp;
 
 /// What is known to have moved for one attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Charge {
     /// Taken together with the approval, or received in parts (push rails). For a payout: paid out.
@@ -68,7 +68,7 @@ pub struct Charge {
 }
 
 /// Money that is reserved at the payer's bank.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hold {
     /// What was approved.
     pub amount: i64,
@@ -89,7 +89,7 @@ pub struct Hold {
 }
 
 /// One money action on a hold or on captured money.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Step {
     /// What was asked.
     pub amount: Money,
@@ -106,7 +106,7 @@ pub struct Step {
 }
 
 /// How a step stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
     /// A message is out, or will be.
@@ -128,7 +128,7 @@ pub enum StepState {
 }
 
 /// A dispute by the payer's bank. A second round is a new dispute with its own id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Dispute {
     /// Counted from 0 over the whole order, in the order in which they were heard of.
     pub number: u8,
@@ -145,7 +145,7 @@ pub struct Dispute {
 }
 
 /// How a dispute stands: `Open < Won | Lost`. The verdict may be heard first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Undecided; the provider has taken the money.

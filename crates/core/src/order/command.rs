@@ -13,7 +13,7 @@ use crate::rail::{Action, Instrument, What};
 use crate::time::Timestamp;
 
 /// What an order is for, fixed when it is made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Terms {
     /// A payment, a check of a card, or money out.
     pub kind: Kind,
@@ -66,7 +66,7 @@ pub enum Kind {
 }
 
 /// When an approved payment is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CaptureAt {
     /// Together with the approval, in one message where the rail has one.
@@ -78,7 +78,7 @@ pub enum CaptureAt {
 }
 
 /// One try, as it is planned: where the payer stands, with what, over which rail, and what that rail can do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Plan {
     /// Where the payer stands: `web`, `link`, `api`, …
     pub channel: String,
@@ -102,7 +102,7 @@ pub struct Plan {
 }
 
 /// Who started an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Initiator {
     /// The payer is there.
@@ -114,7 +114,7 @@ pub enum Initiator {
 }
 
 /// What the attempt's rail can do, as far as the machine must know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Abilities {
     /// Approve and capture in one message.
@@ -352,7 +352,7 @@ pub enum Says {
 }
 
 /// When a hold ends at the rail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldEnd {
     /// At this moment.

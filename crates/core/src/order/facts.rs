@@ -20,21 +20,14 @@ impl Order {
     pub(crate) fn told(&self, fact: &Fact) -> Option<Event> {
         match fact {
             Fact::Answer { step, says, note } => {
-                let said = Said {
-                    step: *step,
-                    says,
-                    by_person: note.is_some(),
-                };
-                let Some((place, attempt)) = self.attempt(step.attempt) else {
-                    return self.unknown_step(*step, says);
-                };
-                match step.kind {
-                    StepKind::Authorize => self.authorise_told(place, attempt, &said),
-                    StepKind::Cancel | StepKind::Reverse => self.undo_told(attempt, &said),
-                    StepKind::Capture | StepKind::Void | StepKind::Increment | StepKind::Refund => {
-                        self.step_told(attempt, &said)
-                    }
-                }
+                let event = self.answered(*step, says, note.is_some())?;
+                Some(match note {
+                    Some(note) => Event::Resolved {
+                        note: note.clone(),
+                        event: Box::new(event),
+                    },
+                    None => event,
+                })
             }
             Fact::Happened {
                 attempt,
@@ -42,6 +35,20 @@ impl Order {
                 what,
                 money,
             } => self.happened(*attempt, id, *what, *money),
+        }
+    }
+
+    fn answered(&self, step: StepName, says: &Says, by_person: bool) -> Option<Event> {
+        let said = Said { step, says, by_person };
+        let Some((place, attempt)) = self.attempt(step.attempt) else {
+            return self.unknown_step(step, says);
+        };
+        match step.kind {
+            StepKind::Authorize => self.authorise_told(place, attempt, &said),
+            StepKind::Cancel | StepKind::Reverse => self.undo_told(attempt, &said),
+            StepKind::Capture | StepKind::Void | StepKind::Increment | StepKind::Refund => {
+                self.step_told(attempt, &said)
+            }
         }
     }
 

@@ -160,7 +160,7 @@ fn attempt_status(place: Place, attempt: &Attempt) -> AttemptStatus {
         (_, Standing::Undone) if moved => AttemptStatus::Reversed,
         (_, Standing::Undone) => AttemptStatus::Canceled,
         (Place::Winner, _) => AttemptStatus::Succeeded,
-        (Place::Current, Standing::Acting) => AttemptStatus::RequiresAction,
+        (Place::Current, Standing::Acting) if !attempt.ends() => AttemptStatus::RequiresAction,
         (Place::Current, _) => AttemptStatus::Processing,
         (Place::Past, _) if !moved => AttemptStatus::Canceled,
         (Place::Past, _) if crate::order::brings_money(attempt) || attempt.undoing() => AttemptStatus::Processing,

@@ -156,7 +156,7 @@ impl Order {
     }
 
     fn released(&self, attempt: &Attempt, said: &Said<'_>, moved: Money) -> Option<Event> {
-        if !self.is_ours(moved) || moved.minor() < 0 {
+        if !self.is_undo_of(attempt, moved) {
             return self.alarm(About::Step(said.step), moved);
         }
         let news = attempt.standing != Standing::Undone || moved.minor() > attempt.charge.undone;
@@ -164,7 +164,7 @@ impl Order {
     }
 
     fn sale_told_back(&self, attempt: &Attempt, said: &Said<'_>, money: Money) -> Option<Event> {
-        if !self.is_ours(money) || !money.is_positive() {
+        if !money.is_positive() || !self.is_undo_of(attempt, money) {
             return self.alarm(About::Step(said.step), money);
         }
         (money.minor() > attempt.charge.sale_back).then_some(Event::TakenBack {

@@ -20,18 +20,32 @@ impl Order {
                 money, stated: true, ..
             } => self.undo_done(attempt, said, *money),
             Says::Approved { stated: false, .. } => self.undo_done(attempt, said, self.due.with_minor(0)),
-            Says::TakenBack { money } => {
-                let news = self.is_ours(*money) && money.minor() > attempt.charge.undone_back;
-                news.then_some(Event::TakenBack {
-                    step: said.step,
-                    amount: *money,
-                })
-            }
+            Says::TakenBack { money } => self.undo_taken_back(attempt, said, *money),
         }
     }
 
+    /// What an undo had moved came to us again; that it had moved may not have been heard yet.
+    fn undo_taken_back(&self, attempt: &Attempt, said: &Said<'_>, money: Money) -> Option<Event> {
+        if money.is_zero() {
+            return None;
+        }
+        if !self.is_undo_of(attempt, money) {
+            return self.alarm(About::Step(said.step), money);
+        }
+        let news = money.minor() > attempt.charge.undone_back;
+        news.then_some(Event::TakenBack {
+            step: said.step,
+            amount: money,
+        })
+    }
+
+    /// Whether so much can have gone back of an attempt.
+    pub(super) fn is_undo_of(&self, attempt: &Attempt, moved: Money) -> bool {
+        self.is_ours(moved) && moved.minor() >= 0 && i128::from(moved.minor()) <= attempt.most()
+    }
+
     fn undo_done(&self, attempt: &Attempt, said: &Said<'_>, moved: Money) -> Option<Event> {
-        if !self.is_ours(moved) || moved.minor() < 0 {
+        if !self.is_undo_of(attempt, moved) {
             return self.alarm(About::Step(said.step), moved);
         }
         let answers = attempt.step(said.step).is_some_and(|step| match step.state {

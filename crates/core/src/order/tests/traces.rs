@@ -75,7 +75,7 @@ fn a_reversal_that_was_refused_once_is_tried_again_and_then_a_person_decides() {
         [crate::status::Attention::StuckReversal]
     );
     assert_eq!(world.word(), "processing");
-    assert_eq!(world.person_says("1/auth/0", approved(3)), ["adopted"]);
+    assert_eq!(world.person_says("1/auth/0", approved(3)), ["resolved"]);
     assert_eq!((world.word(), world.in_between()), ("captured", [0; 4]));
 }
 
@@ -225,4 +225,19 @@ fn a_dispute_opened_after_its_verdict_is_ignored() {
     assert_eq!(world.happened_as("dp_1", 1, What::DisputeWon, 3), ["disputed"]);
     assert_eq!(world.happened_as("dp_1", 1, What::DisputeOpened, 3), Vec::<&str>::new());
     assert_eq!((world.posted(Account::Receivable), world.in_between()), (3, [0; 4]));
+}
+
+#[test]
+fn the_stored_row_of_a_sale_is_small() {
+    let mut world = World::sale(1099);
+    world.start(all());
+    world.says("1/auth/0", approved(1099));
+    let row = serde_json::to_string(&world.order).unwrap();
+    let events: usize = world
+        .events
+        .iter()
+        .map(|(_, event)| crate::event::stored(event).len())
+        .sum();
+    assert!(row.len() < 700, "{} bytes: {row}", row.len());
+    assert!(events < 900, "{events} bytes");
 }

@@ -1,0 +1,77 @@
+//! What a fact writes into an attempt's numbers.
+
+use crate::money::Money;
+use crate::order::{About, Attempt, Dispute, FactKey, Hold, HoldEnd, Standing, Verdict};
+use crate::time::Timestamp;
+
+pub(super) fn grow(sum: &mut i64, amount: Money) {
+    *sum = sum.saturating_add(amount.minor());
+}
+
+/// Books an approval. After a confirmed undo only money that moved is booked: what was held is gone.
+pub(super) fn approve(attempt: &mut Attempt, amount: Money, held: Option<HoldEnd>, at: Timestamp) {
+    let undone = attempt.standing == Standing::Undone;
+    let charge = &mut attempt.charge;
+    match held {
+        None => {
+            charge.sold = charge.sold.max(amount.minor());
+            if charge.sold > 0 {
+                charge.taken_at.get_or_insert(at);
+            }
+        }
+        Some(end) if charge.hold.is_none() && !undone => {
+            let end = match end {
+                HoldEnd::At(end) => Some(end),
+                HoldEnd::Unknown => None,
+            };
+            charge.hold = Some(Hold {
+                amount: amount.minor(),
+                at,
+                end,
+                over: false,
+                capture_due: false,
+                closed: false,
+            });
+        }
+        Some(_) => {}
+    }
+    if !undone {
+        attempt.stands(Standing::Approved, at);
+    }
+}
+
+pub(super) fn dispute(attempt: &mut Attempt, number: u8, id: &str, verdict: Verdict, amount: Money) {
+    let disputes = &mut attempt.charge.disputes;
+    let index = disputes.iter().position(|dispute| dispute.id == id).unwrap_or_else(|| {
+        disputes.push(Dispute {
+            number,
+            id: id.to_owned(),
+            opened: 0,
+            verdict,
+            lost: 0,
+        });
+        disputes.len() - 1
+    });
+    let known = &mut disputes[index];
+    known.verdict = verdict;
+    match verdict {
+        Verdict::Open => known.opened = amount.minor(),
+        Verdict::Won => {}
+        Verdict::Lost => known.lost = amount.minor(),
+    }
+}
+
+pub(super) fn is_about_dispute(about: &About, number: u8, dispute: &str) -> bool {
+    match about {
+        About::Step(_) => false,
+        About::Fact(FactKey { attempt, what: _, id }) => *attempt == number && id == dispute,
+    }
+}
+
+pub(super) fn fee(attempt: &mut Attempt, amount: Money) {
+    let fees = &mut attempt.charge.fees;
+    match fees.iter_mut().find(|fee| fee.currency() == amount.currency()) {
+        Some(sum) => *sum = sum.with_minor(sum.minor().saturating_add(amount.minor())),
+        None => fees.push(amount),
+    }
+}

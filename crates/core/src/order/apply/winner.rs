@@ -1,0 +1,91 @@
+//! Where the winner's order stands once its money or its hold has moved.
+
+use std::mem;
+
+use crate::order::{End, Order, Phase, Why};
+
+impl Order {
+    pub(in crate::order) fn hold_closed(&mut self) {
+        let Some(number) = self.winner().map(|attempt| attempt.number) else {
+            return;
+        };
+        let mut why = Why::Expired;
+        self.on(number, |attempt| {
+            if attempt.charge.voided_elsewhere > 0 {
+                why = Why::Voided;
+            }
+            if let Some(hold) = attempt.charge.hold.as_mut() {
+                hold.closed = true;
+            }
+        });
+        self.settles_phase(number, why);
+    }
+
+    /// Once nothing is held any more, the order is captured, or over if nothing was taken (or all of it was taken back).
+    pub(in crate::order) fn settles_phase(&mut self, number: u8, why: Why) {
+        self.phase = match mem::replace(&mut self.phase, Phase::Created) {
+            Phase::Authorized(attempt) | Phase::Captured(attempt) if attempt.number == number => {
+                let open = attempt.charge.hold.as_ref().is_some_and(|hold| !hold.closed);
+                let taken = attempt.charge.heard() - attempt.charge.captures_back();
+                if open {
+                    Phase::Authorized(attempt)
+                } else if taken > 0 {
+                    Phase::Captured(attempt)
+                } else {
+                    Phase::Ended(End {
+                        why,
+                        winner: Some(attempt),
+                    })
+                }
+            }
+            phase @ (Phase::Created
+            | Phase::Pending(_)
+            | Phase::Authorized(_)
+            | Phase::Captured(_)
+            | Phase::Ended(_)) => phase,
+        };
+    }
+
+    pub(in crate::order) fn winner_is_over(&mut self, number: u8, why: Why) {
+        self.phase = match mem::replace(&mut self.phase, Phase::Created) {
+            Phase::Authorized(mut attempt) | Phase::Captured(mut attempt) if attempt.number == number => {
+                if let Some(hold) = attempt.charge.hold.as_mut() {
+                    hold.closed = true;
+                }
+                Phase::Ended(End {
+                    why,
+                    winner: Some(attempt),
+                })
+            }
+            phase @ (Phase::Created
+            | Phase::Pending(_)
+            | Phase::Authorized(_)
+            | Phase::Captured(_)
+            | Phase::Ended(_)) => phase,
+        };
+    }
+
+    /// Money that was taken after the order had ended brings it back.
+    pub(in crate::order) fn reopens(&mut self, number: u8) {
+        self.phase = match mem::replace(&mut self.phase, Phase::Created) {
+            Phase::Ended(End {
+                why,
+                winner: Some(attempt),
+            }) if attempt.number == number => {
+                if attempt.charge.heard() > attempt.charge.captures_back() {
+                    Phase::Captured(attempt)
+                } else {
+                    Phase::Ended(End {
+                        why,
+                        winner: Some(attempt),
+                    })
+                }
+            }
+            phase @ (Phase::Created
+            | Phase::Pending(_)
+            | Phase::Authorized(_)
+            | Phase::Captured(_)
+            | Phase::Ended(_)) => phase,
+        };
+    }
+}

@@ -1,0 +1,139 @@
+//! The shipped machine, explored; and every planted mistake, found.
+//!
+//! `cargo run -p florin-testkit --release --example explore` explores all scenarios.
+
+use std::collections::BTreeSet;
+
+use florin_testkit::explorer::{Mistake, Report, Rules, Scenario, explore, scenarios};
+
+/// More worlds than a small scenario has.
+const WORLDS_MAX: u64 = 400_000;
+
+fn scenario(name: &str) -> Scenario {
+    scenarios()
+        .into_iter()
+        .find(|scenario| scenario.name == name)
+        .unwrap_or_else(|| panic!("there is no scenario `{name}`"))
+}
+
+fn holds(names: &[&str]) -> BTreeSet<&'static str> {
+    let mut kinds = BTreeSet::new();
+    for name in names {
+        let scenario = scenario(name);
+        assert!(scenario.small, "`{name}` is not for every run");
+        let Report { found, complete, events, states, transitions, .. } = explore(&scenario, Rules::SHIPPED, WORLDS_MAX);
+        println!("{name}: {states} states, {transitions} transitions, {} kinds of event", events.len());
+        if let Some(found) = found {
+            panic!("`{name}` breaks a law:\n{found}");
+        }
+        assert!(complete, "`{name}` is too large for every run");
+        kinds.extend(events.into_keys());
+    }
+    kinds
+}
+
+const ATTEMPTS: &[&str] = &[
+    "checkout",
+    "checkout-canceled",
+    "psp-cancels-holds",
+    "strays",
+    "no-undo",
+    "late-success",
+    "uncertain",
+    "rail-undoes",
+    "actions",
+    "two-nodes",
+];
+const HOLDS: &[&str] =
+    &["hold", "hold-console", "hold-short", "amend", "amend-to-nothing", "capture-by-terms", "captures-taken-back"];
+const SALES: &[&str] = &["refunds", "refunds-console", "void-of-a-sale", "disputes", "returned", "fees", "forgotten-keys"];
+const OTHERS: &[&str] = &["verify", "payout-small", "partial-approval", "too-little", "push", "push-strays"];
+
+#[test]
+fn every_law_holds_while_attempts_are_started_left_and_canceled() {
+    holds(ATTEMPTS);
+}
+
+#[test]
+fn every_law_holds_while_holds_are_captured_voided_and_lost() {
+    holds(HOLDS);
+}
+
+#[test]
+fn every_law_holds_while_sales_are_refunded_disputed_and_returned() {
+    holds(SALES);
+}
+
+#[test]
+fn every_law_holds_for_other_kinds_of_order_and_rail() {
+    holds(OTHERS);
+}
+
+#[test]
+fn every_small_scenario_is_explored_here() {
+    let here: BTreeSet<&str> = [ATTEMPTS, HOLDS, SALES, OTHERS].concat().into_iter().collect();
+    let small: BTreeSet<&str> = scenarios().iter().filter(|scenario| scenario.small).map(|scenario| scenario.name).collect();
+    assert_eq!(here, small);
+}
+
+/// Finds a mistake in a scenario, and shows the shortest way to it.
+fn finds(mistake: Mistake, name: &str) {
+    let report = explore(&scenario(name), Rules::with(mistake), WORLDS_MAX);
+    let Some(found) = report.found else {
+        panic!("{mistake:?} is not found in `{name}` ({} states)", report.states);
+    };
+    println!("{mistake:?} is found in `{name}` after {} states:\n{found}\n", report.states);
+    assert!(found.trace.len() <= 16, "the shortest trace has {} steps:\n{found}", found.trace.len());
+}
+
+macro_rules! mistakes {
+    ($($test:ident: $mistake:ident in $scenario:literal;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                finds(Mistake::$mistake, $scenario);
+            }
+        )*
+
+        #[test]
+        fn every_mistake_is_planted() {
+            let planted = [$(Mistake::$mistake),*];
+            assert_eq!(planted.iter().collect::<BTreeSet<_>>(), Mistake::ALL.iter().collect());
+        }
+    };
+}
+
+mistakes! {
+    a_lost_answer_that_is_taken_for_a_decline_is_found: ALostAnswerIsADecline in "late-success";
+    a_lost_capture_that_is_taken_for_a_decline_is_found: ALostCaptureIsADecline in "hold";
+    a_lost_void_that_is_taken_for_a_decline_is_found: ALostVoidIsADecline in "hold";
+    a_lost_refund_that_is_taken_for_a_decline_is_found: ALostRefundIsADecline in "refunds";
+    absent_that_is_taken_for_a_decline_is_found: AbsentIsADecline in "late-success";
+    a_late_success_that_is_ignored_is_found: ALateSuccessIsIgnored in "strays";
+    a_new_attempt_while_one_is_uncertain_is_found: ANewAttemptStartsWhileOneIsUncertain in "checkout";
+    a_refund_under_a_new_key_is_found: ARefundIsSentAgainUnderANewKey in "refunds";
+    refunds_without_a_reserve_are_found: RefundsAreNotReserved in "refunds";
+    a_commit_without_a_version_check_is_found: CommitsDoNotCheckTheVersion in "two-nodes";
+    a_message_sent_before_it_is_written_is_found: MessagesAreSentBeforeTheyAreWritten in "late-success";
+    a_stale_decline_that_overrides_a_success_is_found: AStaleDeclineOverridesASuccess in "late-success";
+    a_partial_capture_taken_as_full_is_found: APartialCaptureIsTakenAsFull in "hold-short";
+    a_failed_refund_that_is_ignored_is_found: AFailedRefundIsIgnored in "refunds";
+    a_console_refund_that_is_ignored_is_found: AConsoleRefundIsIgnored in "refunds-console";
+    a_window_that_closes_an_uncertain_attempt_is_found: TheWindowClosesAnUncertainAttempt in "checkout";
+    a_success_adopted_during_our_own_cancel_is_found: ASuccessIsAdoptedDuringOurOwnCancel in "psp-cancels-holds";
+    two_cancels_of_one_attempt_are_found: EachReasonStartsItsOwnCancel in "checkout";
+    a_refused_reversal_that_nobody_repeats_is_found: ARefusedReversalIsNotTriedAgain in "strays";
+    a_stuck_reversal_that_closes_its_attempt_is_found: AStuckReversalClosesTheAttempt in "checkout-canceled";
+    a_dropped_return_is_found: AReturnBeforeItsSuccessIsDropped in "returned";
+    an_undo_that_books_what_was_charged_is_found: AnUndoBooksWhatWasCharged in "void-of-a-sale";
+    a_deadline_that_closes_a_hold_is_found: TheDeadlineClosesTheHold in "hold";
+    two_hold_steps_at_once_are_found: TwoHoldStepsRunAtOnce in "hold";
+    a_refund_while_the_sale_is_voided_is_found: RefundsStartWhileTheSaleIsVoided in "void-of-a-sale";
+    a_dispute_that_opens_after_its_verdict_is_found: ADisputeOpensAfterItsVerdict in "disputes";
+    an_old_success_that_outranks_an_undo_is_found: AnOldSuccessOutranksAnUndo in "psp-cancels-holds";
+    a_key_sent_again_after_it_was_forgotten_is_found: KeysAreSentAgainAfterTheyWereForgotten in "forgotten-keys";
+    a_fact_that_is_booked_twice_is_found: FactsAreBookedTwice in "refunds-console";
+    a_lapsed_hold_that_is_ignored_is_found: ALapsedHoldIsIgnored in "hold-console";
+    a_surplus_that_is_kept_is_found: ASurplusIsKept in "push";
+    an_old_action_that_is_answered_is_found: AnOldActionIsAnswered in "actions";
+}
