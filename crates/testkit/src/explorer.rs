@@ -12,7 +12,10 @@
 //!
 //! Mistakes are planted one at a time in [`Rules`], a thin shell around the machine and the engine's rules; each has to be found.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "a mistake is about a few commands, an act about one")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a mistake is about a few commands, an act about one"
+)]
 
 mod laws;
 mod provider;

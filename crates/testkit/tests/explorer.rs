@@ -21,8 +21,18 @@ fn holds(names: &[&str]) -> BTreeSet<&'static str> {
     for name in names {
         let scenario = scenario(name);
         assert!(scenario.small, "`{name}` is not for every run");
-        let Report { found, complete, events, states, transitions, .. } = explore(&scenario, Rules::SHIPPED, WORLDS_MAX);
-        println!("{name}: {states} states, {transitions} transitions, {} kinds of event", events.len());
+        let Report {
+            found,
+            complete,
+            events,
+            states,
+            transitions,
+            ..
+        } = explore(&scenario, Rules::SHIPPED, WORLDS_MAX);
+        println!(
+            "{name}: {states} states, {transitions} transitions, {} kinds of event",
+            events.len()
+        );
         if let Some(found) = found {
             panic!("`{name}` breaks a law:\n{found}");
         }
@@ -44,10 +54,32 @@ const ATTEMPTS: &[&str] = &[
     "actions",
     "two-nodes",
 ];
-const HOLDS: &[&str] =
-    &["hold", "hold-console", "hold-short", "amend", "amend-to-nothing", "capture-by-terms", "captures-taken-back"];
-const SALES: &[&str] = &["refunds", "refunds-console", "void-of-a-sale", "disputes", "returned", "fees", "forgotten-keys"];
-const OTHERS: &[&str] = &["verify", "payout-small", "partial-approval", "too-little", "push", "push-strays"];
+const HOLDS: &[&str] = &[
+    "hold",
+    "hold-console",
+    "hold-short",
+    "amend",
+    "amend-to-nothing",
+    "capture-by-terms",
+    "captures-taken-back",
+];
+const SALES: &[&str] = &[
+    "refunds",
+    "refunds-console",
+    "void-of-a-sale",
+    "disputes",
+    "returned",
+    "fees",
+    "forgotten-keys",
+];
+const OTHERS: &[&str] = &[
+    "verify",
+    "payout-small",
+    "partial-approval",
+    "too-little",
+    "push",
+    "push-strays",
+];
 
 #[test]
 fn every_law_holds_while_attempts_are_started_left_and_canceled() {
@@ -72,7 +104,11 @@ fn every_law_holds_for_other_kinds_of_order_and_rail() {
 #[test]
 fn every_small_scenario_is_explored_here() {
     let here: BTreeSet<&str> = [ATTEMPTS, HOLDS, SALES, OTHERS].concat().into_iter().collect();
-    let small: BTreeSet<&str> = scenarios().iter().filter(|scenario| scenario.small).map(|scenario| scenario.name).collect();
+    let small: BTreeSet<&str> = scenarios()
+        .iter()
+        .filter(|scenario| scenario.small)
+        .map(|scenario| scenario.name)
+        .collect();
     assert_eq!(here, small);
 }
 
@@ -82,8 +118,15 @@ fn finds(mistake: Mistake, name: &str) {
     let Some(found) = report.found else {
         panic!("{mistake:?} is not found in `{name}` ({} states)", report.states);
     };
-    println!("{mistake:?} is found in `{name}` after {} states:\n{found}\n", report.states);
-    assert!(found.trace.len() <= 16, "the shortest trace has {} steps:\n{found}", found.trace.len());
+    println!(
+        "{mistake:?} is found in `{name}` after {} states:\n{found}\n",
+        report.states
+    );
+    assert!(
+        found.trace.len() <= 16,
+        "the shortest trace has {} steps:\n{found}",
+        found.trace.len()
+    );
 }
 
 macro_rules! mistakes {

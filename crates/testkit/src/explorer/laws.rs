@@ -192,6 +192,7 @@ pub(super) fn event_keeps(world: &World, before: &Order, event: &Event) -> Resul
             if world.requests.iter().any(|request| request.step == *step) {
                 return broken(8, format!("step {step} starts twice"));
             }
+            alone(before, *step)?;
             within_bounds(before, *step, amount.minor().into())
         }
         Event::Continued { attempt, number } => {
@@ -205,6 +206,30 @@ pub(super) fn event_keeps(world: &World, before: &Order, event: &Event) -> Resul
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// Law 4, for what cannot be added up: one step at a time changes a hold, and a sale is either undone or refunded. Where a reversal is an
+/// advice that cannot be refused, both would move.
+fn alone(before: &Order, step: StepName) -> Result<(), Broken> {
+    let in_flight = |kinds: &[StepKind]| {
+        let open = before.in_flight();
+        open.iter()
+            .any(|open| open.step.attempt == step.attempt && kinds.contains(&open.step.kind))
+    };
+    let winner = before.winner().is_some_and(|winner| winner.number == step.attempt);
+    let beside = match step.kind {
+        StepKind::Capture | StepKind::Void | StepKind::Increment => {
+            in_flight(&[StepKind::Capture, StepKind::Void, StepKind::Increment])
+        }
+        StepKind::Refund => in_flight(&[StepKind::Reverse]),
+        StepKind::Reverse => winner && in_flight(&[StepKind::Refund]),
+        StepKind::Authorize | StepKind::Cancel => false,
+    };
+    if beside {
+        broken(4, format!("{step} starts beside a step that it must not meet"))
+    } else {
+        Ok(())
     }
 }
 

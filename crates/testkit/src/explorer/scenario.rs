@@ -250,14 +250,18 @@ fn attempts() -> Vec<Scenario> {
     use CaptureAt::{Later, Once};
     const END: &[Try] = &[Try::Full, Try::No];
     const ACT: &[Try] = &[Try::Act, Try::Full];
-    const SALE: Abilities = ALL;
     const NO_CANCEL: Abilities = Abilities { cancel: false, ..ALL };
     vec![
         Scenario::new(
             "checkout",
             "one sale by a page: acting, leaving, expiring; the cancel may be too late",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
         .tries(ACT, END)
         .small(),
@@ -265,14 +269,27 @@ fn attempts() -> Vec<Scenario> {
             "checkout-all",
             "the same with waiting, declines and garbage",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, cancels: 1, undo_refusals: 1, doubts: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                cancels: 1,
+                undo_refusals: 1,
+                doubts: 1,
+                ..NONE
+            },
         )
         .tries(&[Try::Act, Try::Wait, Try::Full, Try::No], END),
         Scenario::new(
             "checkout-canceled",
             "the merchant cancels while the payer pays; undoes are refused again and again",
             payment(3, Once, 2),
-            Left { starts: 1, leaves: 1, cancels: 1, undo_refusals: 3, ..NONE },
+            Left {
+                starts: 1,
+                leaves: 1,
+                cancels: 1,
+                undo_refusals: 3,
+                ..NONE
+            },
         )
         .tries(&[Try::Act, Try::Wait, Try::Full, Try::No], END)
         .small(),
@@ -282,7 +299,12 @@ fn attempts() -> Vec<Scenario> {
                 "psp-cancels-holds",
                 "a cancel also cancels what was approved",
                 payment(3, Later, 2),
-                Left { starts: 2, leaves: 1, undo_refusals: 1, ..NONE },
+                Left {
+                    starts: 2,
+                    leaves: 1,
+                    undo_refusals: 1,
+                    ..NONE
+                },
             )
         }
         .tries(&[Try::Act], END)
@@ -293,7 +315,13 @@ fn attempts() -> Vec<Scenario> {
                 "psp-cancels-all",
                 "the same with sales, waiting, declines and the merchant's cancel",
                 payment(3, Once, 2),
-                Left { starts: 2, leaves: 1, cancels: 1, undo_refusals: 1, ..NONE },
+                Left {
+                    starts: 2,
+                    leaves: 1,
+                    cancels: 1,
+                    undo_refusals: 1,
+                    ..NONE
+                },
             )
         }
         .tries(&[Try::Act, Try::Wait, Try::Full, Try::No], END),
@@ -301,7 +329,12 @@ fn attempts() -> Vec<Scenario> {
             "strays",
             "a rail that cannot cancel: attempts become strays and may succeed late",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, undo_refusals: 2, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                undo_refusals: 2,
+                ..NONE
+            },
         )
         .rail(NO_CANCEL)
         .tries(ACT, &[Try::Full])
@@ -310,7 +343,12 @@ fn attempts() -> Vec<Scenario> {
             "strays-three",
             "three attempts on such a rail",
             payment(3, Once, 3),
-            Left { starts: 3, leaves: 2, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 3,
+                leaves: 2,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
         .rail(NO_CANCEL)
         .tries(&[Try::Act], END),
@@ -318,23 +356,47 @@ fn attempts() -> Vec<Scenario> {
             "no-undo",
             "a rail that can neither cancel nor reverse: a person sends late money back",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, cancels: 1, doubts: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                cancels: 1,
+                doubts: 1,
+                ..NONE
+            },
         )
-        .rail(Abilities { cancel: false, reverse: false, ..ALL })
+        .rail(Abilities {
+            cancel: false,
+            reverse: false,
+            ..ALL
+        })
         .tries(ACT, END)
         .small(),
         Scenario::new(
             "late-success",
             "a declined attempt succeeds after all, while the next one runs",
             payment(3, Once, 2),
-            Left { starts: 2, cancels: 1, late_successes: 1, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 2,
+                cancels: 1,
+                late_successes: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
         .small(),
         Scenario::new(
             "uncertain",
             "silence and garbage on every step of a sale, a rail with nobody to ask, and a person after three days",
             payment(3, Once, 1),
-            Left { starts: 1, leaves: 1, cancels: 1, undo_refusals: 2, doubts: 1, stuck: 1, ..NONE },
+            Left {
+                starts: 1,
+                leaves: 1,
+                cancels: 1,
+                undo_refusals: 2,
+                doubts: 1,
+                stuck: 1,
+                ..NONE
+            },
         )
         .tries(&[Try::Wait, Try::Full, Try::No], END)
         .with_silence()
@@ -344,7 +406,14 @@ fn attempts() -> Vec<Scenario> {
             "uncertain-all",
             "the same over two attempts",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, undo_refusals: 2, doubts: 1, stuck: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                undo_refusals: 2,
+                doubts: 1,
+                stuck: 1,
+                ..NONE
+            },
         )
         .tries(&[Try::Full, Try::No], END)
         .with_silence(),
@@ -352,23 +421,56 @@ fn attempts() -> Vec<Scenario> {
             "rail-undoes",
             "the rail undoes an authorisation by itself (0420, cancel by key)",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, self_releases: 1, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                self_releases: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
-        .tries(&[Try::Wait, Try::Full], END)
+        .tries(&[Try::Wait], &[Try::Full])
         .small(),
         Scenario::new(
             "actions",
             "several actions of one attempt, numbered; old ones are heard again and answered late",
             payment(3, Once, 1),
-            Left { starts: 1, continues: 3, leaves: 1, actions: 2, undo_refusals: 1, ..NONE },
+            Left {
+                starts: 1,
+                continues: 2,
+                leaves: 1,
+                actions: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
         )
-        .tries(&[Try::Act], &[Try::Wait, Try::Full, Try::No])
+        .tries(&[Try::Act], &[Try::Full, Try::No])
         .small(),
+        Scenario::new(
+            "actions-all",
+            "the same with more actions and waiting",
+            payment(3, Once, 1),
+            Left {
+                starts: 1,
+                continues: 3,
+                leaves: 1,
+                actions: 2,
+                undo_refusals: 1,
+                ..NONE
+            },
+        )
+        .tries(&[Try::Act], &[Try::Wait, Try::Full, Try::No]),
         Scenario::new(
             "two-nodes",
             "a second node decides on an old reading",
             payment(3, Once, 2),
-            Left { starts: 2, leaves: 1, refunds: 2, other_node: 2, ..NONE },
+            Left {
+                starts: 2,
+                leaves: 1,
+                refunds: 2,
+                other_node: 2,
+                ..NONE
+            },
         )
         .tries(&[Try::Full, Try::No], END)
         .refunding(&[2, 2])
@@ -377,9 +479,15 @@ fn attempts() -> Vec<Scenario> {
             "three-attempts",
             "three attempts, each may succeed late",
             payment(3, Once, 3),
-            Left { starts: 3, leaves: 1, cancels: 1, undo_refusals: 2, late_successes: 2, ..NONE },
+            Left {
+                starts: 3,
+                leaves: 1,
+                cancels: 1,
+                undo_refusals: 2,
+                late_successes: 2,
+                ..NONE
+            },
         )
-        .rail(SALE)
         .tries(&[Try::Full, Try::No], END),
     ]
 }
@@ -501,7 +609,7 @@ fn holds() -> Vec<Scenario> {
             "a rail without sales: the order captures by itself; a refused capture gives the hold back",
             payment(3, Once, 2),
             Left {
-                starts: 2,
+                starts: 1,
                 leaves: 1,
                 refusals: 2,
                 delays: 1,
@@ -661,6 +769,22 @@ fn sales() -> Vec<Scenario> {
         Scenario::new(
             "returned",
             "a debit that is returned, as a fact and as a standing, before or after the success is heard",
+            payment(3, Once, 1),
+            Left {
+                starts: 1,
+                leaves: 1,
+                cancels: 0,
+                returns: 1,
+                sale_returns: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
+        )
+        .tries(&[Try::Wait, Try::Full], &[Try::Full, Try::No])
+        .small(),
+        Scenario::new(
+            "returned-all",
+            "the same over two attempts, with the merchant's cancel",
             payment(3, Once, 2),
             Left {
                 starts: 2,
@@ -672,8 +796,7 @@ fn sales() -> Vec<Scenario> {
                 ..NONE
             },
         )
-        .tries(&[Try::Wait, Try::Full], &[Try::Full, Try::No])
-        .small(),
+        .tries(&[Try::Wait, Try::Full], &[Try::Full, Try::No]),
         Scenario::new(
             "fees",
             "fees with the fact or days later, once each",
@@ -726,14 +849,31 @@ fn others() -> Vec<Scenario> {
             Left {
                 starts: 2,
                 leaves: 1,
+                cancels: 0,
+                undo_refusals: 1,
+                doubts: 0,
+                ..NONE
+            },
+        )
+        .tries(&[Try::Act, Try::No], &[Try::Full, Try::No])
+        .small(),
+        Scenario::new(
+            "verify-all",
+            "the same with garbage and the merchant's cancel",
+            Terms {
+                kind: Kind::Verify,
+                ..payment(0, Once, 2)
+            },
+            Left {
+                starts: 2,
+                leaves: 1,
                 cancels: 1,
                 undo_refusals: 1,
                 doubts: 1,
                 ..NONE
             },
         )
-        .tries(&[Try::Act, Try::Full, Try::No], &[Try::Full, Try::No])
-        .small(),
+        .tries(&[Try::Act, Try::Full, Try::No], &[Try::Full, Try::No]),
         Scenario::new(
             "payout",
             "money out: uncertain, late, twice, and back",
@@ -838,7 +978,8 @@ fn others() -> Vec<Scenario> {
             )
         }
         .rail(Abilities { cancel: false, ..PUSH })
-        .tries(&[Try::Act], &[Try::No]),
+        .tries(&[Try::Act], &[Try::No])
+        .small(),
     ]
 }
 
