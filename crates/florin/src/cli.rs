@@ -176,6 +176,12 @@ pub(crate) struct Audit {
     /// The issuer's book to hold ours against: the `issuer` address of `dev`.
     #[arg(long)]
     pub(crate) issuer: Option<String>,
+    /// Only this order, `ord_…`.
+    #[arg(long, conflicts_with_all = ["issuer", "at"])]
+    pub(crate) order: Option<String>,
+    /// The moment of the trial balance (RFC 3339, or a date), instead of now.
+    #[arg(long)]
+    pub(crate) at: Option<String>,
 }
 
 /// How a client command reaches the server.
@@ -525,7 +531,14 @@ pub(crate) struct Backup {
 #[derive(Args, Debug)]
 pub(crate) struct Restore {
     /// The file that `backup` wrote.
-    pub(crate) from: PathBuf,
+    #[arg(required_unless_present_any = ["settle", "compare"])]
+    pub(crate) from: Option<PathBuf>,
+    /// The database is back already (PostgreSQL): make it safe to work on, and compare it with the providers.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) settle: bool,
+    /// Only compare the database with the providers, also while it is in use.
+    #[arg(long, conflicts_with_all = ["from", "settle"])]
+    pub(crate) compare: bool,
     #[command(flatten)]
     pub(crate) local: Local,
 }
