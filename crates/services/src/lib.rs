@@ -13,6 +13,7 @@ pub mod ask;
 pub mod base64;
 pub mod chain;
 pub mod clock;
+pub mod crash;
 pub mod dice;
 pub mod directory;
 pub mod egress;

@@ -19,6 +19,7 @@ use florin_core::time::Timestamp;
 use florin_store::{Claim, DeliveryRow, DeliveryStatus, Store};
 use serde::{Deserialize, Serialize};
 
+use crate::crash;
 use crate::directory::{Directory, Endpoint};
 
 /// What endpoint secrets are sealed for.
@@ -103,8 +104,11 @@ impl Notifier {
     /// Sends until `stop` is asked for; what is under way then is finished.
     pub async fn run(self: Arc<Self>, stop: tokio_util::sync::CancellationToken) {
         let rest = std::time::Duration::from_millis(REST_MS);
+        // What this node was sending when it died is its own, at once.
+        let mut own = true;
         while !stop.is_cancelled() {
-            match self.round().await {
+            match self.turn(own).await {
+                Ok(0) if own => own = false,
                 Ok(0) => {
                     tokio::select! {
                         () = stop.cancelled() => {}
@@ -123,12 +127,16 @@ impl Notifier {
 
     /// Takes what is due and sends it. Answers how many were taken.
     pub async fn round(self: &Arc<Self>) -> Result<usize, florin_store::Fault> {
+        self.turn(false).await
+    }
+
+    async fn turn(self: &Arc<Self>, own: bool) -> Result<usize, florin_store::Fault> {
         let claim = Claim {
             node: self.node,
             now: self.directory.now(),
             lease_s: LEASE_S,
             limit: CLAIM_MAX,
-            own: false,
+            own,
         };
         let taken = self.store.claim_deliveries(&claim).await?;
         let count = taken.len();
@@ -184,7 +192,9 @@ impl Notifier {
                 return;
             }
         };
+        crash::point("before_deliver");
         let answer = self.sender.post(&endpoint.url, &message).await;
+        crash::point("after_deliver");
         let duration_ms = u32::try_from((self.wall)().millis_since(sent_at)).unwrap_or(0);
         let at = self.directory.now();
         let this_try = match answer {
