@@ -184,8 +184,8 @@ fn as_told(key: &str, call: &Call) -> check::Call {
     }
 }
 
-/// The public events of some orders, oldest first: each one's id and sequence.
-async fn public_events(till: &Till) -> BTreeMap<String, Vec<(String, u64)>> {
+/// The public events of some orders, oldest first.
+async fn public_events(till: &Till) -> BTreeMap<String, Vec<String>> {
     let calls = till.calls();
     let orders: BTreeSet<String> = calls
         .values()
@@ -198,11 +198,7 @@ async fn public_events(till: &Till) -> BTreeMap<String, Vec<(String, u64)>> {
     for order in orders.into_iter().step_by(step) {
         let page = till.get(&format!("/v1/orders/{order}/events?limit=100")).await.said();
         let data = page.body["data"].as_array().cloned().unwrap_or_default();
-        let mut events: Vec<_> = data
-            .iter()
-            .map(|event| (text(&event["id"]), event["sequence"].as_u64().unwrap_or_default()))
-            .collect();
-        events.reverse();
+        let events: Vec<_> = data.iter().map(|event| text(&event["id"])).collect();
         assert!(!events.is_empty(), "{order} has no events: {page:?}");
         public.insert(order, events);
     }
@@ -210,7 +206,7 @@ async fn public_events(till: &Till) -> BTreeMap<String, Vec<(String, u64)>> {
 }
 
 /// Every event was told at least once, with the same id and words each time, and the first tries in order.
-fn told(public: &BTreeMap<String, Vec<(String, u64)>>, arrived: &[crate::receiver::Arrived]) -> Vec<String> {
+fn told(public: &BTreeMap<String, Vec<String>>, arrived: &[crate::receiver::Arrived]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut bodies: BTreeMap<&str, &Value> = BTreeMap::new();
     let mut order_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -225,7 +221,7 @@ fn told(public: &BTreeMap<String, Vec<(String, u64)>>, arrived: &[crate::receive
         }
     }
     for (order, events) in public {
-        let expected: Vec<&str> = events.iter().map(|(id, _)| id.as_str()).collect();
+        let expected: Vec<&str> = events.iter().map(String::as_str).collect();
         let heard = order_of.get(order.as_str()).cloned().unwrap_or_default();
         if heard != expected {
             wrong.push(format!("of {order} there is {expected:?} to tell, and {heard:?} was told"));

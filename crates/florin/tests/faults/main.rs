@@ -55,6 +55,7 @@ pub fn seed() -> u64 {
 pub struct Dice(pub u64);
 
 impl Dice {
+    /// The next one below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -180,7 +180,7 @@ async fn forget_strays(world: &World) {
     match world.direct() {
         Some(url) => {
             let admin = crate::cluster::connect(url).await;
-            admin.execute("update inbox set done = true where not done", &[]).await.unwrap();
+            admin.execute("update inbox set done = 1 where done = 0", &[]).await.unwrap();
         }
         None => {
             let database = rusqlite::Connection::open(world.data().join("florin.db")).unwrap();

@@ -40,8 +40,6 @@ pub enum Fate {
     Drip,
     /// It is done, and the answer is larger than anybody reads.
     Huge,
-    /// This happens before it is done, and the connection is reset.
-    DeedBefore(Deed),
     /// It is done, and then this happens, and the connection is reset.
     DeedAfter(Deed),
 }
@@ -57,7 +55,6 @@ struct Rule {
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub asked: Asked,
-    pub replayed: bool,
 }
 
 struct Shared {
@@ -212,7 +209,6 @@ impl Shared {
         let said = locked(&self.provider).ask(asked, now());
         locked(&self.seen).push(Seen {
             asked: asked.clone(),
-            replayed: said.replayed,
         });
         (said.status, said.body.to_string().into_bytes())
     }
@@ -251,10 +247,6 @@ impl Shared {
         let (status, body) = match &fate {
             Some(Fate::ResetBefore) => return Err(reset()),
             Some(Fate::Status(status)) => (*status, b"try later".to_vec()),
-            Some(Fate::DeedBefore(deed)) => {
-                deed();
-                return Err(reset());
-            }
             None
             | Some(
                 Fate::ResetAfter
@@ -269,7 +261,7 @@ impl Shared {
         };
         let whole = match fate {
             None | Some(Fate::Status(_)) => http::answer(status, &[], &body),
-            Some(Fate::ResetBefore | Fate::ResetAfter | Fate::DeedBefore(_)) => return Err(reset()),
+            Some(Fate::ResetBefore | Fate::ResetAfter) => return Err(reset()),
             Some(Fate::DeedAfter(deed)) => {
                 deed();
                 return Err(reset());

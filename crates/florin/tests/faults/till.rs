@@ -66,10 +66,6 @@ impl Till {
         self.locked().clone()
     }
 
-    pub fn call_of(&self, key: &str) -> Call {
-        self.locked()[key].clone()
-    }
-
     /// Strikes a call out: what comes of it from now on is no promise.
     pub fn forget(&self, key: &str) {
         self.locked().remove(key);

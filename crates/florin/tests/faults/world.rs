@@ -160,6 +160,10 @@ impl World {
             own("FLORIN_SECRET_PSP_HOOK", HOOK_SECRET),
             own("FLORIN_WEBHOOKS_ALLOW_PRIVATE", "true"),
         ];
+        // For a look at a test that fails: FLORIN_TEST_LOG=debug.
+        if let Ok(filter) = std::env::var("FLORIN_TEST_LOG") {
+            env.push(own("FLORIN_LOG_FILTER", &filter));
+        }
         env.extend(differs.env.iter().map(|(name, value)| own(name, value)));
         Start {
             data: self.folder.0.join(differs.node.unwrap_or("one")),
@@ -231,8 +235,8 @@ impl World {
 
     /// Sends every webhook that the provider has to tell, in order and until each is taken.
     pub async fn hook_all(&self) {
-        let all = self.hook_until(&AtomicBool::new(false));
-        tokio::time::timeout(CONVERGES, all).await.expect("a webhook was never taken");
+        let never = AtomicBool::new(false);
+        tokio::time::timeout(CONVERGES, self.hook_until(&never)).await.expect("a webhook was never taken");
     }
 
     /// Waits until an order has this word.
@@ -252,21 +256,27 @@ impl World {
         }
     }
 
-    /// Waits until nothing is under way any more: no open step, no notice that was not told, no delivery that is due.
+    /// Waits until nothing is under way any more: no open step, no delivery that is due, no notice that was not told.
     pub async fn quiet(&self) {
-        const OPEN: &str = "select (select count(*) from orders where work is not null) \
-            + (select count(*) from deliveries where due is not null) + (select count(*) from inbox where ";
+        const OPEN: [&str; 3] = [
+            "select count(*) from orders where work is not null",
+            "select count(*) from deliveries where due is not null",
+            "select count(*) from inbox where done = 0",
+        ];
         let deadline = Instant::now() + CONVERGES;
         loop {
-            let open = match &self.direct {
-                Some(_) => self.number_of(&format!("{OPEN} not done)")).await,
-                None => self.number_of(&format!("{OPEN} done = 0)")).await,
-            };
-            if open == 0 {
+            let mut open = Vec::new();
+            for sql in OPEN {
+                open.push(self.number_of(sql).await);
+            }
+            if open.iter().all(|open| *open == 0) {
                 return;
             }
-            assert!(Instant::now() < deadline, "{open} things never came to an end");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            if std::env::var_os("FLORIN_TEST_LOG").is_some() {
+                eprintln!("orders, deliveries and notices that are open: {open:?}");
+            }
+            assert!(Instant::now() < deadline, "orders, deliveries and notices never came to an end: {open:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
