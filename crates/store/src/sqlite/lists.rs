@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
 use super::read;
-use crate::query::{self, Value};
+use crate::query::{self, Holds, Value};
 
 use crate::tenants::Tenants;
 use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant};
@@ -102,7 +102,7 @@ pub(super) fn search(connection: &Connection, tenants: &Tenants, search: &Search
             .into_iter()
             .collect());
     }
-    let query = query::search(tenant, search, named, after);
+    let query = query::search(tenant, search, named, after, Holds::Instr);
     read::rows(
         connection,
         tenants,
@@ -179,6 +179,7 @@ impl ToSql for Value {
         Ok(match self {
             Self::Integer(number) => ToSqlOutput::from(*number),
             Self::Text(text) => ToSqlOutput::from(text.as_str()),
+            Self::Bytes(bytes) => ToSqlOutput::from(bytes.as_slice()),
             Self::Id(id) => ToSqlOutput::from(id.as_bytes().as_slice()),
         })
     }
