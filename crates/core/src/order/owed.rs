@@ -103,7 +103,7 @@ impl Order {
         if charge.hold_step().is_some() {
             return None;
         }
-        if charge.gone || (attempt.held() == 0 && charge.captured() > 0) {
+        if charge.gone || attempt.held() == 0 {
             return Some(Owed::CloseHold);
         }
         let refused = charge.captures.last().is_some_and(|step| step.declined().is_some());
