@@ -121,6 +121,11 @@ pub enum Event {
         /// The money that was stated.
         said: Money,
     },
+    /// A person looked at what rang an alarm, and it is as we have it.
+    Settled {
+        /// The step; an authorise step stands for everything about its attempt.
+        step: StepName,
+    },
     /// The attempt won: held, or taken at once.
     Approved {
         /// The attempt.
@@ -391,6 +396,7 @@ impl Event {
             | Self::UncertainLong { .. }
             | Self::Stuck { .. }
             | Self::Alarmed { .. }
+            | Self::Settled { .. }
             | Self::Approved { .. }
             | Self::Seen { .. }
             | Self::Unwanted { .. }
@@ -438,6 +444,7 @@ impl Event {
             Self::UncertainLong { .. } => "uncertain_long",
             Self::Stuck { .. } => "stuck",
             Self::Alarmed { .. } => "alarmed",
+            Self::Settled { .. } => "settled",
             Self::Approved { .. } => "approved",
             Self::Seen { .. } => "seen",
             Self::Unwanted { .. } => "unwanted",
@@ -496,6 +503,7 @@ impl Event {
             | Self::UncertainLong { .. }
             | Self::Stuck { .. }
             | Self::Alarmed { .. }
+            | Self::Settled { .. }
             | Self::Approved { .. }
             | Self::Seen { .. }
             | Self::Unwanted { .. }

@@ -337,6 +337,7 @@ fn taken(event: &Event) -> Template {
         | Event::UncertainLong { .. }
         | Event::Stuck { .. }
         | Event::Alarmed { .. }
+        | Event::Settled { .. }
         | Event::Adopted { .. }
         | Event::Declined { .. }
         | Event::Undone { .. }

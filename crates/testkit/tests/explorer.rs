@@ -2,8 +2,6 @@
 //!
 //! `cargo run -p florin-testkit --release --example explore` explores all scenarios.
 
-#![allow(clippy::print_stdout, reason = "a trace is what a reader of a failure needs")]
-
 use std::collections::BTreeSet;
 
 use florin_testkit::explorer::{Mistake, Report, Rules, Scenario, explore, scenarios};
@@ -44,6 +42,27 @@ fn holds(names: &[&str]) -> BTreeSet<&'static str> {
     kinds
 }
 
+const ATTEMPTS: &[&str] = &[
+    "checkout",
+    "checkout-canceled",
+    "psp-cancels-holds",
+    "strays",
+    "no-undo",
+    "late-success",
+    "uncertain",
+    "rail-undoes",
+    "actions",
+    "two-nodes",
+];
+const HOLDS: &[&str] = &[
+    "hold",
+    "hold-console",
+    "hold-short",
+    "amend",
+    "amend-to-nothing",
+    "capture-by-terms",
+    "captures-taken-back",
+];
 const SALES: &[&str] = &[
     "refunds",
     "refunds-console",
@@ -53,10 +72,44 @@ const SALES: &[&str] = &[
     "fees",
     "forgotten-keys",
 ];
+const OTHERS: &[&str] = &[
+    "verify",
+    "payout-small",
+    "partial-approval",
+    "too-little",
+    "push",
+    "push-strays",
+];
+
+#[test]
+fn every_law_holds_while_attempts_are_started_left_and_canceled() {
+    holds(ATTEMPTS);
+}
+
+#[test]
+fn every_law_holds_while_holds_are_captured_voided_and_lost() {
+    holds(HOLDS);
+}
 
 #[test]
 fn every_law_holds_while_sales_are_refunded_disputed_and_returned() {
     holds(SALES);
+}
+
+#[test]
+fn every_law_holds_for_other_kinds_of_order_and_rail() {
+    holds(OTHERS);
+}
+
+#[test]
+fn every_small_scenario_is_explored_here() {
+    let here: BTreeSet<&str> = [ATTEMPTS, HOLDS, SALES, OTHERS].concat().into_iter().collect();
+    let small: BTreeSet<&str> = scenarios()
+        .iter()
+        .filter(|scenario| scenario.small)
+        .map(|scenario| scenario.name)
+        .collect();
+    assert_eq!(here, small);
 }
 
 /// Finds a mistake in a scenario, and shows the shortest way to it.

@@ -8,7 +8,7 @@ mod winner;
 use crate::event::Event;
 use crate::order::{About, Attempt, Case, End, Hold, Order, Phase, Standing, StepName, StepState, Why};
 use crate::time::Timestamp;
-use record::{approve, dispute, fee, grow, is_about_dispute};
+use record::{approve, dispute, fee, grow, is_about_dispute, is_settled_by};
 
 impl Order {
     /// Makes `event` so, written at `at`. Never fails; an event that does not fit the state changes the version only.
@@ -35,8 +35,7 @@ impl Order {
                 number,
                 action,
             } => self.on(*attempt, |attempt| {
-                attempt.actions = *number;
-                attempt.action = Some(action.clone());
+                attempt.asks_for(action, *number);
                 attempt.stands(Standing::Acting, at);
             }),
             Event::Continued { attempt, .. } => self.on(*attempt, |attempt| attempt.stands(Standing::Sent, at)),
@@ -53,6 +52,7 @@ impl Order {
                 self.case(*step, Case::Nobody);
             }
             Event::Alarmed { about, said } => self.alarmed(about, *said, at),
+            Event::Settled { step } => self.settle(|about| is_settled_by(about, *step)),
             Event::Approved { attempt, amount, held } => {
                 self.settle_step(StepName::authorize(*attempt));
                 self.on(*attempt, |attempt| approve(attempt, *amount, *held, at));
@@ -99,7 +99,6 @@ impl Order {
             }
             Event::VoidedElsewhere { attempt, amount, .. } => self.on(*attempt, |attempt| {
                 grow(&mut attempt.charge.voided_elsewhere, *amount);
-                attempt.charge.gone |= attempt.charge.hold.is_some() && attempt.charge.held() == 0;
             }),
             Event::RefundedElsewhere { attempt, amount, .. } => {
                 self.on(*attempt, |attempt| {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::REPLACED_MAX;
 use super::{Charge, Plan, Step, StepName};
 use crate::decline::Decline;
 use crate::rail::Action;
@@ -26,6 +27,9 @@ pub struct Attempt {
     /// The last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// Fingerprints of those that it replaced: heard again, they are old.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<u64>,
     /// Somebody wants it to be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Leaving>,
@@ -125,6 +129,14 @@ pub enum Place {
     Past,
 }
 
+/// FNV-1a of what the payer is asked for: it only has to tell a few actions of one attempt apart.
+fn fingerprint(action: &Action) -> u64 {
+    let Action::Redirect { url } = action;
+    url.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 impl Attempt {
     pub(crate) fn new(number: u8, plan: Plan, at: Timestamp) -> Self {
         Self {
@@ -135,6 +147,7 @@ impl Attempt {
             since: at,
             actions: 0,
             action: None,
+            replaced: Vec::new(),
             leaving: None,
             undo: None,
             reversals: 0,
@@ -142,6 +155,22 @@ impl Attempt {
             case: None,
             charge: Charge::default(),
         }
+    }
+
+    /// The payer is asked for something: what was asked before is old now.
+    pub(crate) fn asks_for(&mut self, action: &Action, number: u16) {
+        if let Some(old) = self.action.replace(action.clone()).filter(|old| old != action) {
+            self.replaced.push(fingerprint(&old));
+            if self.replaced.len() > REPLACED_MAX {
+                self.replaced.remove(0);
+            }
+        }
+        self.actions = number;
+    }
+
+    /// Whether this action was replaced by a newer one.
+    pub(crate) fn replaced(&self, action: &Action) -> bool {
+        self.action.as_ref() != Some(action) && self.replaced.contains(&fingerprint(action))
     }
 
     pub(crate) fn stands(&mut self, standing: Standing, at: Timestamp) {

@@ -20,14 +20,14 @@ impl Order {
     pub(crate) fn told(&self, fact: &Fact) -> Option<Event> {
         match fact {
             Fact::Answer { step, says, note } => {
-                let event = self.answered(*step, says, note.is_some())?;
-                Some(match note {
-                    Some(note) => Event::Resolved {
-                        note: note.clone(),
-                        event: Box::new(event),
-                    },
+                let event = self.answered(*step, says, note.is_some());
+                match note {
                     None => event,
-                })
+                    Some(note) => Some(Event::Resolved {
+                        note: note.clone(),
+                        event: Box::new(event.or_else(|| self.settled(*step))?),
+                    }),
+                }
             }
             Fact::Happened {
                 attempt,
@@ -50,6 +50,15 @@ impl Order {
                 self.step_told(attempt, &said)
             }
         }
+    }
+
+    /// A person looked, and it is as we have it: an alarm about it is silent now.
+    fn settled(&self, step: StepName) -> Option<Event> {
+        let rings = self.alarms.iter().any(|alarm| match &alarm.about {
+            About::Step(name) => *name == step,
+            About::Fact(key) => step == StepName::authorize(key.attempt),
+        });
+        rings.then_some(Event::Settled { step })
     }
 
     /// Money of a step that we never started: an alarm. Anything else about it says nothing.

@@ -48,6 +48,8 @@ pub const DISPUTES_MAX: usize = 8;
 pub const BOOKED_MAX: usize = 256;
 /// Alarms kept with the order. One already calls a person, who sees the rest in the inbox.
 pub const ALARMS_MAX: usize = 16;
+/// Replaced actions of an attempt that are remembered, so that an old notice does not send the payer back: more than any page asks for.
+pub const REPLACED_MAX: usize = 16;
 /// Currencies in which a provider may charge fees for one order: the order's, and those it settles in.
 pub const FEE_CURRENCIES_MAX: usize = 4;
 

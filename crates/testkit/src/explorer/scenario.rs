@@ -250,7 +250,6 @@ fn attempts() -> Vec<Scenario> {
     use CaptureAt::{Later, Once};
     const END: &[Try] = &[Try::Full, Try::No];
     const ACT: &[Try] = &[Try::Act, Try::Full];
-    const SALE: Abilities = ALL;
     const NO_CANCEL: Abilities = Abilities { cancel: false, ..ALL };
     vec![
         Scenario::new(
@@ -430,11 +429,26 @@ fn attempts() -> Vec<Scenario> {
                 ..NONE
             },
         )
-        .tries(&[Try::Wait, Try::Full], END)
+        .tries(&[Try::Wait], &[Try::Full])
         .small(),
         Scenario::new(
             "actions",
             "several actions of one attempt, numbered; old ones are heard again and answered late",
+            payment(3, Once, 1),
+            Left {
+                starts: 1,
+                continues: 2,
+                leaves: 1,
+                actions: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
+        )
+        .tries(&[Try::Act], &[Try::Full, Try::No])
+        .small(),
+        Scenario::new(
+            "actions-all",
+            "the same with more actions and waiting",
             payment(3, Once, 1),
             Left {
                 starts: 1,
@@ -445,8 +459,7 @@ fn attempts() -> Vec<Scenario> {
                 ..NONE
             },
         )
-        .tries(&[Try::Act], &[Try::Wait, Try::Full, Try::No])
-        .small(),
+        .tries(&[Try::Act], &[Try::Wait, Try::Full, Try::No]),
         Scenario::new(
             "two-nodes",
             "a second node decides on an old reading",
@@ -475,7 +488,6 @@ fn attempts() -> Vec<Scenario> {
                 ..NONE
             },
         )
-        .rail(SALE)
         .tries(&[Try::Full, Try::No], END),
     ]
 }
@@ -597,7 +609,7 @@ fn holds() -> Vec<Scenario> {
             "a rail without sales: the order captures by itself; a refused capture gives the hold back",
             payment(3, Once, 2),
             Left {
-                starts: 2,
+                starts: 1,
                 leaves: 1,
                 refusals: 2,
                 delays: 1,
@@ -757,6 +769,22 @@ fn sales() -> Vec<Scenario> {
         Scenario::new(
             "returned",
             "a debit that is returned, as a fact and as a standing, before or after the success is heard",
+            payment(3, Once, 1),
+            Left {
+                starts: 1,
+                leaves: 1,
+                cancels: 0,
+                returns: 1,
+                sale_returns: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
+        )
+        .tries(&[Try::Wait, Try::Full], &[Try::Full, Try::No])
+        .small(),
+        Scenario::new(
+            "returned-all",
+            "the same over two attempts, with the merchant's cancel",
             payment(3, Once, 2),
             Left {
                 starts: 2,
@@ -768,8 +796,7 @@ fn sales() -> Vec<Scenario> {
                 ..NONE
             },
         )
-        .tries(&[Try::Wait, Try::Full], &[Try::Full, Try::No])
-        .small(),
+        .tries(&[Try::Wait, Try::Full], &[Try::Full, Try::No]),
         Scenario::new(
             "fees",
             "fees with the fact or days later, once each",
@@ -822,14 +849,31 @@ fn others() -> Vec<Scenario> {
             Left {
                 starts: 2,
                 leaves: 1,
+                cancels: 0,
+                undo_refusals: 1,
+                doubts: 0,
+                ..NONE
+            },
+        )
+        .tries(&[Try::Act, Try::No], &[Try::Full, Try::No])
+        .small(),
+        Scenario::new(
+            "verify-all",
+            "the same with garbage and the merchant's cancel",
+            Terms {
+                kind: Kind::Verify,
+                ..payment(0, Once, 2)
+            },
+            Left {
+                starts: 2,
+                leaves: 1,
                 cancels: 1,
                 undo_refusals: 1,
                 doubts: 1,
                 ..NONE
             },
         )
-        .tries(&[Try::Act, Try::Full, Try::No], &[Try::Full, Try::No])
-        .small(),
+        .tries(&[Try::Act, Try::Full, Try::No], &[Try::Full, Try::No]),
         Scenario::new(
             "payout",
             "money out: uncertain, late, twice, and back",
@@ -934,7 +978,8 @@ fn others() -> Vec<Scenario> {
             )
         }
         .rail(Abilities { cancel: false, ..PUSH })
-        .tries(&[Try::Act], &[Try::No]),
+        .tries(&[Try::Act], &[Try::No])
+        .small(),
     ]
 }
 

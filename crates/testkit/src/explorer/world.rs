@@ -377,6 +377,11 @@ impl World {
                     }
                     acts.push(Act::Carries(small(index), false));
                 }
+                (Some(Done::Yes(amount)), _)
+                    if self
+                        .said
+                        .iter()
+                        .any(|(said, _)| *said == Saying::Answer(request.step, Word::TakenBack(amount))) => {}
                 (Some(Done::Yes(amount)), StepKind::Capture)
                     if left.captures_back > 0 && deal.stands() >= amount && amount > 0 =>
                 {
@@ -940,11 +945,7 @@ impl Step {
                     deal.refunded -= amount;
                     world.left.refunds_back -= 1;
                 }
-                let saying = Saying::Answer(request.step, Word::TakenBack(amount));
-                if world.said.iter().any(|(said, _)| *said == saying) {
-                    return; // once
-                }
-                saying
+                Saying::Answer(request.step, Word::TakenBack(amount))
             }
             Act::SaleReturn(number) => {
                 numbered = false;

@@ -1,7 +1,7 @@
 //! What a fact writes into an attempt's numbers.
 
 use crate::money::Money;
-use crate::order::{About, Attempt, Dispute, FactKey, Hold, HoldEnd, Standing, Verdict};
+use crate::order::{About, Attempt, Dispute, FactKey, Hold, HoldEnd, Standing, StepName, Verdict};
 use crate::time::Timestamp;
 
 pub(super) fn grow(sum: &mut i64, amount: Money) {
@@ -65,6 +65,14 @@ pub(super) fn is_about_dispute(about: &About, number: u8, dispute: &str) -> bool
     match about {
         About::Step(_) => false,
         About::Fact(FactKey { attempt, what: _, id }) => *attempt == number && id == dispute,
+    }
+}
+
+/// Whether a person who looked at `step` has looked at this: an authorise step stands for everything about its attempt.
+pub(super) fn is_settled_by(about: &About, step: StepName) -> bool {
+    match about {
+        About::Step(name) => *name == step,
+        About::Fact(FactKey { attempt, .. }) => step == StepName::authorize(*attempt),
     }
 }
 

@@ -85,7 +85,7 @@ impl Order {
     fn approved_again(&self, place: Place, attempt: &Attempt, said: Approval, step: &Said<'_>) -> Option<Event> {
         let sold = attempt.charge.sold;
         if !self.is_ours(said.money) {
-            return self.alarm(About::Step(step.step), said.money);
+            return None; // it was settled without this word
         }
         if said.held.is_some() || said.money.minor() <= sold {
             // A person who confirms a success that was seen settles it: adopted, although its reversal was refused.
@@ -109,6 +109,9 @@ impl Order {
         }
         if attempt.charge.hold.is_some() {
             return None; // the hold was captured meanwhile: the capture's own fact says so
+        }
+        if said.by_person {
+            return received(attempt, said.money);
         }
         self.alarm(About::Step(step.step), said.money)
     }
@@ -203,8 +206,8 @@ fn acting(place: Place, attempt: &Attempt, action: &Action) -> Option<Event> {
         return None;
     }
     let news = match attempt.standing {
-        Standing::Sent | Standing::Uncertain => true,
-        Standing::Acting | Standing::Waiting => attempt.action.as_ref() != Some(action),
+        Standing::Sent | Standing::Uncertain => !attempt.replaced(action),
+        Standing::Acting | Standing::Waiting => attempt.action.as_ref() != Some(action) && !attempt.replaced(action),
         Standing::Approved | Standing::Declined(_) | Standing::Undone => false,
     };
     let number = attempt.actions.checked_add(1).filter(|_| news)?;

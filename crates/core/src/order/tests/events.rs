@@ -85,6 +85,7 @@ fn one_of_each() -> Vec<Event> {
             about: About::Fact(key),
             said: amount,
         },
+        Event::Settled { step },
         Event::Approved {
             attempt: 1,
             amount,

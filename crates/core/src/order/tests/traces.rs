@@ -2,6 +2,7 @@
 
 use super::kit::*;
 use crate::ledger::Account;
+use crate::money::{Currency, Money};
 use crate::order::*;
 use crate::rail::What;
 
@@ -240,4 +241,54 @@ fn the_stored_row_of_a_sale_is_small() {
         .sum();
     assert!(row.len() < 700, "{} bytes: {row}", row.len());
     assert!(events < 900, "{events} bytes");
+}
+
+#[test]
+fn a_hold_voided_at_the_console_before_it_is_heard_of_is_closed() {
+    let mut world = World::hold(3);
+    world.start(all());
+    assert_eq!(world.happened(1, What::Voided, 3), ["voided_elsewhere"]);
+    assert_eq!(world.says("1/auth/0", held(3)), ["approved", "hold_closed"]);
+    assert_eq!((world.word(), world.pending(Account::Receivable)), ("canceled", 0));
+}
+
+#[test]
+fn an_alarm_is_silent_once_a_person_has_looked() {
+    let mut world = World::sale(3);
+    world.start(all());
+    assert_eq!(world.says("1/auth/0", approved(4)), ["alarmed"]);
+    assert_eq!(world.word(), "processing");
+    assert_eq!(world.says("1/auth/0", approved(4)), Vec::<&str>::new());
+    assert_eq!(world.person_says("1/auth/0", approved(3)), ["resolved"]);
+    assert_eq!((world.word(), world.order.alarms.len()), ("captured", 0));
+    let dollars = Money::new(1, Currency::USD);
+    let fact = Fact::Happened {
+        attempt: 1,
+        id: "re_1".into(),
+        what: What::Refunded,
+        money: dollars,
+    };
+    assert_eq!(world.run(Command::Fact(fact)), ["alarmed"]);
+    assert_eq!(world.person_says("1/auth/0", approved(3)), ["resolved"]);
+    assert!(world.order.alarms.is_empty());
+}
+
+#[test]
+fn an_action_that_was_replaced_does_not_come_back() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", page(1));
+    assert_eq!(world.says("1/auth/0", page(2)), ["acting"]);
+    assert_eq!(world.says("1/auth/0", page(1)), Vec::<&str>::new());
+    assert_eq!(
+        world.refused(Command::Continue { attempt: 1, action: 1 }),
+        Refusal::StaleAction
+    );
+    assert_eq!(world.run(Command::Continue { attempt: 1, action: 2 }), ["continued"]);
+    assert_eq!(world.says("1/auth/0", page(1)), Vec::<&str>::new());
+    assert_eq!(world.says("1/auth/0", page(2)), ["acting"]);
+    assert_eq!(
+        world.refused(Command::Continue { attempt: 1, action: 2 }),
+        Refusal::StaleAction
+    );
 }
