@@ -96,11 +96,7 @@ impl Node {
             self.breaker.failed(self.now(world_ms));
             return BTreeSet::new();
         }
-        if self.breaker.answered() {
-            std::mem::take(&mut self.lost)
-        } else {
-            BTreeSet::new()
-        }
+        if self.breaker.answered() { std::mem::take(&mut self.lost) } else { BTreeSet::new() }
     }
 }
 

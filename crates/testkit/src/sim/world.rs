@@ -136,9 +136,7 @@ impl World {
         let mut provider = Provider::new("http://provider.test");
         provider.refunds_pend = swarm.refunds_pend;
         let orders = usize::try_from(swarm.orders).unwrap_or(usize::MAX);
-        let clients = (0..orders)
-            .map(|number| Client::new(number, tenant, &mut dice))
-            .collect();
+        let clients = (0..orders).map(|number| Client::new(number, tenant, &mut dice)).collect();
         let mut world = Self {
             seed,
             dice,
@@ -202,14 +200,7 @@ impl World {
         for (every_s, crash) in [(self.swarm.crash_every_s, true), (self.swarm.pause_every_s, false)] {
             if every_s > 0 && !self.healed {
                 let after = self.dice.between(1, every_s * 2_000);
-                self.soon(
-                    after,
-                    if crash {
-                        Happening::Crash(at)
-                    } else {
-                        Happening::Pause(at)
-                    },
-                );
+                self.soon(after, if crash { Happening::Crash(at) } else { Happening::Pause(at) });
             }
         }
     }
@@ -281,9 +272,7 @@ impl World {
                 }
             }
             Happening::Tick(at, life) => self.tick(at, life),
-            Happening::Arrives(at, life, carry, asked, reply_after) => {
-                self.arrives(at, life, carry, &asked, reply_after)
-            }
+            Happening::Arrives(at, life, carry, asked, reply_after) => self.arrives(at, life, carry, &asked, reply_after),
             Happening::Ends(at, life, carry, ended) => self.ends(at, life, carry, *ended),
             Happening::Webhook(event) => self.webhook(event),
             Happening::Payer(order) => self.payer(order),
@@ -344,9 +333,7 @@ impl World {
     fn client(&mut self, number: usize) {
         let view = self.clients[number].order.and_then(|order| self.view(order));
         let now = Timestamp::from_millis(self.now_ms);
-        let Some((call, mut ask)) = self.clients[number].call(view.as_ref(), &mut self.dice, now) else {
-            return;
-        };
+        let Some((call, mut ask)) = self.clients[number].call(view.as_ref(), &mut self.dice, now) else { return };
         let tries = self.tries.entry(number).or_default();
         *tries += 1;
         let tries = *tries;
@@ -376,8 +363,7 @@ impl World {
                 self.numbers += 1;
                 let random = u128::from(self.dice.next());
                 let ms = u128::try_from(self.now_ms).unwrap_or(0);
-                let uuid =
-                    (ms << 80) | (7 << 76) | (u128::from(self.numbers & 0xfff) << 64) | (0b10 << 62) | (random >> 2);
+                let uuid = (ms << 80) | (7 << 76) | (u128::from(self.numbers & 0xfff) << 64) | (0b10 << 62) | (random >> 2);
                 order.id.get_or_insert(OrderId::from_uuid(uuid::Uuid::from_u128(uuid)));
                 start.clone()?
             }
@@ -416,17 +402,11 @@ impl World {
         self.tell(|| match told {
             Ok(answered) => {
                 let word = status::word(&answered.order.order).as_str();
-                format!(
-                    "client {client} is told {word} at version {} ({:?})",
-                    answered.order.order.version, answered.state
-                )
+                format!("client {client} is told {word} at version {} ({:?})", answered.order.order.version, answered.state)
             }
             Err(denied) => format!("client {client} is told: {denied}"),
         });
-        let current = self.clients[client]
-            .open
-            .as_ref()
-            .is_some_and(|(number, _)| *number == call);
+        let current = self.clients[client].open.as_ref().is_some_and(|(number, _)| *number == call);
         if !current {
             return;
         }
@@ -504,11 +484,7 @@ impl World {
                 self.mishap(at, true);
                 let outcome = at_once(self.nodes[at].store.commit(&batch));
                 self.tell(|| {
-                    let versions: Vec<String> = batch
-                        .events
-                        .iter()
-                        .map(|row| format!("{} v{}", row.order, row.version))
-                        .collect();
+                    let versions: Vec<String> = batch.events.iter().map(|row| format!("{} v{}", row.order, row.version)).collect();
                     format!("node {at} commits {versions:?}: {outcome:?}")
                 });
                 for row in &batch.events {
@@ -669,17 +645,10 @@ impl World {
     }
 
     fn inbox(&mut self, at: usize) {
-        let Ok(rows) = at_once(self.nodes[at].store.inbox(200)) else {
-            return;
-        };
+        let Ok(rows) = at_once(self.nodes[at].store.inbox(200)) else { return };
         let now = self.nodes[at].now(self.now_ms);
         for row in rows {
-            if row.due > now
-                || self.nodes[at]
-                    .told
-                    .get(&row.id)
-                    .is_some_and(|until| *until > self.now_ms)
-            {
+            if row.due > now || self.nodes[at].told.get(&row.id).is_some_and(|until| *until > self.now_ms) {
                 continue;
             }
             self.nodes[at].told.insert(row.id.clone(), self.now_ms + 30_000);
@@ -708,13 +677,7 @@ impl World {
                     let (done, later) = if old {
                         (vec![row.id], Vec::new())
                     } else {
-                        (
-                            Vec::new(),
-                            vec![NoticeRow {
-                                due: now.plus_millis(age_ms),
-                                ..row
-                            }],
-                        )
+                        (Vec::new(), vec![NoticeRow { due: now.plus_millis(age_ms), ..row }])
                     };
                     Job::Shelve { done, later }
                 }
@@ -752,12 +715,7 @@ impl World {
     fn carry(&mut self, at: usize, number: u64, next: Move) {
         match next {
             Move::Turn(turned) => {
-                self.tell(|| {
-                    format!(
-                        "node {at} heard of {} {}: {:?}",
-                        turned.order, turned.step, turned.turn.next
-                    )
-                });
+                self.tell(|| format!("node {at} heard of {} {}: {:?}", turned.order, turned.step, turned.turn.next));
                 self.nodes[at].carries.remove(&number);
                 self.nodes[at].lane.push(Job::Turn(turned));
                 self.wake(at);
@@ -785,10 +743,7 @@ impl World {
                 Instead::Garbage => nonsense(200, "{\"object\":\"payment_in"),
                 Instead::NotNow => nonsense(429, "{\"error\":{\"type\":\"rate_limit\"}}"),
             });
-            self.soon(
-                back.unwrap_or(limit),
-                Happening::Ends(at, life, number, Box::new(ended)),
-            );
+            self.soon(back.unwrap_or(limit), Happening::Ends(at, life, number, Box::new(ended)));
         } else if back.is_none() {
             self.count("answers that were lost");
             self.soon(limit, Happening::Ends(at, life, number, Box::new(Ended::Silence)));
@@ -796,22 +751,14 @@ impl World {
         for (copy, arrives) in way.arrives.iter().enumerate() {
             let answers = (copy == 0 && way.instead.is_none()).then_some(back).flatten();
             let reply_after = answers.map(|back| back - arrives);
-            self.soon(
-                *arrives,
-                Happening::Arrives(at, life, number, Box::new(asked.clone()), reply_after),
-            );
+            self.soon(*arrives, Happening::Arrives(at, life, number, Box::new(asked.clone()), reply_after));
         }
     }
 
     fn arrives(&mut self, at: usize, life: u64, carry: u64, asked: &Asked, reply_after: Option<i64>) {
         let now = self.provider_now();
         let said = self.provider.ask(asked, now);
-        self.tell(|| {
-            format!(
-                "the provider hears {} {}: {} {}",
-                asked.method, asked.path, said.status, said.body["status"]
-            )
-        });
+        self.tell(|| format!("the provider hears {} {}: {} {}", asked.method, asked.path, said.status, said.body["status"]));
         self.one_attempt_at_a_time();
         if let Some(after) = reply_after {
             let reply = Reply {
@@ -909,16 +856,10 @@ impl World {
         }
         let Some(view) = self.view(order) else { return };
         let Some(attempt) = view.order.running() else { return };
-        let Some(memo) = view.memos.get(&attempt.number) else {
-            return;
-        };
+        let Some(memo) = view.memos.get(&attempt.number) else { return };
         let now = self.provider_now();
         if let Some(session) = memo.get("session").cloned() {
-            let card = if self.dice.permille(200) {
-                "card_visa_chargeDeclined"
-            } else {
-                "card_visa"
-            };
+            let card = if self.dice.permille(200) { "card_visa_chargeDeclined" } else { "card_visa" };
             let paid = self.provider.pay(&session, card, now);
             self.tell(|| format!("the payer of {order} pays on the page with {card}: {paid}"));
             if !paid {
@@ -988,10 +929,7 @@ impl World {
         self.judged = book.len();
         for order in orders {
             let stands = self.provider.stands(order);
-            let charged: Vec<_> = stands
-                .iter()
-                .filter(|(_, stand)| stand.held > 0 || stand.taken > stand.back)
-                .collect();
+            let charged: Vec<_> = stands.iter().filter(|(_, stand)| stand.held > 0 || stand.taken > stand.back).collect();
             if charged.len() > 1 && self.wrong.is_empty() {
                 let why = format!("{order}: two attempts are charged at the same time: {charged:?}");
                 self.wrong.push(why);
@@ -1004,14 +942,8 @@ impl World {
             return false;
         }
         let clients = self.clients.iter().all(|client| client.done && client.open.is_none());
-        let nodes = self
-            .nodes
-            .iter()
-            .all(|node| node.lane.queued() == 0 && node.carries.is_empty());
-        let messages = !self
-            .queue
-            .values()
-            .any(|what| matches!(what, Happening::Arrives(..) | Happening::Webhook(_)));
+        let nodes = self.nodes.iter().all(|node| node.lane.queued() == 0 && node.carries.is_empty());
+        let messages = !self.queue.values().any(|what| matches!(what, Happening::Arrives(..) | Happening::Webhook(_)));
         clients
             && nodes
             && messages
@@ -1039,25 +971,17 @@ impl World {
         }));
         for client in &self.clients {
             if let Some((number, ask)) = &client.open {
-                self.wrong.push(format!(
-                    "client {} never had an answer to call {number}: {}",
-                    client.number,
-                    words(ask)
-                ));
+                self.wrong.push(format!("client {} never had an answer to call {number}: {}", client.number, words(ask)));
             }
         }
         if let Ok(rows) = at_once(self.shared.inbox(10)) {
-            self.wrong
-                .extend(rows.iter().map(|row| format!("notice {} was never told", row.id.id)));
+            self.wrong.extend(rows.iter().map(|row| format!("notice {} was never told", row.id.id)));
         }
         for row in &orders {
             if let Some(view) = self.view(row.id) {
                 let attention = status::attention(&view.order);
                 if !attention.is_empty() {
-                    self.wrong.push(format!(
-                        "{} needs a person, and nothing was wrong with it: {attention:?}",
-                        row.id
-                    ));
+                    self.wrong.push(format!("{} needs a person, and nothing was wrong with it: {attention:?}", row.id));
                 }
             }
         }
@@ -1118,11 +1042,7 @@ fn asked(message: &Exchange) -> Asked {
             Method::Get => "GET".into(),
             Method::Post => "POST".into(),
         },
-        path: message
-            .url
-            .strip_prefix("http://provider.test")
-            .unwrap_or_default()
-            .to_owned(),
+        path: message.url.strip_prefix("http://provider.test").unwrap_or_default().to_owned(),
         key: key.map(|(_, parts)| text(parts)),
         form: match &message.body {
             Body::Form(fields) => fields.clone(),
