@@ -378,7 +378,7 @@ impl Lane {
                     self.outputs.push(Output::Reply(token, Reply::Denied(denied.clone())));
                 }
                 Job::Told { id, .. } => self.outputs.push(Output::Untold(id)),
-                Job::Turn(_) | Job::Due(_) | Job::Shelve { .. } | Job::Nudge(_) => {}
+                Job::Turn(_) | Job::Due(_) | Job::Shelve { .. } | Job::Mark(_) | Job::Nudge(_) => {}
             }
         }
     }
@@ -412,7 +412,7 @@ impl Lane {
                     }
                     Some(row.id)
                 }
-                Job::Told { order, .. } | Job::Nudge(order) => Some(*order),
+                Job::Told { order, .. } | Job::Mark(order) | Job::Nudge(order) => Some(*order),
                 Job::Notices { .. } | Job::Shelve { .. } => None,
             };
             let Some(order) = order.filter(|order| !self.frozen.contains_key(order)) else {

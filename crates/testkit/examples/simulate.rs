@@ -19,6 +19,13 @@ fn main() {
         }
         true
     });
-    println!("{} runs, {} orders, {} steps, {} s; {} failed", summary.runs, summary.orders, summary.steps, summary.seconds, summary.failed.len());
+    println!(
+        "{} runs, {} orders, {} steps, {} s; {} failed",
+        summary.runs,
+        summary.orders,
+        summary.steps,
+        summary.seconds,
+        summary.failed.len()
+    );
     println!("{:#?}", summary.counted);
 }

@@ -9,18 +9,40 @@ const SEEDS: u64 = 40;
 const PLANTED_SEEDS_MAX: u64 = 1_000;
 
 fn seeds() -> u64 {
-    std::env::var("FLORIN_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+    std::env::var("FLORIN_SIM_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(SEEDS)
 }
 
 #[test]
 fn every_seed_heals_and_converges_to_one_story() {
     let summary = simulate(Span::Seeds(seeds(), 1), &mut |report| report.wrong.is_empty());
     for report in &summary.failed {
-        panic!("seed {} (again with: florin simulate --seed {}): {:#?}", report.seed, report.seed, report.wrong);
+        panic!(
+            "seed {} (again with: florin simulate --seed {}): {:#?}",
+            report.seed, report.seed, report.wrong
+        );
     }
-    assert!(summary.orders >= summary.runs * u64::from(ORDERS_MIN) * 9 / 10, "orders that no node ever heard of are few");
-    for word in ["crashes", "pauses", "conflicts", "answers that were lost", "database mishaps", "nudges", "disputes", "outages"] {
-        assert!(summary.counted.get(word).is_some_and(|count| *count > 0), "no seed saw {word}: {:?}", summary.counted);
+    assert!(
+        summary.orders >= summary.runs * u64::from(ORDERS_MIN) * 9 / 10,
+        "orders that no node ever heard of are few"
+    );
+    for word in [
+        "crashes",
+        "pauses",
+        "conflicts",
+        "answers that were lost",
+        "database mishaps",
+        "nudges",
+        "disputes",
+        "outages",
+    ] {
+        assert!(
+            summary.counted.get(word).is_some_and(|count| *count > 0),
+            "no seed saw {word}: {:?}",
+            summary.counted
+        );
     }
 }
 
@@ -31,7 +53,9 @@ fn a_lost_answer_that_is_called_a_decline_is_found_within_a_thousand_seeds() {
     let seed = found.expect("the planted mistake is found");
     let wrong = run_with(seed, &PLANTED, false).wrong;
     assert!(
-        wrong.iter().any(|why| why.contains("charged") || why.contains("the provider owes")),
+        wrong
+            .iter()
+            .any(|why| why.contains("charged") || why.contains("the provider owes")),
         "seed {seed} is found for what it is: {wrong:#?}"
     );
     assert!(run(seed).wrong.is_empty(), "and the real rail passes that seed");

@@ -17,8 +17,14 @@ use crate::lane::{Job, Reply};
 const INBOX_MAX: u32 = 500;
 /// How long after it was told a notice that is still not done is told again: its exchange and a lease are over by then.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
-/// How long after it could not be told a notice is told again.
+/// How long after it could not be told a notice is told again; twice as long each time …
 const TELL_SOON: Duration = Duration::from_secs(1);
+/// … up to this.
+const TELL_LATE: Duration = Duration::from_secs(60);
+/// How old a notice is before a node tells one that another node wrote down: that one is at it.
+const OTHERS_MS: i64 = 10_000;
+/// How long a notice that brings nothing is told again and again before it is put aside for a person.
+const TELL_S: i64 = 72 * 3_600;
 /// How long a notice about nobody we know is kept trying: the reader that knows a provider's ids may be behind, or the payment may have
 /// been made by somebody else on the same account.
 const UNKNOWN_S: i64 = 24 * 3_600;
@@ -39,31 +45,65 @@ pub enum Unproven {
     Denied(Denied),
 }
 
-/// When notices were told last.
+/// When notices were told last, and which ones this node wrote down itself.
 #[derive(Default)]
-pub(super) struct Told(Mutex<BTreeMap<NoticeId, Instant>>);
+pub(super) struct Told(Mutex<BTreeMap<NoticeId, Telling>>);
+
+struct Telling {
+    until: Instant,
+    gap: Duration,
+}
 
 impl Told {
-    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<NoticeId, Instant>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<NoticeId, Telling>) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a notice is to be told now; then it is not told again for a while.
-    fn tell(&self, id: &NoticeId) -> bool {
+    /// This node writes these down: it tells them at once.
+    fn ours(&self, rows: &[NoticeRow]) {
         let now = Instant::now();
         self.with(|told| {
-            told.retain(|_, until| *until > now);
-            let tell = !told.contains_key(id);
-            if tell {
-                told.insert(id.clone(), now + TELL_AGAIN);
+            told.retain(|_, telling| telling.until + TELL_LATE * 2 > now);
+            for row in rows {
+                let telling = Telling {
+                    until: now,
+                    gap: TELL_SOON,
+                };
+                told.entry(row.id.clone()).or_insert(telling);
             }
-            tell
+        });
+    }
+
+    /// Whether a notice is to be told now; then it is not told again for a while.
+    fn tell(&self, id: &NoticeId, age_ms: i64) -> bool {
+        let now = Instant::now();
+        self.with(|told| match told.get_mut(id) {
+            Some(telling) if telling.until > now => false,
+            Some(telling) => {
+                telling.until = now + TELL_AGAIN;
+                true
+            }
+            None if age_ms < OTHERS_MS => false,
+            None => {
+                let telling = Telling {
+                    until: now + TELL_AGAIN,
+                    gap: TELL_SOON,
+                };
+                told.insert(id.clone(), telling);
+                true
+            }
         })
     }
 
     /// A notice could not be told.
     pub(super) fn again_soon(&self, id: &NoticeId) {
-        self.with(|told| told.insert(id.clone(), Instant::now() + TELL_SOON));
+        let now = Instant::now();
+        self.with(|told| {
+            if let Some(telling) = told.get_mut(id) {
+                telling.until = now + telling.gap;
+                telling.gap = (telling.gap * 2).min(TELL_LATE);
+            }
+        });
     }
 }
 
@@ -97,6 +137,7 @@ impl Engine {
             return Ok(()); // proven, and about nothing
         }
         self.open().map_err(Unproven::Denied)?;
+        inner.told.ours(&rows);
         match inner.call(0, Called::Notices(rows)).await.map_err(Unproven::Denied)? {
             Reply::Denied(denied) => Err(Unproven::Denied(denied)),
             Reply::Stored | Reply::Answered(_) | Reply::Rebuild(_) | Reply::Running(..) => Ok(()),
@@ -125,7 +166,16 @@ async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> Duration {
     let now = inner.clock.now();
     let (mut done, mut later, mut next) = (Vec::new(), Vec::new(), READ_EVERY);
     for row in rows {
-        if row.due > now || !inner.told.tell(&row.id) {
+        let age_ms = now.millis_since(row.received_at);
+        if age_ms > TELL_S * 1_000 {
+            tracing::error!(
+                notice = row.id.id,
+                "a notice brought nothing for three days: it is put aside"
+            );
+            done.push(row.id);
+            continue;
+        }
+        if row.due > now || !inner.told.tell(&row.id, age_ms) {
             next = TELL_SOON;
             continue;
         }
@@ -159,7 +209,7 @@ async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> Duration {
                 };
                 inner.job(inner.lane_of(order), job);
             }
-            Ok(None) if now.millis_since(row.received_at) > UNKNOWN_S * 1_000 => {
+            Ok(None) if age_ms > UNKNOWN_S * 1_000 => {
                 tracing::warn!(
                     notice = row.id.id,
                     kind = item.kind,
@@ -169,10 +219,9 @@ async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> Duration {
             }
             Ok(None) => {
                 inner.meter.untold.increment(1);
-                let age_ms = now.millis_since(row.received_at).max(1_000);
                 inner.told.again_soon(&row.id);
                 later.push(NoticeRow {
-                    due: now.plus_millis(age_ms),
+                    due: now.plus_millis(age_ms.max(1_000)),
                     ..row
                 });
                 next = TELL_SOON;

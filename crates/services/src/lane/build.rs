@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use florin_core::id::OrderId;
 use florin_core::order::{Command, Order, Refusal, StepName};
-use florin_core::rail::{About, Item};
+use florin_core::rail::{About, Item, Next};
 use florin_core::time::Timestamp;
 use florin_store::{Batch, Changed, KeyRow, Lease, NoticeId, NoticeRow, OrderRow, Tenant};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::ask::{Ask, Denied, NewOrder, What};
 use crate::snapshot::{self, Made};
-use crate::work::{Place, Spot};
+use crate::work::{Act, Place, Spot};
 use crate::worker::{Errand, Turned};
 
 /// A batch under construction, and what is to be said and done when it is durable.
@@ -147,8 +147,25 @@ impl Lane {
                 draft.notices.extend(later.iter().cloned());
                 Taken::Yes
             }
+            Job::Mark(order) => {
+                if let Ok(working) = self.working(draft, loaded, None, *order) {
+                    let fence = working.kept.fence;
+                    let unmarked = working
+                        .kept
+                        .work
+                        .iter()
+                        .filter(|entry| entry.act(now, fence) == Act::Mark);
+                    for step in unmarked.map(|entry| entry.step).collect::<Vec<_>>() {
+                        self.act(draft, *order, step, now);
+                    }
+                }
+                Taken::Yes
+            }
             Job::Nudge(order) => {
                 if let Ok(working) = self.working(draft, loaded, None, *order) {
+                    if !working.certain() {
+                        return Taken::Unsure;
+                    }
                     let steps: Vec<StepName> = working.kept.work.iter().map(|entry| entry.step).collect();
                     for step in steps {
                         self.act(draft, *order, step, now);
@@ -341,6 +358,7 @@ impl Lane {
                 return Taken::Yes;
             }
         };
+        let certain = working.certain();
         let step = working
             .order()
             .running()
@@ -348,6 +366,9 @@ impl Lane {
         let waits = step
             .and_then(|step| working.entry(step))
             .is_some_and(|entry| matches!(entry.at, Place::Wait { .. }));
+        if !waits && !certain {
+            return Taken::Unsure;
+        }
         let Some(step) = step else {
             draft.answers.push(Pending::Order(token, id, None));
             return Taken::Yes;
@@ -398,7 +419,10 @@ impl Lane {
         if let Err(cannot) = self.settle_work(draft, id, false, now) {
             tracing::error!(order = %id, %step, why = cannot.0, "an owed step cannot be started");
         }
-        if whole {
+        // A question about a step that is over is asked by nobody else: one that brought nothing is asked again.
+        let inconclusive =
+            turned.at == Spot::Finished && matches!(turned.turn.next, Next::Unclear | Next::Again { .. });
+        if whole && !inconclusive {
             draft.done.extend(turned.done.iter().cloned());
         } else {
             self.outputs.extend(turned.done.iter().cloned().map(Output::Untold));
@@ -496,7 +520,15 @@ impl Lane {
                 return Taken::Yes;
             }
         };
-        let Some(step) = about(working, &item.about) else {
+        let certain = working.certain();
+        let step = about(working, &item.about);
+        let waits = step
+            .and_then(|step| working.entry(step))
+            .is_some_and(|entry| matches!(entry.at, Place::Wait { .. }));
+        if !waits && !certain {
+            return Taken::Unsure; // what is remembered may be older than what the notice is about
+        }
+        let Some(step) = step else {
             draft.done.push(id.clone());
             return Taken::Yes;
         };
@@ -626,7 +658,7 @@ fn order_of(job: &Job) -> Option<OrderId> {
         Job::Ask { ask, .. } => ask::order_of(&ask.what),
         Job::Turn(turned) => Some(turned.order),
         Job::Due(row) => Some(row.id),
-        Job::Told { order, .. } | Job::Nudge(order) => Some(*order),
+        Job::Told { order, .. } | Job::Mark(order) | Job::Nudge(order) => Some(*order),
         Job::Notices { .. } | Job::Shelve { .. } => None,
     }
 }

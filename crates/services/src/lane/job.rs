@@ -56,6 +56,8 @@ pub enum Job {
         /// To be looked at later.
         later: Vec<NoticeRow>,
     },
+    /// Mark the messages of an order that may be sent only once, then send them. A lane gives this to itself.
+    Mark(OrderId),
     /// Look at what is open of an order now, not when it is due: its provider answers again.
     Nudge(OrderId),
 }

@@ -35,7 +35,9 @@ pub fn rebuild(row: &OrderRow, events: &[EventRow], rebuild: &Rebuild) -> Result
         }
     }
     let state = if answer.is_some() { State::Over } else { State::Running };
-    let Some(order) = answer.or(last) else { return Ok(Err(Denied::NotFound)) };
+    let Some(order) = answer.or(last) else {
+        return Ok(Err(Denied::NotFound));
+    };
     Ok(match made.and_then(|made| made.refused.clone()) {
         Some(refusal) => Err(Denied::Refused {
             refusal,

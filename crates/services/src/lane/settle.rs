@@ -45,7 +45,7 @@ impl Lane {
                 .any(|entry| entry.act(now, working.kept.fence) == Act::Mark)
             {
                 self.queue.push_back(Queued {
-                    job: Job::Nudge(id),
+                    job: Job::Mark(id),
                     sure: false,
                     tries: 0,
                     torn: 0,

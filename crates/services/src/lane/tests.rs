@@ -33,7 +33,14 @@ struct Toy;
 
 static TABLE: Table = Table {
     name: "toy",
-    steps: &[can(Step::Sale), can(Step::Authorize), can(Step::Capture), can(Step::Cancel), can(Step::Refund), can(Step::Void)],
+    steps: &[
+        can(Step::Sale),
+        can(Step::Authorize),
+        can(Step::Capture),
+        can(Step::Cancel),
+        can(Step::Refund),
+        can(Step::Void),
+    ],
     currencies: &["EUR"],
     hosts: &[],
     secrets: &[],
@@ -81,7 +88,9 @@ impl Rail for Toy {
                 why: "no such card".into(),
             }),
             Instrument::Stored(card) if card == "once" => Ok(Turn::new(Next::Send(message("do", Repeat::Never)))),
-            Instrument::Stored(_) | Instrument::Hosted => Ok(Turn::new(Next::Send(message("do", SAME))).learning("begun", "yes")),
+            Instrument::Stored(_) | Instrument::Hosted => {
+                Ok(Turn::new(Next::Send(message("do", SAME))).learning("begun", "yes"))
+            }
         }
     }
 
@@ -429,7 +438,9 @@ fn what_comes_during_a_commit_is_in_the_next_one() {
     bench.sale(3);
     assert!(matches!(bench.lane.next(T), Need::Nothing), "one at a time");
     let outcome = at_once(bench.store.commit(&first));
-    let Need::Commit(second) = bench.lane.committed(outcome, T) else { panic!("there is more to do") };
+    let Need::Commit(second) = bench.lane.committed(outcome, T) else {
+        panic!("there is more to do")
+    };
     assert_eq!((first.new.len(), second.new.len()), (1, 2));
 }
 
@@ -438,7 +449,9 @@ fn nothing_is_answered_or_sent_before_it_is_durable() {
     let mut bench = Bench::new();
     bench.ask("k", create(1, CaptureAt::Once, None));
     bench.sale(2);
-    let Need::Commit(_) = bench.lane.next(T) else { panic!("a commit") };
+    let Need::Commit(_) = bench.lane.next(T) else {
+        panic!("a commit")
+    };
     bench.take();
     assert!(bench.replies.is_empty() && bench.effects.is_empty());
 }
@@ -484,8 +497,15 @@ fn callers_are_told_that_the_database_rests_and_what_a_provider_said_is_kept() {
     bench.lane.push(Job::Turn(Box::new(turned)));
     let other = bench.ask("k", create(2, CaptureAt::Once, None));
     bench.run();
-    assert!(matches!(bench.replies[&other], Reply::Denied(Denied::Unavailable { .. })));
-    assert_eq!(bench.stored_word(1), "captured", "what was said is written when the database is back");
+    assert!(matches!(
+        bench.replies[&other],
+        Reply::Denied(Denied::Unavailable { .. })
+    ));
+    assert_eq!(
+        bench.stored_word(1),
+        "captured",
+        "what was said is written when the database is back"
+    );
 }
 
 #[test]
@@ -554,7 +574,13 @@ fn two_nodes_on_one_order_get_on_one_after_the_other() {
     first.ask("k", create(1, CaptureAt::Once, None));
     first.run();
     let mut second = Bench::over(Arc::new(first.store.another()), 2);
-    let paid = second.ask("pay", What::Confirm { order: order(1), pay: pay("card") });
+    let paid = second.ask(
+        "pay",
+        What::Confirm {
+            order: order(1),
+            pay: pay("card"),
+        },
+    );
     second.run();
     assert_eq!(second.needed(), ["load", "commit"]);
     first.needed();
@@ -562,9 +588,18 @@ fn two_nodes_on_one_order_get_on_one_after_the_other() {
     let canceled = first.ask("cancel", What::Cancel { order: order(1) });
     first.run();
     assert_eq!(first.needed(), ["commit", "load", "commit"]);
-    second.turn(Some("taken"));
-    assert_eq!(second.word(paid), "captured", "what the first node wrote meanwhile does not drop what the provider said");
     assert!(!first.replies.contains_key(&canceled), "it waits for the attempt");
+    second.turn(Some("taken"));
+    assert_eq!(
+        second.word(paid),
+        "canceled",
+        "what the first node wrote meanwhile holds"
+    );
+    let events = at_once(second.store.events_of(order(1))).unwrap();
+    assert!(
+        events.iter().any(|row| row.postings.is_some()),
+        "and what the provider said is booked"
+    );
 }
 
 #[test]
@@ -573,7 +608,13 @@ fn a_no_about_an_order_that_is_only_remembered_is_read_before_it_is_said() {
     first.ask("k", create(1, CaptureAt::Later, None));
     first.run();
     let mut second = Bench::over(Arc::new(first.store.another()), 2);
-    second.ask("pay", What::Confirm { order: order(1), pay: pay("card") });
+    second.ask(
+        "pay",
+        What::Confirm {
+            order: order(1),
+            pay: pay("card"),
+        },
+    );
     second.run();
     second.turn(Some("held"));
     assert_eq!(first.stored_word(1), "authorized");
@@ -585,7 +626,11 @@ fn a_no_about_an_order_that_is_only_remembered_is_read_before_it_is_said() {
     };
     first.ask("capture", capture);
     first.run();
-    assert_eq!(first.needed(), ["load", "commit"], "remembered as created, where a capture is refused");
+    assert_eq!(
+        first.needed(),
+        ["load", "commit"],
+        "remembered as created, where a capture is refused"
+    );
     assert_eq!(first.effects.len(), 1);
 }
 
@@ -596,7 +641,11 @@ fn a_message_that_may_go_once_is_marked_by_a_commit_of_its_own_first() {
     bench.run();
     assert_eq!(bench.needed(), ["commit", "commit"]);
     assert_eq!(bench.effects.len(), 1);
-    assert_eq!(bench.stored(1).version, 3, "the mark moves the version: nobody else can have marked it");
+    assert_eq!(
+        bench.stored(1).version,
+        3,
+        "the mark moves the version: nobody else can have marked it"
+    );
     // Whoever finds it marked lets the rail find out, and never sends it.
     let mut next = Bench::over(Arc::new(bench.store.another()), 2);
     next.now = T;
@@ -616,8 +665,16 @@ fn a_node_that_comes_back_sends_the_same_message_again_and_says_so() {
     let mut reborn = Bench::over(Arc::new(next.store.another()), 1);
     reborn.now = next.now;
     assert_eq!(reborn.claim(true), 1, "its own, at once");
-    let (Errand::Send { message: first, again: false }, Errand::Send { message: second, again: true }) =
-        (&lost.errand, &reborn.effects[0].errand)
+    let (
+        Errand::Send {
+            message: first,
+            again: false,
+        },
+        Errand::Send {
+            message: second,
+            again: true,
+        },
+    ) = (&lost.errand, &reborn.effects[0].errand)
     else {
         panic!("{:?}", reborn.effects)
     };
@@ -652,7 +709,10 @@ fn not_now_is_no_fact_and_the_same_message_goes_later() {
     assert!(!row.state.contains("uncertain"));
     bench.pass(7);
     bench.claim(false);
-    assert!(matches!(bench.effects[0].errand, Errand::Send { again: false, .. }), "the provider surely did nothing");
+    assert!(
+        matches!(bench.effects[0].errand, Errand::Send { again: false, .. }),
+        "the provider surely did nothing"
+    );
 }
 
 #[test]
@@ -702,14 +762,24 @@ fn what_a_rail_cannot_do_is_the_callers_mistake_and_writes_nothing() {
     bench.ask("k", create(1, CaptureAt::Once, None));
     bench.run();
     let before = bench.stored(1);
-    let cannot = bench.ask("pay", What::Confirm { order: order(1), pay: pay("cannot") });
+    let cannot = bench.ask(
+        "pay",
+        What::Confirm {
+            order: order(1),
+            pay: pay("cannot"),
+        },
+    );
     let neighbour = bench.ask("fine", What::Cancel { order: order(1) });
     let new = bench.ask("new", create(2, CaptureAt::Once, Some("cannot")));
     bench.run();
     assert!(matches!(bench.replies[&cannot], Reply::Denied(Denied::Misuse { .. })));
     assert!(matches!(bench.replies[&new], Reply::Denied(Denied::Misuse { .. })));
     assert_eq!(bench.word(neighbour), "canceled");
-    assert_eq!(bench.stored(1).version, before.version + 1, "the cancel and nothing else");
+    assert_eq!(
+        bench.stored(1).version,
+        before.version + 1,
+        "the cancel and nothing else"
+    );
     assert_eq!(at_once(bench.store.orders_after(None, 10)).unwrap().len(), 1);
     // Misuse is not kept: the same key may come with a card that works.
     let again = bench.ask("new", create(3, CaptureAt::Once, None));
@@ -775,7 +845,10 @@ fn a_notice_waits_for_the_message_that_is_out_and_is_done_with_the_turn_it_cause
     bench.told("evt_1", 1);
     assert_eq!((bench.effects.len(), bench.inbox()), (1, 1), "it waits");
     bench.turn(Some("act"));
-    assert!(matches!(bench.effects[0].errand, Errand::Told(_)), "told when the message was answered");
+    assert!(
+        matches!(bench.effects[0].errand, Errand::Told(_)),
+        "told when the message was answered"
+    );
     assert_eq!(bench.inbox(), 1, "and not done before its turn is written");
     bench.turn(Some("taken"));
     assert_eq!((bench.stored_word(1), bench.inbox()), ("captured", 0));
@@ -792,7 +865,11 @@ fn two_notices_about_one_step_are_told_one_after_the_other() {
     assert_eq!(bench.effects.len(), 1);
     bench.turn(Some("taken"));
     assert_eq!((bench.effects.len(), bench.inbox()), (1, 1));
-    assert_eq!(bench.effects[0].at.name(), "finished", "the step is over when the second one is told");
+    assert_eq!(
+        bench.effects[0].at.name(),
+        "finished",
+        "the step is over when the second one is told"
+    );
     bench.turn(Some("taken"));
     assert_eq!(bench.inbox(), 0);
 }
@@ -859,7 +936,11 @@ fn a_page_is_asked_about_by_its_plan_without_a_commit_for_each_question() {
     bench.turn(Some("act"));
     let row = bench.stored(1);
     assert_eq!(row.version, version, "nothing happened, so no event");
-    assert_eq!(row.due, Some(T.plus_seconds(60)), "the clock of a wait does not start again");
+    assert_eq!(
+        row.due,
+        Some(T.plus_seconds(60)),
+        "the clock of a wait does not start again"
+    );
 }
 
 #[test]
@@ -868,7 +949,13 @@ fn a_damaged_order_is_frozen_and_the_batch_goes_on_without_it() {
     bench.ask("k", create(1, CaptureAt::Once, None));
     bench.run();
     bench.lane.freeze(order(1), "a bit is flipped".into());
-    let ill = bench.ask("pay", What::Confirm { order: order(1), pay: pay("card") });
+    let ill = bench.ask(
+        "pay",
+        What::Confirm {
+            order: order(1),
+            pay: pay("card"),
+        },
+    );
     let well = bench.ask("other", create(2, CaptureAt::Once, None));
     bench.run();
     assert!(matches!(bench.replies[&ill], Reply::Denied(Denied::Damaged)));
@@ -896,13 +983,75 @@ fn a_description_is_an_event_and_keeps_what_opens_the_payers_page() {
         },
     );
     bench.run();
-    let Reply::Answered(answered) = &bench.replies[&described] else { panic!("answered") };
+    let Reply::Answered(answered) = &bench.replies[&described] else {
+        panic!("answered")
+    };
     assert_eq!((answered.state, answered.order.order.version), (State::Over, 2));
     assert_eq!(answered.order.details.page_token.as_deref(), Some("token"));
     // Another node reads it from the events.
     let mut other = Bench::over(Arc::new(bench.store.another()), 2);
     let canceled = other.ask("cancel", What::Cancel { order: order(1) });
     other.run();
-    let Reply::Answered(answered) = &other.replies[&canceled] else { panic!("answered") };
+    let Reply::Answered(answered) = &other.replies[&canceled] else {
+        panic!("answered")
+    };
     assert_eq!(answered.order.details.description.as_deref(), Some("two teas"));
+}
+
+#[test]
+fn a_notice_about_what_another_node_learned_is_not_called_nobodys() {
+    let mut first = Bench::new();
+    first.ask("k", create(1, CaptureAt::Once, None));
+    first.run();
+    let mut second = Bench::over(Arc::new(first.store.another()), 2);
+    second.ask(
+        "pay",
+        What::Confirm {
+            order: order(1),
+            pay: pay("card"),
+        },
+    );
+    second.run();
+    second.turn(Some("taken"));
+    // The first node remembers the order from before anything was learned.
+    let (row, item) = notice("evt_1", About::Ref("id".into(), "toy_1".into()));
+    first.lane.push(Job::Told {
+        tenant: tenant(),
+        order: order(1),
+        id: row.id,
+        item: Box::new(item),
+    });
+    first.run();
+    assert_eq!(first.effects.len(), 1, "it is told");
+}
+
+#[test]
+fn a_question_that_brought_nothing_does_not_settle_the_notice_that_asked_it() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("taken"));
+    bench.told("evt_1", 1);
+    bench.turn(None);
+    assert_eq!(
+        (bench.inbox(), bench.untold),
+        (1, 1),
+        "nobody else asks about a step that is over"
+    );
+    bench.turn_told("evt_1", 1, "taken");
+    assert_eq!(bench.inbox(), 0);
+}
+
+impl Bench {
+    fn turn_told(&mut self, id: &str, number: u128, word: &str) {
+        let (row, item) = notice(id, about_sale(number));
+        self.lane.push(Job::Told {
+            tenant: tenant(),
+            order: order(number),
+            id: row.id,
+            item: Box::new(item),
+        });
+        self.run();
+        self.turn(Some(word));
+    }
 }

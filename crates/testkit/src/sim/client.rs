@@ -64,7 +64,12 @@ impl Client {
     }
 
     /// The call to make now: the open one again, or the next of the script. None: the script is over.
-    pub(super) fn call(&mut self, view: Option<&View>, dice: &mut Dice, now: florin_core::time::Timestamp) -> Option<(u64, Ask)> {
+    pub(super) fn call(
+        &mut self,
+        view: Option<&View>,
+        dice: &mut Dice,
+        now: florin_core::time::Timestamp,
+    ) -> Option<(u64, Ask)> {
         if let Some(open) = &self.open {
             return Some(open.clone());
         }
@@ -82,7 +87,10 @@ impl Client {
         hash[..8].copy_from_slice(&self.calls.to_be_bytes());
         let ask = Ask {
             tenant: self.tenant,
-            key: Some(IdemKey { key: text.clone(), hash }),
+            key: Some(IdemKey {
+                key: text.clone(),
+                hash,
+            }),
             what,
         };
         self.log.push(Call {

@@ -52,7 +52,11 @@ impl Way {
         }
         let mut way = Self::default();
         let slow = dice.permille(swarm.delay);
-        let arrives = if slow { dice.between(100, IN_TRANSIT_MS_MAX) } else { there };
+        let arrives = if slow {
+            dice.between(100, IN_TRANSIT_MS_MAX)
+        } else {
+            there
+        };
         if dice.permille(swarm.not_now) {
             way.instead = Some(Instead::NotNow);
             way.replies = Some(there + back);

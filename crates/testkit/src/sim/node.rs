@@ -96,7 +96,11 @@ impl Node {
             self.breaker.failed(self.now(world_ms));
             return BTreeSet::new();
         }
-        if self.breaker.answered() { std::mem::take(&mut self.lost) } else { BTreeSet::new() }
+        if self.breaker.answered() {
+            std::mem::take(&mut self.lost)
+        } else {
+            BTreeSet::new()
+        }
     }
 }
 

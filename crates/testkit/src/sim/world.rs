@@ -33,6 +33,8 @@ const BEGIN_MS: i64 = 1_795_219_200_000;
 const END_S: i64 = 10 * 86_400;
 /// Things that may happen in one run; more is a loop that never ends.
 const STEPS_MAX: u64 = 2_000_000;
+/// How old a notice is before a node tells one that the other wrote down.
+const OTHERS_MS: i64 = 10_000;
 /// How long a client waits before it takes a call for lost.
 const CLIENT_MS: i64 = 12_000;
 
@@ -136,7 +138,9 @@ impl World {
         let mut provider = Provider::new("http://provider.test");
         provider.refunds_pend = swarm.refunds_pend;
         let orders = usize::try_from(swarm.orders).unwrap_or(usize::MAX);
-        let clients = (0..orders).map(|number| Client::new(number, tenant, &mut dice)).collect();
+        let clients = (0..orders)
+            .map(|number| Client::new(number, tenant, &mut dice))
+            .collect();
         let mut world = Self {
             seed,
             dice,
@@ -200,7 +204,14 @@ impl World {
         for (every_s, crash) in [(self.swarm.crash_every_s, true), (self.swarm.pause_every_s, false)] {
             if every_s > 0 && !self.healed {
                 let after = self.dice.between(1, every_s * 2_000);
-                self.soon(after, if crash { Happening::Crash(at) } else { Happening::Pause(at) });
+                self.soon(
+                    after,
+                    if crash {
+                        Happening::Crash(at)
+                    } else {
+                        Happening::Pause(at)
+                    },
+                );
             }
         }
     }
@@ -272,7 +283,9 @@ impl World {
                 }
             }
             Happening::Tick(at, life) => self.tick(at, life),
-            Happening::Arrives(at, life, carry, asked, reply_after) => self.arrives(at, life, carry, &asked, reply_after),
+            Happening::Arrives(at, life, carry, asked, reply_after) => {
+                self.arrives(at, life, carry, &asked, reply_after)
+            }
             Happening::Ends(at, life, carry, ended) => self.ends(at, life, carry, *ended),
             Happening::Webhook(event) => self.webhook(event),
             Happening::Payer(order) => self.payer(order),
@@ -333,7 +346,9 @@ impl World {
     fn client(&mut self, number: usize) {
         let view = self.clients[number].order.and_then(|order| self.view(order));
         let now = Timestamp::from_millis(self.now_ms);
-        let Some((call, mut ask)) = self.clients[number].call(view.as_ref(), &mut self.dice, now) else { return };
+        let Some((call, mut ask)) = self.clients[number].call(view.as_ref(), &mut self.dice, now) else {
+            return;
+        };
         let tries = self.tries.entry(number).or_default();
         *tries += 1;
         let tries = *tries;
@@ -363,7 +378,8 @@ impl World {
                 self.numbers += 1;
                 let random = u128::from(self.dice.next());
                 let ms = u128::try_from(self.now_ms).unwrap_or(0);
-                let uuid = (ms << 80) | (7 << 76) | (u128::from(self.numbers & 0xfff) << 64) | (0b10 << 62) | (random >> 2);
+                let uuid =
+                    (ms << 80) | (7 << 76) | (u128::from(self.numbers & 0xfff) << 64) | (0b10 << 62) | (random >> 2);
                 order.id.get_or_insert(OrderId::from_uuid(uuid::Uuid::from_u128(uuid)));
                 start.clone()?
             }
@@ -402,11 +418,17 @@ impl World {
         self.tell(|| match told {
             Ok(answered) => {
                 let word = status::word(&answered.order.order).as_str();
-                format!("client {client} is told {word} at version {} ({:?})", answered.order.order.version, answered.state)
+                format!(
+                    "client {client} is told {word} at version {} ({:?})",
+                    answered.order.order.version, answered.state
+                )
             }
             Err(denied) => format!("client {client} is told: {denied}"),
         });
-        let current = self.clients[client].open.as_ref().is_some_and(|(number, _)| *number == call);
+        let current = self.clients[client]
+            .open
+            .as_ref()
+            .is_some_and(|(number, _)| *number == call);
         if !current {
             return;
         }
@@ -484,7 +506,11 @@ impl World {
                 self.mishap(at, true);
                 let outcome = at_once(self.nodes[at].store.commit(&batch));
                 self.tell(|| {
-                    let versions: Vec<String> = batch.events.iter().map(|row| format!("{} v{}", row.order, row.version)).collect();
+                    let versions: Vec<String> = batch
+                        .events
+                        .iter()
+                        .map(|row| format!("{} v{}", row.order, row.version))
+                        .collect();
                     format!("node {at} commits {versions:?}: {outcome:?}")
                 });
                 for row in &batch.events {
@@ -546,7 +572,12 @@ impl World {
                 }
                 Output::Noticed | Output::Committed(_) => {}
                 Output::Untold(id) => {
-                    let again = self.now_ms + 1_000;
+                    let gap = if self.healed {
+                        1_000
+                    } else {
+                        self.dice.between(1_000, 60_000)
+                    };
+                    let again = self.now_ms + gap;
                     self.nodes[at].told.insert(id, again);
                 }
                 Output::Lost(_, order) => {
@@ -645,10 +676,14 @@ impl World {
     }
 
     fn inbox(&mut self, at: usize) {
-        let Ok(rows) = at_once(self.nodes[at].store.inbox(200)) else { return };
+        let Ok(rows) = at_once(self.nodes[at].store.inbox(200)) else {
+            return;
+        };
         let now = self.nodes[at].now(self.now_ms);
         for row in rows {
-            if row.due > now || self.nodes[at].told.get(&row.id).is_some_and(|until| *until > self.now_ms) {
+            let told = self.nodes[at].told.get(&row.id);
+            let others = told.is_none() && now.millis_since(row.received_at) < OTHERS_MS;
+            if row.due > now || others || told.is_some_and(|until| *until > self.now_ms) {
                 continue;
             }
             self.nodes[at].told.insert(row.id.clone(), self.now_ms + 30_000);
@@ -677,7 +712,13 @@ impl World {
                     let (done, later) = if old {
                         (vec![row.id], Vec::new())
                     } else {
-                        (Vec::new(), vec![NoticeRow { due: now.plus_millis(age_ms), ..row }])
+                        (
+                            Vec::new(),
+                            vec![NoticeRow {
+                                due: now.plus_millis(age_ms),
+                                ..row
+                            }],
+                        )
                     };
                     Job::Shelve { done, later }
                 }
@@ -715,7 +756,12 @@ impl World {
     fn carry(&mut self, at: usize, number: u64, next: Move) {
         match next {
             Move::Turn(turned) => {
-                self.tell(|| format!("node {at} heard of {} {}: {:?}", turned.order, turned.step, turned.turn.next));
+                self.tell(|| {
+                    format!(
+                        "node {at} heard of {} {}: {:?}",
+                        turned.order, turned.step, turned.turn.next
+                    )
+                });
                 self.nodes[at].carries.remove(&number);
                 self.nodes[at].lane.push(Job::Turn(turned));
                 self.wake(at);
@@ -743,7 +789,10 @@ impl World {
                 Instead::Garbage => nonsense(200, "{\"object\":\"payment_in"),
                 Instead::NotNow => nonsense(429, "{\"error\":{\"type\":\"rate_limit\"}}"),
             });
-            self.soon(back.unwrap_or(limit), Happening::Ends(at, life, number, Box::new(ended)));
+            self.soon(
+                back.unwrap_or(limit),
+                Happening::Ends(at, life, number, Box::new(ended)),
+            );
         } else if back.is_none() {
             self.count("answers that were lost");
             self.soon(limit, Happening::Ends(at, life, number, Box::new(Ended::Silence)));
@@ -751,14 +800,22 @@ impl World {
         for (copy, arrives) in way.arrives.iter().enumerate() {
             let answers = (copy == 0 && way.instead.is_none()).then_some(back).flatten();
             let reply_after = answers.map(|back| back - arrives);
-            self.soon(*arrives, Happening::Arrives(at, life, number, Box::new(asked.clone()), reply_after));
+            self.soon(
+                *arrives,
+                Happening::Arrives(at, life, number, Box::new(asked.clone()), reply_after),
+            );
         }
     }
 
     fn arrives(&mut self, at: usize, life: u64, carry: u64, asked: &Asked, reply_after: Option<i64>) {
         let now = self.provider_now();
         let said = self.provider.ask(asked, now);
-        self.tell(|| format!("the provider hears {} {}: {} {}", asked.method, asked.path, said.status, said.body["status"]));
+        self.tell(|| {
+            format!(
+                "the provider hears {} {}: {} {}",
+                asked.method, asked.path, said.status, said.body["status"]
+            )
+        });
         self.one_attempt_at_a_time();
         if let Some(after) = reply_after {
             let reply = Reply {
@@ -846,6 +903,9 @@ impl World {
         node.tokens += 1;
         let token = Token(node.tokens);
         node.callers.insert(token, Caller::Webhook(event));
+        for row in &rows {
+            node.told.entry(row.id.clone()).or_insert(0);
+        }
         node.lane.push(Job::Notices { token, rows });
         self.wake(at);
     }
@@ -856,10 +916,16 @@ impl World {
         }
         let Some(view) = self.view(order) else { return };
         let Some(attempt) = view.order.running() else { return };
-        let Some(memo) = view.memos.get(&attempt.number) else { return };
+        let Some(memo) = view.memos.get(&attempt.number) else {
+            return;
+        };
         let now = self.provider_now();
         if let Some(session) = memo.get("session").cloned() {
-            let card = if self.dice.permille(200) { "card_visa_chargeDeclined" } else { "card_visa" };
+            let card = if self.dice.permille(200) {
+                "card_visa_chargeDeclined"
+            } else {
+                "card_visa"
+            };
             let paid = self.provider.pay(&session, card, now);
             self.tell(|| format!("the payer of {order} pays on the page with {card}: {paid}"));
             if !paid {
@@ -916,7 +982,7 @@ impl World {
             }
         }
         let after = self.dice.between(50, 3_000);
-        self.soon(if self.healed { 30_000 } else { after }, Happening::Reader);
+        self.soon(if self.healed { 600_000 } else { after }, Happening::Reader);
     }
 
     // ---- judging -------------------------------------------------------------------------------------------------------------------
@@ -929,7 +995,10 @@ impl World {
         self.judged = book.len();
         for order in orders {
             let stands = self.provider.stands(order);
-            let charged: Vec<_> = stands.iter().filter(|(_, stand)| stand.held > 0 || stand.taken > stand.back).collect();
+            let charged: Vec<_> = stands
+                .iter()
+                .filter(|(_, stand)| stand.held > 0 || stand.taken > stand.back)
+                .collect();
             if charged.len() > 1 && self.wrong.is_empty() {
                 let why = format!("{order}: two attempts are charged at the same time: {charged:?}");
                 self.wrong.push(why);
@@ -938,12 +1007,18 @@ impl World {
     }
 
     fn is_at_rest(&self) -> bool {
-        if !self.steps.is_multiple_of(64) {
+        if !self.steps.is_multiple_of(256) {
             return false;
         }
         let clients = self.clients.iter().all(|client| client.done && client.open.is_none());
-        let nodes = self.nodes.iter().all(|node| node.lane.queued() == 0 && node.carries.is_empty());
-        let messages = !self.queue.values().any(|what| matches!(what, Happening::Arrives(..) | Happening::Webhook(_)));
+        let nodes = self
+            .nodes
+            .iter()
+            .all(|node| node.lane.queued() == 0 && node.carries.is_empty());
+        let messages = !self
+            .queue
+            .values()
+            .any(|what| matches!(what, Happening::Arrives(..) | Happening::Webhook(_)));
         clients
             && nodes
             && messages
@@ -971,17 +1046,25 @@ impl World {
         }));
         for client in &self.clients {
             if let Some((number, ask)) = &client.open {
-                self.wrong.push(format!("client {} never had an answer to call {number}: {}", client.number, words(ask)));
+                self.wrong.push(format!(
+                    "client {} never had an answer to call {number}: {}",
+                    client.number,
+                    words(ask)
+                ));
             }
         }
         if let Ok(rows) = at_once(self.shared.inbox(10)) {
-            self.wrong.extend(rows.iter().map(|row| format!("notice {} was never told", row.id.id)));
+            self.wrong
+                .extend(rows.iter().map(|row| format!("notice {} was never told", row.id.id)));
         }
         for row in &orders {
             if let Some(view) = self.view(row.id) {
                 let attention = status::attention(&view.order);
                 if !attention.is_empty() {
-                    self.wrong.push(format!("{} needs a person, and nothing was wrong with it: {attention:?}", row.id));
+                    self.wrong.push(format!(
+                        "{} needs a person, and nothing was wrong with it: {attention:?}",
+                        row.id
+                    ));
                 }
             }
         }
@@ -1042,7 +1125,11 @@ fn asked(message: &Exchange) -> Asked {
             Method::Get => "GET".into(),
             Method::Post => "POST".into(),
         },
-        path: message.url.strip_prefix("http://provider.test").unwrap_or_default().to_owned(),
+        path: message
+            .url
+            .strip_prefix("http://provider.test")
+            .unwrap_or_default()
+            .to_owned(),
         key: key.map(|(_, parts)| text(parts)),
         form: match &message.body {
             Body::Form(fields) => fields.clone(),
