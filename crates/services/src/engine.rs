@@ -140,8 +140,16 @@ struct Inner {
 /// How a lane is reached.
 struct LaneDoor {
     messages: mpsc::UnboundedSender<Message>,
-    /// Messages and jobs that the lane has not taken up.
+    /// Messages that the lane has not taken up.
     depth: Arc<AtomicUsize>,
+    /// Whether it is at a batch.
+    at_work: Arc<AtomicBool>,
+}
+
+impl LaneDoor {
+    fn waiting(&self) -> usize {
+        self.depth.load(Ordering::SeqCst) + usize::from(self.at_work.load(Ordering::SeqCst))
+    }
 }
 
 /// What comes to a lane's task.
@@ -164,7 +172,7 @@ enum Called {
 /// How an engine stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Calls and jobs that no lane has taken up.
+    /// Calls and jobs that no lane has taken up, and lanes that are at a batch.
     pub queued: usize,
     /// Callers that wait for an answer.
     pub calls: usize,
@@ -205,8 +213,13 @@ impl Engine {
             let (messages, from) = mpsc::unbounded_channel(); // bounded by the places of callers and by what is at providers
             let depth = Arc::new(AtomicUsize::new(0));
             let lane = Lane::new(number, parts.node, Arc::clone(&roads), parts.origin.clone());
-            lanes.push((lane, from, Arc::clone(&depth)));
-            doors.push(LaneDoor { messages, depth });
+            let at_work = Arc::new(AtomicBool::new(false));
+            lanes.push((lane, from, Arc::clone(&depth), Arc::clone(&at_work)));
+            doors.push(LaneDoor {
+                messages,
+                depth,
+                at_work,
+            });
         }
         let inner = Arc::new(Inner {
             egress: Egress::new(Arc::clone(&parts.keyring)),
@@ -233,8 +246,8 @@ impl Engine {
             tasks: TaskTracker::new(),
             meter: Meter::new(),
         });
-        for (lane, from, depth) in lanes {
-            inner.spawn(drive::drive(Arc::clone(&inner), lane, from, depth));
+        for (lane, from, depth, at_work) in lanes {
+            inner.spawn(drive::drive(Arc::clone(&inner), lane, from, (depth, at_work)));
         }
         inner.spawn(claims::watch(Arc::clone(&inner)));
         inner.spawn(inbox::watch(Arc::clone(&inner)));
@@ -344,7 +357,7 @@ impl Engine {
     pub fn health(&self) -> Health {
         let inner = &self.inner;
         Health {
-            queued: inner.lanes.iter().map(|lane| lane.depth.load(Ordering::Relaxed)).sum(),
+            queued: inner.lanes.iter().map(LaneDoor::waiting).sum(),
             calls: inner.settings.calls_max - inner.calls.available_permits(),
             carrying: inner.carrying.load(Ordering::Relaxed),
             broken: inner.broken.load(Ordering::Relaxed),

@@ -29,7 +29,7 @@ use florin_core::order::StepName;
 use florin_core::time::Timestamp;
 use florin_store::{Batch, Fault, Found, KeyRow, Outcome, Tenant, Wanted};
 
-pub(crate) use ask::is_answered;
+use ask::is_answered;
 pub use ask::{WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN};
 pub use job::{Job, Output, Rebuild, Reply, Start, Token};
 pub use kept::ORDERS_KEPT_MAX;
@@ -96,7 +96,8 @@ enum Phase {
 struct Waiter {
     token: Token,
     step: StepName,
-    replayed: bool,
+    /// The order's version when it began to wait.
+    since: u32,
 }
 
 /// A step that a worker is at.

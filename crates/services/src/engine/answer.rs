@@ -9,7 +9,7 @@ use florin_store::{EventRow, Fault, Found, OrderRow, Tenant, Wanted};
 use super::{Engine, Inner};
 use crate::ask::{Answered, Denied, State};
 use crate::chain;
-use crate::lane::{self, Rebuild, Reply, is_answered};
+use crate::lane::{self, Rebuild, Reply};
 use crate::snapshot::{Damage, Fold, Named, event_ids, read_whole};
 use crate::view::View;
 
@@ -84,20 +84,13 @@ impl Inner {
             Reply::Answered(answered) => Ok(answered),
             Reply::Denied(denied) => Err(denied),
             Reply::Rebuild(rebuild) => self.rebuild(tenant, &rebuild).await,
-            Reply::Running(order, step) => {
-                let view = self.view(tenant, order).await?;
-                let state = if is_answered(&view.order, step) {
-                    State::Over
-                } else {
-                    State::Running
-                };
-                Ok(Answered {
-                    order: view,
-                    step: Some(step),
-                    state,
-                    replayed: false,
-                })
-            }
+            // It may be over by now, but the answer of its key is the order as it was when that came about: the next call has it.
+            Reply::Running(order, step) => Ok(Answered {
+                order: self.view(tenant, order).await?,
+                step: Some(step),
+                state: State::Running,
+                replayed: false,
+            }),
             // Only notices are stored without an order.
             Reply::Stored => Err(Denied::NotFound),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use florin_core::id::OrderId;
@@ -20,6 +20,7 @@ struct Driver {
     lane: Lane,
     from: mpsc::UnboundedReceiver<Message>,
     depth: Arc<AtomicUsize>,
+    at_work: Arc<AtomicBool>,
     callers: HashMap<Token, Caller>,
     /// Who is given up on when: everybody waits for the same time, so the oldest is first.
     patience: VecDeque<(Instant, Token, OrderId)>,
@@ -30,13 +31,14 @@ pub(super) async fn drive(
     inner: Arc<Inner>,
     lane: Lane,
     from: mpsc::UnboundedReceiver<Message>,
-    depth: Arc<AtomicUsize>,
+    (depth, at_work): (Arc<AtomicUsize>, Arc<AtomicBool>),
 ) {
     let mut driver = Driver {
         inner,
         lane,
         from,
         depth,
+        at_work,
         callers: HashMap::new(),
         patience: VecDeque::new(),
         tokens: 0,
@@ -88,6 +90,7 @@ impl Driver {
 
     /// Waits for something to do; false when there will never be anything.
     async fn rest(&mut self) -> bool {
+        self.at_work.store(false, Ordering::SeqCst);
         self.inner.meter.waiting.set(self.lane.waiting() as f64);
         self.inner.meter.busy.set(self.lane.busy() as f64);
         let message = match self.patience.front() {
@@ -120,6 +123,8 @@ impl Driver {
     }
 
     fn take(&mut self, message: Message) {
+        // Before the depth falls: whoever drains must not see a moment without either.
+        self.at_work.store(true, Ordering::SeqCst);
         match message {
             Message::Job(job) => self.lane.push(job),
             Message::Freeze(order, why) => self.lane.freeze(order, why),

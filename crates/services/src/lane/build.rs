@@ -1,7 +1,7 @@
 //! Decides the jobs of a batch in the order in which they came, and makes one transaction of them.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use florin_core::id::OrderId;
@@ -13,8 +13,8 @@ use florin_store::{Batch, Changed, KeyRow, Lease, NoticeId, NoticeRow, OrderRow,
 use super::kept::{Kept, Unfit};
 use super::working::Working;
 use super::{
-    AFTER_MAX, Job, LEASE_S, Lane, Loaded, Need, Output, Phase, Queued, Rebuild, Reply, TORN_MAX, Token, ask, open,
-    turn,
+    AFTER_MAX, Job, LEASE_S, Lane, Loaded, Need, Output, Phase, Queued, Rebuild, Reply, TORN_MAX, Token, Waiter, ask,
+    open, turn,
 };
 use crate::ask::{Ask, Denied, NewOrder, What};
 use crate::snapshot::{self, Made};
@@ -190,7 +190,10 @@ impl Lane {
         if let Entry::Vacant(free) = draft.orders.entry(order) {
             let working = match (self.cache.take(order), loaded.orders.remove(&order)) {
                 (Some(kept), _) => Working::known(kept, false),
-                (None, Some(Ok(kept))) => Working::known(kept, true),
+                (None, Some(Ok(kept))) => {
+                    answer_found(&mut self.waiting, &mut self.outputs, &kept);
+                    Working::known(kept, true)
+                }
                 (None, Some(Err(unfit))) => {
                     let why = match unfit {
                         Unfit::Torn => "its row and its events do not belong together".to_owned(),
@@ -653,6 +656,33 @@ impl Lane {
     }
 }
 
+/// Another node may have ended a step that callers of this one wait for. Their answer is the order as it was then, not as it is by now.
+fn answer_found(waiting: &mut HashMap<OrderId, Vec<Waiter>>, outputs: &mut Vec<Output>, kept: &Kept) {
+    let order = kept.view.order.id;
+    let Some(waiters) = waiting.get_mut(&order) else { return };
+    waiters.retain(|waiter| {
+        let over = ask::is_answered(&kept.view.order, waiter.step);
+        if over {
+            let made = Made {
+                order,
+                version: waiter.since,
+                step: Some(waiter.step),
+                refused: None,
+            };
+            let rebuild = Rebuild {
+                made: Some(made),
+                order,
+                replayed: false,
+            };
+            outputs.push(Output::Reply(waiter.token, Reply::Rebuild(rebuild)));
+        }
+        !over
+    });
+    if waiters.is_empty() {
+        waiting.remove(&order);
+    }
+}
+
 fn order_of(job: &Job) -> Option<OrderId> {
     match job {
         Job::Ask { ask, .. } => ask::order_of(&ask.what),
@@ -680,6 +710,7 @@ fn replayed(loaded: &Loaded, ask: &Ask) -> Option<Reply> {
             Reply::Rebuild(Rebuild {
                 made: None,
                 order: *order,
+                replayed: true,
             })
         } else {
             Reply::Denied(Denied::KeyReused)
@@ -694,6 +725,7 @@ fn replayed(loaded: &Loaded, ask: &Ask) -> Option<Reply> {
         Some(made) => Reply::Rebuild(Rebuild {
             order: made.order,
             made: Some(made),
+            replayed: true,
         }),
         None => Reply::Denied(Denied::KeyReused),
     })

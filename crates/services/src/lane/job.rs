@@ -116,6 +116,8 @@ pub struct Rebuild {
     pub(crate) made: Option<Made>,
     /// The order.
     pub(crate) order: OrderId,
+    /// Another call with the same key was first; else it is the first one's answer, which another node brought about.
+    pub(crate) replayed: bool,
 }
 
 impl Rebuild {

@@ -42,13 +42,13 @@ pub fn rebuild(row: &OrderRow, events: &[EventRow], rebuild: &Rebuild) -> Result
         Some(refusal) => Err(Denied::Refused {
             refusal,
             order,
-            replayed: true,
+            replayed: rebuild.replayed,
         }),
         None => Ok(Answered {
             order,
             step,
             state,
-            replayed: true,
+            replayed: rebuild.replayed,
         }),
     })
 }

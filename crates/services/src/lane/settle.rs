@@ -68,8 +68,7 @@ impl Lane {
         };
         let view = &working.kept.view;
         for token in self.looking.remove(&key).unwrap_or_default() {
-            self.outputs
-                .push(answered(token, view, Some(settled.step), State::Over, false));
+            self.outputs.push(answered(token, view, Some(settled.step)));
         }
         if settled.lost
             && let Some((_, attempt)) = view.order.attempt(settled.step.attempt)
@@ -126,8 +125,7 @@ impl Lane {
             let over = ask::is_answered(&view.order, waiter.step);
             if over {
                 let step = Some(waiter.step);
-                self.outputs
-                    .push(answered(waiter.token, view, step, State::Over, waiter.replayed));
+                self.outputs.push(answered(waiter.token, view, step));
             }
             !over
         });
@@ -152,8 +150,8 @@ impl Lane {
             Pending::Order(token, id, step) => {
                 let Some(view) = view(&id) else { return };
                 match step.filter(|step| !ask::is_answered(&view.order, *step)) {
-                    Some(step) => self.wait(token, id, step),
-                    None => self.outputs.push(answered(token, view, step, State::Over, false)),
+                    Some(step) => self.wait(token, view, step),
+                    None => self.outputs.push(answered(token, view, step)),
                 }
             }
             Pending::Look(token, id, step) => {
@@ -163,25 +161,26 @@ impl Lane {
         }
     }
 
-    fn wait(&mut self, token: Token, order: OrderId, step: StepName) {
+    fn wait(&mut self, token: Token, view: &View, step: StepName) {
+        let order = view.order.id;
         let waiter = Waiter {
             token,
             step,
-            replayed: false,
+            since: view.order.version,
         };
         self.waiting.entry(order).or_default().push(waiter);
         self.outputs.push(Output::Waiting(token, order));
     }
 }
 
-fn answered(token: Token, view: &Arc<View>, step: Option<StepName>, state: State, replayed: bool) -> Output {
+fn answered(token: Token, view: &Arc<View>, step: Option<StepName>) -> Output {
     Output::Reply(
         token,
         Reply::Answered(Answered {
             order: Arc::clone(view),
             step,
-            state,
-            replayed,
+            state: State::Over,
+            replayed: false,
         }),
     )
 }

@@ -205,10 +205,10 @@ impl Bench {
     }
 
     fn ask_with(&mut self, key: Option<&str>, what: What) -> Token {
-        let method = match &what {
-            What::Create { start: Some(pay), .. } | What::Confirm { pay, .. } => Some(pay.method.clone()),
-            _ => None,
-        };
+        let mut method = None;
+        if let What::Create { start: Some(pay), .. } | What::Confirm { pay, .. } = &what {
+            method = Some(pay.method.clone());
+        }
         let start = method.map(|card| {
             Box::new(Start {
                 plan: Plan {
@@ -352,10 +352,10 @@ impl Bench {
     }
 
     fn word(&self, token: Token) -> &'static str {
-        match &self.replies[&token] {
-            Reply::Answered(answered) => status::word(&answered.order.order).as_str(),
-            other => panic!("{other:?}"),
-        }
+        let Reply::Answered(answered) = &self.replies[&token] else {
+            panic!("{:?}", self.replies[&token])
+        };
+        status::word(&answered.order.order).as_str()
     }
 
     fn stored(&self, number: u128) -> OrderRow {
@@ -1054,4 +1054,36 @@ impl Bench {
         self.run();
         self.turn(Some(word));
     }
+}
+
+#[test]
+fn a_caller_whose_step_another_node_ended_is_told_how_it_was_then() {
+    let mut first = Bench::new();
+    let sale = first.sale(1);
+    first.run();
+    let mut second = Bench::over(Arc::new(first.store.another()), 2);
+    second.pass(LEASE_S + 1);
+    second.claim(false);
+    second.turn(Some("taken"));
+    let refund = What::Refund {
+        order: order(1),
+        amount: None,
+    };
+    second.ask("refund", refund);
+    second.run();
+    assert!(first.replies.is_empty(), "the first node has not heard of it");
+    first.now = second.now;
+    first.turn(Some("taken")); // its own answer comes late
+    let Reply::Rebuild(found) = &first.replies[&sale] else {
+        panic!("{:?}", first.replies[&sale])
+    };
+    let row = first.stored(1);
+    let events = at_once(first.store.events_of(row.id)).unwrap();
+    let answered = rebuild(&row, &events, found).unwrap().unwrap();
+    assert_eq!(status::word(&answered.order.order).as_str(), "captured");
+    assert_eq!(
+        (answered.order.order.version, answered.replayed, answered.state),
+        (4, false, State::Over)
+    );
+    assert_eq!(row.version, 5, "the refund is later");
 }
