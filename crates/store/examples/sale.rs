@@ -38,10 +38,10 @@ use uuid::Uuid;
 const MERCHANTS: u64 = 1_000;
 /// Sizes of the texts of a sale, in bytes, as the engine writes them.
 const STATE: usize = 700;
-const WORK: usize = 350;
+const WORK: usize = 900;
 const CREATED: usize = 900;
 const FINISHED: usize = 350;
-const POSTINGS: usize = 220;
+const POSTINGS: usize = 300;
 const NEWS: usize = 120;
 /// Event rows that a reader folds at once.
 const FOLD: u32 = 1_000;

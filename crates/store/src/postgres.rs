@@ -16,6 +16,8 @@ mod fault;
 mod fold;
 mod lane;
 mod lists;
+#[cfg(test)]
+mod plans;
 mod pool;
 mod read;
 mod records;

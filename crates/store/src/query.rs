@@ -229,3 +229,196 @@ pub(crate) fn records(
     );
     query
 }
+
+/// Every kind of list, for tests of their plans.
+#[cfg(test)]
+pub(crate) mod every {
+    use florin_core::id::{EndpointId, MerchantId};
+
+    use super::*;
+    use crate::{DeliveryStatus, Mode, Tenant};
+
+    fn tenant() -> Tenant {
+        Tenant {
+            merchant: MerchantId::from_uuid(Uuid::nil()),
+            mode: Mode::Test,
+        }
+    }
+
+    fn nothing() -> Search {
+        Search {
+            tenant: tenant(),
+            reference: None,
+            status: None,
+            customer: None,
+            metadata: Vec::new(),
+            attention: false,
+            from: None,
+            to: None,
+            after: None,
+            limit: 20,
+        }
+    }
+
+    /// Searches with each filter, and with all pairs of them, on the first page and a later one.
+    pub(crate) fn searches() -> Vec<Query> {
+        type Change = fn(Search) -> Search;
+        let filters: [Change; 7] = [
+            |search| search,
+            |search| Search {
+                status: Some("captured".to_owned()),
+                ..search
+            },
+            |search| Search {
+                customer: Some("cus".to_owned()),
+                ..search
+            },
+            |search| Search {
+                attention: true,
+                ..search
+            },
+            |search| Search {
+                metadata: vec![("a".to_owned(), "b".to_owned())],
+                ..search
+            },
+            |search| Search {
+                metadata: vec![("a".to_owned(), "b".to_owned()), ("c".to_owned(), "d".to_owned())],
+                ..search
+            },
+            |search| Search {
+                from: Some(Timestamp::from_millis(1)),
+                to: Some(Timestamp::from_millis(2)),
+                ..search
+            },
+        ];
+        let place = (Timestamp::from_millis(1), OrderId::from_uuid(Uuid::nil()));
+        let mut queries = Vec::new();
+        for one in filters {
+            for two in filters {
+                for after in [None, Some(place)] {
+                    queries.push(search(1, &two(one(nothing())), None, after));
+                }
+            }
+        }
+        queries.push(search(1, &nothing(), Some(place), None));
+        queries
+    }
+
+    /// Deliveries, documents and the feed, with each filter. `place` is where event rows stand in this database.
+    pub(crate) fn others<const N: usize>(place: &[&str; N]) -> Vec<Query> {
+        let (at, id) = (Timestamp::from_millis(1), Uuid::nil());
+        let all = DeliverySearch {
+            tenant: tenant(),
+            endpoint: None,
+            order: None,
+            status: None,
+            after: None,
+            limit: 20,
+        };
+        let list = ListRecords {
+            kind: "customer".to_owned(),
+            tenant: None,
+            parent: None,
+            after: None,
+            limit: 20,
+        };
+        let feeds = FeedSearch {
+            tenant: tenant(),
+            money: false,
+            from: None,
+            to: None,
+            after: None,
+            oldest_first: false,
+            limit: 20,
+        };
+        let mut queries = Vec::new();
+        for after in [None, Some((at, id))] {
+            for search in [
+                all.clone(),
+                DeliverySearch {
+                    endpoint: Some(EndpointId::from_uuid(id)),
+                    ..all.clone()
+                },
+                DeliverySearch {
+                    order: Some(OrderId::from_uuid(id)),
+                    ..all.clone()
+                },
+                DeliverySearch {
+                    status: Some(DeliveryStatus::Failed),
+                    ..all.clone()
+                },
+                DeliverySearch {
+                    status: Some(DeliveryStatus::Succeeded),
+                    ..all.clone()
+                },
+            ] {
+                queries.push(deliveries("id", 1, &search, after));
+            }
+            let after = after.map(|(at, _)| (at, "cus_1"));
+            for (tenant, parent) in [(None, None), (Some(1), None), (Some(1), Some("p")), (None, Some("p"))] {
+                let list = ListRecords {
+                    parent: parent.map(str::to_owned),
+                    ..list.clone()
+                };
+                queries.push(records("id", tenant, &list, after));
+            }
+        }
+        for oldest_first in [false, true] {
+            for after in [None, Some([1; N])] {
+                for money in [false, true] {
+                    queries.push(feed(
+                        "e.order_id",
+                        place,
+                        1,
+                        &FeedSearch {
+                            money,
+                            oldest_first,
+                            ..feeds.clone()
+                        },
+                        after,
+                    ));
+                }
+            }
+        }
+        queries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, params_from_iter};
+
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_in_order() {
+        let mut query = Query::new("select 1 where a = ?");
+        query.add(" and b in (?, ?)", [Value::Integer(1), Value::Integer(2)]);
+        assert_eq!(query.numbered(), "select 1 where a = $1 and b in ($2, $3)");
+    }
+
+    /// No list walks over a table or sorts: each follows an index from where the page begins.
+    #[test]
+    fn every_list_of_sqlite_follows_an_index() {
+        let connection = Connection::open_in_memory().unwrap();
+        for migration in crate::migrate::SQLITE {
+            connection.execute_batch(migration.sql).unwrap();
+        }
+        for query in every::searches().into_iter().chain(every::others(&["seq"])) {
+            let mut statement = connection
+                .prepare(&format!("explain query plan {}", query.marked()))
+                .unwrap();
+            let plan: Vec<String> = statement
+                .query_map(params_from_iter(&query.values), |row| row.get(3))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            let plan = plan.join("; ");
+            assert!(
+                !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+                "{}\n{plan}",
+                query.marked()
+            );
+        }
+    }
+}

@@ -10,6 +10,7 @@
 //! drops the error of a failed flush; here a failed flush, wherever it happens, ends all writing ([`Fault::Broken`]).
 
 mod claims;
+mod commit;
 mod fault;
 mod fold;
 mod lane;
@@ -30,7 +31,8 @@ use florin_core::time::Timestamp;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use self::threads::{Readers, Writer};
+use self::names::Names;
+use self::threads::{Pen, Readers, Writer};
 use crate::tenants::Tenants;
 use crate::{
     Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold,
@@ -42,6 +44,8 @@ use crate::{
 pub const CHECKPOINT_PAGES: u32 = 4_000;
 /// Reading threads: enough that one slow list does not hold up the lookups beside it.
 pub const READERS: usize = 2;
+/// References and keys of the newest orders that are kept in memory before they are written down in order.
+pub const NAMES_IN_MEMORY: usize = names::SEAL;
 /// Page cache of the writer, in KiB: holds the hot ends of all indexes; it is filled only as far as it is used.
 const WRITER_CACHE_KIB: u32 = 16_384;
 /// Page cache of each reader, in KiB.
@@ -56,6 +60,8 @@ pub struct Settings {
     pub checkpoint_pages: u32,
     /// See [`READERS`].
     pub readers: usize,
+    /// See [`NAMES_IN_MEMORY`].
+    pub names_in_memory: usize,
 }
 
 impl Settings {
@@ -65,6 +71,7 @@ impl Settings {
             path: path.into(),
             checkpoint_pages: CHECKPOINT_PAGES,
             readers: READERS,
+            names_in_memory: NAMES_IN_MEMORY,
         }
     }
 }
@@ -98,7 +105,7 @@ impl SqliteStore {
         }
         Ok(Self {
             readers: Readers::start(reading)?,
-            writer: Writer::start(writing, settings.checkpoint_pages)?,
+            writer: Writer::start(writing, Names::new(settings.names_in_memory), settings.checkpoint_pages)?,
             tenants: Arc::default(),
             opened,
         })
@@ -107,10 +114,19 @@ impl SqliteStore {
     /// Runs `work` on the writer thread.
     fn write<'a, T: Send + 'static>(
         &'a self,
-        work: impl FnOnce(&mut Connection, &Tenants) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Pen, &Tenants) -> Result<T, Fault> + Send + 'static,
     ) -> Answer<'a, T> {
         let tenants = Arc::clone(&self.tenants);
-        Box::pin(self.writer.run(move |connection| work(connection, &tenants)))
+        Box::pin(self.writer.run(move |pen| work(pen, &tenants)))
+    }
+
+    /// Runs `work`, which only reads, on the writer thread: it needs the names that are guarded there.
+    fn look<'a, T: Send + 'static>(
+        &'a self,
+        work: impl FnOnce(&mut Pen, &Tenants) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<'a, T> {
+        let tenants = Arc::clone(&self.tenants);
+        Box::pin(self.writer.look(move |pen| work(pen, &tenants)))
     }
 
     /// Runs `work` on a reader thread, inside one read transaction.
@@ -158,12 +174,15 @@ fn create_private(path: &Path) -> Result<(), Fault> {
 impl Store for SqliteStore {
     fn load<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, Found> {
         let wanted = wanted.clone();
-        self.read(move |connection, tenants| lane::load(connection, tenants, &wanted))
+        if wanted.order_keys.is_empty() && wanted.references.is_empty() {
+            return self.read(move |connection, tenants| lane::load(connection, tenants, &wanted));
+        }
+        self.look(move |pen, tenants| lane::load_by_name(pen, tenants, &wanted))
     }
 
     fn commit<'a>(&'a self, batch: &'a Batch) -> Answer<'a, Outcome> {
         let batch = batch.clone();
-        self.write(move |connection, tenants| lane::commit(connection, tenants, &batch))
+        self.write(move |pen, tenants| commit::commit(pen, tenants, &batch))
     }
 
     fn was_committed<'a>(&'a self, batch: &'a Batch) -> Answer<'a, bool> {
@@ -177,7 +196,7 @@ impl Store for SqliteStore {
 
     fn claim<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<OrderRow>> {
         let (claim, opened) = (claim.clone(), self.opened);
-        self.write(move |connection, tenants| claims::orders(connection, tenants, &claim, opened))
+        self.write(move |pen, tenants| claims::orders(&mut pen.connection, tenants, &claim, opened))
     }
 
     fn inbox<'a>(&'a self, limit: u32) -> Answer<'a, Vec<NoticeRow>> {
@@ -198,7 +217,10 @@ impl Store for SqliteStore {
 
     fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>> {
         let search = search.clone();
-        self.read(move |connection, tenants| lists::search(connection, tenants, &search))
+        if search.reference.is_some() {
+            return self.look(move |pen, tenants| lists::search_by_reference(pen, tenants, &search));
+        }
+        self.read(move |connection, tenants| lists::search(connection, tenants, &search, None))
     }
 
     fn feed<'a>(&'a self, search: &'a FeedSearch) -> Answer<'a, Vec<EventRow>> {
@@ -222,17 +244,17 @@ impl Store for SqliteStore {
 
     fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool> {
         let fold = fold.clone();
-        self.write(move |connection, tenants| fold::fold(connection, tenants, &fold))
+        self.write(move |pen, tenants| fold::fold(&mut pen.connection, tenants, &fold))
     }
 
     fn claim_deliveries<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<DeliveryRow>> {
         let (claim, opened) = (claim.clone(), self.opened);
-        self.write(move |connection, tenants| claims::deliveries(connection, tenants, &claim, opened))
+        self.write(move |pen, tenants| claims::deliveries(&mut pen.connection, tenants, &claim, opened))
     }
 
     fn write_deliveries<'a>(&'a self, rows: &'a [DeliveryRow]) -> Answer<'a, ()> {
         let rows = rows.to_vec();
-        self.write(move |connection, tenants| fold::write_deliveries(connection, tenants, &rows))
+        self.write(move |pen, tenants| fold::write_deliveries(&mut pen.connection, tenants, &rows))
     }
 
     fn deliveries<'a>(&'a self, search: &'a DeliverySearch) -> Answer<'a, Vec<DeliveryRow>> {
@@ -246,7 +268,7 @@ impl Store for SqliteStore {
 
     fn put<'a>(&'a self, records: &'a [Record], keys: &'a [KeyRow]) -> Answer<'a, Outcome> {
         let (records, keys) = (records.to_vec(), keys.to_vec());
-        self.write(move |connection, tenants| records::put(connection, tenants, &records, &keys))
+        self.write(move |pen, tenants| records::put(pen, tenants, &records, &keys))
     }
 
     fn get<'a>(&'a self, which: &'a Which) -> Answer<'a, Option<Record>> {
@@ -260,7 +282,7 @@ impl Store for SqliteStore {
     }
 
     fn migrate(&self) -> Answer<'_, u32> {
-        self.write(|connection, _| schema::migrate(connection))
+        self.write(|pen, _| schema::migrate(&mut pen.connection))
     }
 
     fn level(&self) -> Answer<'_, u32> {
@@ -273,7 +295,7 @@ impl Store for SqliteStore {
 
     fn tidy<'a>(&'a self, before: &'a Retention) -> Answer<'a, u64> {
         let before = before.clone();
-        self.write(move |connection, _| upkeep::tidy(connection, &before))
+        self.write(move |pen, _| upkeep::tidy(&mut pen.connection, &before))
     }
 
     fn backlog(&self, now: Timestamp) -> Answer<'_, Backlog> {

@@ -26,7 +26,6 @@ create table orders (
   work text,
   state text not null
 ) strict;
-create unique index orders_reference on orders (tenant, reference);
 create index orders_due on orders (due) where due is not null;
 
 -- One commit's events of one order. Rows are never changed and never removed, so `seq` only grows.
@@ -44,18 +43,40 @@ create table events (
 ) strict;
 create unique index events_order on events (order_id, version);
 
--- Idempotency keys, one name space for all calls of a tenant. The call that made an order: its hash is in the order's row, and the key
--- is kept as long as the order. Later calls: `made` says what they did, and they are tidied by age.
+-- Names of orders (references, and the keys of the calls that made them) are unique without an index: an index would dirty a page for
+-- each, and that is half of what a sale writes. They lie in sorted runs of fingerprints; those of the newest orders are in memory and
+-- are read from `orders` after a start (`sqlite/names.rs`).
+create table name_state (
+  generation integer not null,       -- counts changes of the runs
+  sealed integer not null,           -- orders up to this number have their names in runs
+  last_run integer not null          -- no run is ever named like an earlier one
+) strict;
+insert into name_state (generation, sealed, last_run) values (0, 0, 0);
+create table name_runs (
+  id integer primary key,
+  level integer not null,
+  live integer not null              -- 0: being written
+) strict;
+create table name_parts (
+  id integer primary key,            -- run, part
+  firsts blob not null,
+  filter blob not null
+) strict;
+create table name_chunks (
+  id integer primary key,            -- run, part, chunk
+  entries blob not null
+) strict;
+
+-- Idempotency keys of later calls: one name space with those that made orders.
 create table keys (
   tenant integer not null,
   key text not null,
-  order_id blob,
   created_at integer not null,
-  hash blob,
-  made text,
+  hash blob not null,
+  made text not null,
   primary key (tenant, key)
 ) strict, without rowid;
-create index keys_age on keys (created_at) where order_id is null;
+create index keys_age on keys (created_at);
 
 -- Notices of providers.
 create table inbox (

@@ -83,7 +83,8 @@ async fn write_listings(
     let statuses: Vec<&str> = each().map(|row| row.status.as_str()).collect();
     let customers: Vec<Option<&str>> = each().map(|row| row.customer.as_deref()).collect();
     let sql = "insert into listings (tenant, created_at, order_id, attention, status, customer) \
-               select * from unnest($1::integer[], $2::bigint[], $3::uuid[], $4::smallint[], $5::text[], $6::text[]) \
+               select unnest($1::integer[]), unnest($2::bigint[]), unnest($3::uuid[]), unnest($4::smallint[]), \
+               unnest($5::text[]), unnest($6::text[]) \
                on conflict (tenant, created_at, order_id) do update \
                set attention = excluded.attention, status = excluded.status, customer = excluded.customer";
     transaction
@@ -104,7 +105,8 @@ async fn write_listings(
     let created: Vec<i64> = pairs().map(|(row, _)| row.created_at.millis()).collect();
     let orders: Vec<Uuid> = pairs().map(|(row, _)| row.order.uuid()).collect();
     let sql = "insert into metadata (tenant, name, value, created_at, order_id) \
-               select * from unnest($1::integer[], $2::text[], $3::text[], $4::bigint[], $5::uuid[]) on conflict do nothing";
+               select unnest($1::integer[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bigint[]), \
+               unnest($5::uuid[]) on conflict do nothing";
     transaction
         .execute(sql, &[&tenants, &names, &values, &created, &orders])
         .await?;
@@ -120,7 +122,7 @@ async fn write_refs(transaction: &Transaction<'_>, refs: &[(ProviderRef, OrderId
     let ids: Vec<&str> = refs.iter().map(|(reference, _)| reference.id.as_str()).collect();
     let orders: Vec<Uuid> = refs.iter().map(|(_, order)| order.uuid()).collect();
     let sql = "insert into refs (connection, kind, id, order_id) \
-               select * from unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) on conflict do nothing";
+               select unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::uuid[]) on conflict do nothing";
     transaction.execute(sql, &[&connections, &kinds, &ids, &orders]).await?;
     Ok(())
 }
@@ -135,7 +137,8 @@ async fn write_feed(transaction: &Transaction<'_>, numbers: &Numbers, feed: &[Fe
     let rows: Vec<i64> = feed.iter().map(|row| read::bigint(row.at.row)).collect();
     let times: Vec<i64> = feed.iter().map(|row| row.time.millis()).collect();
     let sql = "insert into feed (tenant, money, txn, seq, time) \
-               select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[]) on conflict do nothing";
+               select unnest($1::integer[]), unnest($2::smallint[]), unnest($3::bigint[]), unnest($4::bigint[]), \
+               unnest($5::bigint[]) on conflict do nothing";
     transaction
         .execute(sql, &[&tenants, &money, &transactions, &rows, &times])
         .await?;
@@ -165,9 +168,8 @@ async fn add_balances(transaction: &Transaction<'_>, numbers: &Numbers, balances
     let posted: Vec<String> = sums.values().map(|sums| sums.0.to_string()).collect();
     let pending: Vec<String> = sums.values().map(|sums| sums.1.to_string()).collect();
     let sql = "insert into balances as b (tenant, connection, account, currency, posted, pending) \
-               select tenant, connection, account, currency, posted::numeric, pending::numeric \
-               from unnest($1::integer[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) \
-               as n(tenant, connection, account, currency, posted, pending) \
+               select unnest($1::integer[]), unnest($2::uuid[]), unnest($3::text[]), unnest($4::text[]), \
+               unnest($5::text[])::numeric, unnest($6::text[])::numeric \
                on conflict (tenant, connection, account, currency) do update \
                set posted = b.posted + excluded.posted, pending = b.pending + excluded.pending";
     transaction
@@ -243,8 +245,9 @@ async fn insert_deliveries(
     let tries: Vec<&str> = each().map(|row| row.tries.as_str()).collect();
     let sql = format!(
         "insert into deliveries (id, tenant, status, due, created_at, endpoint, order_id, event, name, tries) \
-         select * from unnest($1::uuid[], $2::integer[], $3::smallint[], $4::bigint[], $5::bigint[], $6::uuid[], $7::uuid[], \
-         $8::text[], $9::text[], $10::text[]) on conflict {on_conflict}"
+         select unnest($1::uuid[]), unnest($2::integer[]), unnest($3::smallint[]), unnest($4::bigint[]), \
+               unnest($5::bigint[]), unnest($6::uuid[]), unnest($7::uuid[]), unnest($8::text[]), \
+               unnest($9::text[]), unnest($10::text[]) on conflict {on_conflict}"
     );
     transaction
         .execute(

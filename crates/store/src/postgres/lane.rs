@@ -107,41 +107,48 @@ pub(super) fn tenants_of(batch: &Batch) -> impl Iterator<Item = Tenant> {
     orders.chain(events).chain(rest)
 }
 
+// Arrays are unrolled in the select list: there they stream row by row, while in `from` each is written to a store of its own first, which
+// costs more than the insert itself.
+
 /// New orders, and the keys of the calls that made them: one name space with the keys of later calls.
 const NEW: &str = "with named as (insert into keys (tenant, key, order_id, created_at) \
-    select tenant, key, id, created_at from unnest($2::integer[], $4::text[], $1::uuid[], $10::bigint[]) \
-    as n(tenant, key, id, created_at) where key is not null) \
+    select tenant, key, id, created_at from (select unnest($2::integer[]) as tenant, unnest($4::text[]) as key, \
+    unnest($1::uuid[]) as id, unnest($10::bigint[]) as created_at) as n where key is not null) \
     insert into orders (id, tenant, reference, idem_key, idem_hash, version, fence, due, lease_node, lease_until, \
     created_at, chain, work, state) \
     select id, tenant, reference, idem_key, idem_hash, version, fence, due, lease_node, \
     case when lease_until = 0 then (extract(epoch from clock_timestamp()) * 1000)::bigint + $14 else lease_until end, \
     created_at, chain, work, state \
-    from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::bytea[], $6::integer[], $7::integer[], $8::bigint[], \
-    $9::uuid[], $15::bigint[], $10::bigint[], $11::bytea[], $12::text[], $13::text[]) as n(id, tenant, reference, idem_key, \
-    idem_hash, version, fence, due, lease_node, lease_until, created_at, chain, work, state)";
+    from (select unnest($1::uuid[]) as id, unnest($2::integer[]) as tenant, unnest($3::text[]) as reference, \
+    unnest($4::text[]) as idem_key, unnest($5::bytea[]) as idem_hash, unnest($6::integer[]) as version, \
+    unnest($7::integer[]) as fence, unnest($8::bigint[]) as due, unnest($9::uuid[]) as lease_node, \
+    unnest($15::bigint[]) as lease_until, unnest($10::bigint[]) as created_at, unnest($11::bytea[]) as chain, \
+    unnest($12::text[]) as work, unnest($13::text[]) as state) as n";
 
 const CHANGED: &str = "with moved as (update orders o set version = n.version, due = n.due, lease_node = n.lease_node, \
     lease_until = case when n.lease_until = 0 then (extract(epoch from clock_timestamp()) * 1000)::bigint + $10 \
-    else n.lease_until end, \
-    chain = n.chain, work = n.work, state = n.state \
-    from unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::bigint[], $6::uuid[], $12::bigint[], $7::bytea[], \
-    $8::text[], $9::text[]) as n(id, read_version, fence, version, due, lease_node, lease_until, chain, work, state) \
+    else n.lease_until end, chain = n.chain, work = n.work, state = n.state \
+    from (select unnest($1::uuid[]) as id, unnest($2::integer[]) as read_version, unnest($3::integer[]) as fence, \
+    unnest($4::integer[]) as version, unnest($5::bigint[]) as due, unnest($6::uuid[]) as lease_node, \
+    unnest($12::bigint[]) as lease_until, unnest($7::bytea[]) as chain, unnest($8::text[]) as work, \
+    unnest($9::text[]) as state) as n \
     where o.id = n.id and o.version = n.read_version and o.fence = n.fence returning 1) \
     select florin_expect((select count(*) from moved), $11)";
 
 const EVENTS: &str = "insert into events (txn, order_id, version, tenant, count, time, hash, news, postings, body) \
-    select (select $10::bigint + pg_current_xact_id()::text::bigint), order_id, version, tenant, count, time, hash, news, postings, body \
-    from unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::bigint[], $6::bytea[], $7::text[], $8::text[], \
-    $9::text[]) as n(order_id, version, tenant, count, time, hash, news, postings, body)";
+    select (select $10::bigint + pg_current_xact_id()::text::bigint), unnest($1::uuid[]), unnest($2::integer[]), \
+    unnest($3::integer[]), unnest($4::integer[]), unnest($5::bigint[]), unnest($6::bytea[]), unnest($7::text[]), \
+    unnest($8::text[]), unnest($9::text[])";
 
 pub(super) const KEYS: &str = "insert into keys (tenant, key, hash, created_at, made) \
-    select * from unnest($1::integer[], $2::text[], $3::bytea[], $4::bigint[], $5::text[])";
+    select unnest($1::integer[]), unnest($2::text[]), unnest($3::bytea[]), unnest($4::bigint[]), unnest($5::text[])";
 
 const NOTICES: &str = "insert into inbox (connection, id, tenant, received_at, due, item) \
-    select * from unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[], $6::text[]) \
+    select unnest($1::uuid[]), unnest($2::text[]), unnest($3::integer[]), unnest($4::bigint[]), unnest($5::bigint[]), \
+    unnest($6::text[]) \
     on conflict (connection, id) do update set due = greatest(inbox.due, excluded.due) where inbox.done = 0";
 
-const DONE: &str = "update inbox i set done = 1 from unnest($1::uuid[], $2::text[]) as d(connection, id) \
+const DONE: &str = "update inbox i set done = 1 from (select unnest($1::uuid[]) as connection, unnest($2::text[]) as id) as d \
     where i.connection = d.connection and i.id = d.id";
 
 type Values<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;

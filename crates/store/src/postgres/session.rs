@@ -21,7 +21,7 @@ const OLDEST: i32 = 140_000;
 
 /// The plan of every statement here is a walk along an index. Said once, so that neither missing statistics nor a large parameter
 /// changes it, and no statement is planned twice. A lock, a statement, an unfinished transaction and a dead peer all have an end.
-const SETTINGS: &str = "
+pub(super) const SETTINGS: &str = "
     set plan_cache_mode = force_generic_plan;
     set jit = off;
     set enable_seqscan = off;

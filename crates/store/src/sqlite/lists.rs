@@ -6,7 +6,9 @@ use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
+use super::names::{Kind, Name};
 use super::read;
+use super::threads::Pen;
 use crate::query::{self, Value};
 
 use crate::tenants::Tenants;
@@ -78,17 +80,32 @@ pub(super) fn order_of_ref(connection: &Connection, reference: &ProviderRef) -> 
     Ok(found.map(|bytes| OrderId::from_uuid(Uuid::from_bytes(bytes))))
 }
 
-pub(super) fn search(connection: &Connection, tenants: &Tenants, search: &Search) -> Result<Vec<OrderId>, Fault> {
+/// A search that names an order by its reference.
+pub(super) fn search_by_reference(pen: &mut Pen, tenants: &Tenants, wanted: &Search) -> Result<Vec<OrderId>, Fault> {
+    let snapshot = pen.connection.transaction()?;
+    pen.names.catch_up(&snapshot)?;
+    let (Some(tenant), Some(text)) = (tenants.find(&snapshot, wanted.tenant)?, &wanted.reference) else {
+        return Ok(Vec::new());
+    };
+    let kind = Kind::Reference;
+    let Some(number) = pen.names.find(&snapshot, Name { kind, tenant, text })? else {
+        return Ok(Vec::new());
+    };
+    let named = placed(&snapshot, tenant, "number", &Value::Integer(number))?;
+    search(&snapshot, tenants, wanted, named)
+}
+
+/// Any other search; or where the order with the wanted reference stands is known already.
+pub(super) fn search(
+    connection: &Connection,
+    tenants: &Tenants,
+    search: &Search,
+    named: Option<query::Place>,
+) -> Result<Vec<OrderId>, Fault> {
     let Some(tenant) = tenants.find(connection, search.tenant)? else {
         return Ok(Vec::new());
     };
-    let (mut named, mut after) = (None, None);
-    if let Some(reference) = &search.reference {
-        named = placed(connection, tenant, "reference", &Value::Text(reference.clone()))?;
-        if named.is_none() {
-            return Ok(Vec::new());
-        }
-    }
+    let mut after = None;
     if let Some(order) = search.after {
         after = placed(connection, tenant, "id", &Value::Id(order.uuid()))?;
         if after.is_none() {
@@ -96,11 +113,8 @@ pub(super) fn search(connection: &Connection, tenants: &Tenants, search: &Search
         }
     }
     if !query::needs_listing(search) {
-        return Ok(named
-            .filter(|place| query::within(search, *place, after))
-            .map(|place| place.1)
-            .into_iter()
-            .collect());
+        let found = named.filter(|place| query::within(search, *place, after));
+        return Ok(found.map(|place| place.1).into_iter().collect());
     }
     let query = query::search(tenant, search, named, after);
     read::rows(

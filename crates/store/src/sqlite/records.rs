@@ -2,39 +2,43 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from_iter};
 
-use super::fault::is_taken;
-
-use super::{lane, read};
+use super::commit::{self, Asked, Stop};
+use super::read;
+use super::threads::Pen;
 use crate::query;
 use crate::tenants::{Numbers, Tenants};
 use crate::{Fault, KeyRow, ListRecords, Name, Outcome, Record, Which};
 
 /// Writes documents and the keys of the calls that made them.
-pub(super) fn put(
-    connection: &mut Connection,
-    tenants: &Tenants,
-    records: &[Record],
-    keys: &[KeyRow],
-) -> Result<Outcome, Fault> {
+pub(super) fn put(pen: &mut Pen, tenants: &Tenants, records: &[Record], keys: &[KeyRow]) -> Result<Outcome, Fault> {
     let whose = records
         .iter()
         .filter_map(|record| record.tenant)
         .chain(keys.iter().map(|key| key.tenant));
-    let numbers = tenants.numbers(connection, whose)?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let numbers = tenants.numbers(&pen.connection, whose)?;
+    match write_all(pen, &numbers, records, keys) {
+        Ok(()) => Ok(Outcome::Done),
+        Err(stop) => stop.outcome(),
+    }
+}
+
+fn write_all(pen: &mut Pen, numbers: &Numbers, records: &[Record], keys: &[KeyRow]) -> Result<(), Stop> {
+    let transaction = pen
+        .connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)?;
     for record in records {
-        match write(&transaction, &numbers, record) {
-            Ok(1) => {}
-            Ok(_) => return Ok(Outcome::Conflict),
-            Err(error) if is_taken(&error) => return Ok(Outcome::Conflict),
-            Err(error) => return Err(error.into()),
+        if write(&transaction, numbers, record)? != 1 {
+            return Err(Stop::Conflict);
         }
     }
-    if lane::write_keys(&transaction, &numbers, keys)? == Outcome::Conflict {
-        return Ok(Outcome::Conflict);
-    }
+    commit::write_keys(
+        &transaction,
+        &mut Asked::new(&transaction, &mut pen.names),
+        numbers,
+        keys,
+    )?;
     transaction.commit()?;
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// Version 1 is a new document, any other follows the one before it. Kind, owner and age never change.

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::wal::CheckpointMode;
 use tokio::sync::{mpsc, oneshot};
 
+use super::names::Names;
 use crate::Fault;
 
 /// Jobs that may wait for a thread; whoever brings one more waits with it.
@@ -40,9 +41,15 @@ pub(super) struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What writes: the connection, and the names that it guards.
+pub(super) struct Pen {
+    pub(super) connection: Connection,
+    pub(super) names: Names,
+}
+
 /// What the writing thread has before it.
 struct Desk {
-    connection: Connection,
+    pen: Pen,
     /// Pages in the WAL after the last commit.
     wal_pages: Arc<AtomicU32>,
     checkpoint_pages: u32,
@@ -51,7 +58,7 @@ struct Desk {
 }
 
 impl Writer {
-    pub(super) fn start(mut connection: Connection, checkpoint_pages: u32) -> Result<Self, Fault> {
+    pub(super) fn start(mut connection: Connection, names: Names, checkpoint_pages: u32) -> Result<Self, Fault> {
         let wal_pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&wal_pages);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
@@ -59,7 +66,7 @@ impl Writer {
             Ok(())
         }))?;
         let desk = Desk {
-            connection,
+            pen: Pen { connection, names },
             wal_pages,
             checkpoint_pages,
             broken: None,
@@ -82,10 +89,19 @@ impl Writer {
 
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Pen) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let jobs = self.jobs.as_ref().expect("taken only when the store is dropped");
         ask(jobs, move |desk| desk.attempt(work)).await
+    }
+
+    /// Runs what only reads: it is answered even if nothing is written any more.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Pen) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let jobs = self.jobs.as_ref().expect("taken only when the store is dropped");
+        ask(jobs, move |desk| work(&mut desk.pen)).await
     }
 }
 
@@ -118,6 +134,7 @@ async fn serve(mut desk: Desk, mut queue: mpsc::Receiver<Job<Desk>>) {
         let Some(job) = job else { break };
         job(&mut desk);
         quiet = false;
+        desk.tidy_names();
         if desk.wal_pages.load(Ordering::Relaxed) >= desk.checkpoint_pages {
             desk.checkpoint(CheckpointMode::PASSIVE);
         }
@@ -126,11 +143,11 @@ async fn serve(mut desk: Desk, mut queue: mpsc::Receiver<Job<Desk>>) {
 }
 
 impl Desk {
-    fn attempt<T>(&mut self, work: impl FnOnce(&mut Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn attempt<T>(&mut self, work: impl FnOnce(&mut Pen) -> Result<T, Fault>) -> Result<T, Fault> {
         if let Some(why) = &self.broken {
             return Err(Fault::Broken(why.clone()));
         }
-        let done = work(&mut self.connection);
+        let done = work(&mut self.pen);
         if let Err(Fault::Broken(why)) = &done {
             self.give_up(why);
         }
@@ -145,10 +162,23 @@ impl Desk {
         self.broken = Some(why.to_owned());
         // Closing would copy the WAL once more, after a flush that lied. The next start reads it afresh instead.
         if let Err(error) = self
+            .pen
             .connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         {
             tracing::warn!(%error, "the last checkpoint could not be switched off");
+        }
+    }
+
+    /// Does a piece of what is to be done about names, after the reply and before the next job.
+    fn tidy_names(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
+        match self.pen.names.upkeep(&mut self.pen.connection) {
+            Ok(()) => {}
+            Err(Fault::Broken(why)) => self.give_up(&why),
+            Err(other) => tracing::warn!(%other, "recent references and keys stay in memory for now"),
         }
     }
 
@@ -158,6 +188,7 @@ impl Desk {
             return;
         }
         match self
+            .pen
             .connection
             .wal_checkpoint_v2(Some("main"), mode)
             .map_err(Fault::from)

@@ -14,7 +14,7 @@ pub(super) fn tidy(connection: &mut Connection, before: &Retention) -> Result<u6
     let mut gone = 0;
     for (sql, moment) in [
         (
-            "delete from keys where (tenant, key) in (select tenant, key from keys where order_id is null and created_at < ?1 order by created_at limit ?2)",
+            "delete from keys where (tenant, key) in (select tenant, key from keys where created_at < ?1 order by created_at limit ?2)",
             before.keys,
         ),
         (

@@ -10,6 +10,8 @@ mod lists;
 mod operation;
 mod place;
 mod records;
+mod simulated;
+mod sql;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,35 +19,22 @@ mod support;
 pub(crate) use support::rows;
 
 macro_rules! contract {
-    ($($group:ident: $($name:ident)*;)*) => {
-        mod memory {
+    ($($database:ident $kind:ident),* => $groups:tt) => {
+        $(contract!(@one $database $kind $groups);)*
+    };
+    (@one $database:ident $kind:ident { $($group:ident: $($name:ident)*;)* }) => {
+        mod $database {
             $(mod $group { $(
                 #[test]
                 fn $name() {
-                    crate::place::run(crate::place::Kind::Memory, |place| Box::pin(crate::$group::$name(place)));
-                }
-            )* })*
-        }
-        mod sqlite {
-            $(mod $group { $(
-                #[test]
-                fn $name() {
-                    crate::place::run(crate::place::Kind::Sqlite, |place| Box::pin(crate::$group::$name(place)));
-                }
-            )* })*
-        }
-        mod postgres {
-            $(mod $group { $(
-                #[test]
-                fn $name() {
-                    crate::place::run(crate::place::Kind::Postgres, |place| Box::pin(crate::$group::$name(place)));
+                    crate::place::run(crate::place::Kind::$kind, |place| Box::pin(crate::$group::$name(place)));
                 }
             )* })*
         }
     };
 }
 
-contract! {
+contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
     lane:
         a_committed_batch_is_read_back_as_it_was_written
         a_batch_is_written_whole_or_not_at_all
@@ -108,4 +97,15 @@ contract! {
         the_backlog_says_what_waits_and_since_when
         migrating_again_changes_nothing
         an_empty_store_answers_everything_with_nothing;
-}
+} }
+
+contract! { on_sqlite Sqlite, on_postgres Postgres => {
+    sql:
+        a_database_from_the_future_is_served
+        a_history_that_is_not_ours_is_refused;
+} }
+
+contract! { not_in_memory Memory, not_on_postgres Postgres => {
+    sql:
+        other_databases_name_their_own_tools_for_backups;
+} }

@@ -106,6 +106,20 @@ impl Place {
         }
     }
 
+    /// Runs a statement behind the store's back.
+    pub(crate) async fn run(&self, sql: &str) {
+        match &self.behind {
+            Behind::Memory { .. } => panic!("memory has no SQL"),
+            Behind::Sqlite(folder) => {
+                rusqlite::Connection::open(folder.0.join("florin.db"))
+                    .unwrap()
+                    .execute_batch(sql)
+                    .unwrap();
+            }
+            Behind::Postgres(url) => cluster::connect(url).await.batch_execute(sql).await.unwrap(),
+        }
+    }
+
     pub(crate) async fn clock(&self) -> Timestamp {
         self.store.clock().await.unwrap()
     }

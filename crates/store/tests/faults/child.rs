@@ -20,6 +20,8 @@ const ROUNDS: &str = "FLORIN_TEST_ROUNDS";
 pub(crate) const BATCH: u32 = 3;
 /// So small that a short run meets many checkpoints.
 const CHECKPOINT_PAGES: u32 = 60;
+/// So few that a short run writes names down, and merges them.
+const NAMES_IN_MEMORY: usize = 18;
 
 /// A command that runs [`writes_orders_and_notes_what_was_acknowledged`] in a process of its own, under `wrapper` if there is one.
 pub(crate) fn command(wrapper: &[&str], folder: &Path, rounds: u32) -> Command {
@@ -56,6 +58,7 @@ pub(crate) fn database(folder: &Path) -> PathBuf {
 pub(crate) fn open(folder: &Path) -> Result<SqliteStore, Fault> {
     SqliteStore::open(&Settings {
         checkpoint_pages: CHECKPOINT_PAGES,
+        names_in_memory: NAMES_IN_MEMORY,
         ..Settings::at(database(folder))
     })
 }

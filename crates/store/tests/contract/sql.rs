@@ -1,0 +1,151 @@
+//! What only databases on disk have: a schema with a history, backups, rights on files.
+
+use florin_store::sqlite::{Settings, SqliteStore};
+use florin_store::{Batch, Cursor, DeliverySearch, Fault, Fold, ListRecords, OrderRow, Outcome, Search, Store};
+
+use super::fold::fold;
+use crate::place::Place;
+use crate::rows::*;
+use crate::support::folder::Folder;
+
+pub(crate) async fn a_database_from_the_future_is_served(place: &mut Place) {
+    let level = place.store.level().await.unwrap();
+    place.run("insert into schema_levels (level, name, checksum, applied_at) select 999, 'later', 'x', applied_at from schema_levels limit 1").await;
+    assert_eq!(place.store.migrate().await, Ok(999));
+    assert_eq!(place.store.commit(&making([order(1)])).await, Ok(Outcome::Done));
+    assert!(level < 999);
+}
+
+pub(crate) async fn a_history_that_is_not_ours_is_refused(place: &mut Place) {
+    place.run("update schema_levels set checksum = 'edited'").await;
+    let refused = place.store.migrate().await;
+    assert!(
+        matches!(&refused, Err(Fault::Refused(why)) if why.contains("level 1")),
+        "{refused:?}"
+    );
+}
+
+/// A copy taken while somebody writes is the database as of one moment: it opens, and it knows what is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_sqlite_opens_and_holds_what_was_there() {
+    let folder = Folder::new();
+    let settings = |name: &str| Settings {
+        names_in_memory: 50,
+        ..Settings::at(folder.0.join(name))
+    };
+    let store = SqliteStore::open(&settings("florin.db")).unwrap();
+    store.migrate().await.unwrap();
+    store
+        .commit(&Batch {
+            keys: vec![key_row("later")],
+            notices: vec![notice(1)],
+            ..making((1..=200).map(order))
+        })
+        .await
+        .unwrap();
+    store.commit(&moving((1..=100).map(order))).await.unwrap();
+    store.put(&[record(1), record(2)], &[]).await.unwrap();
+    store.write_deliveries(&[delivery(1)]).await.unwrap();
+    let listings = (1..=200).map(listing).collect();
+    store
+        .fold(&Fold {
+            listings,
+            ..fold("lists", 0, 1)
+        })
+        .await
+        .unwrap();
+
+    let to = folder.0.join("copy.db");
+    let writing = async {
+        for round in 0..20 {
+            store
+                .commit(&making((1_000 + round * 10..1_010 + round * 10).map(order)))
+                .await
+                .unwrap();
+        }
+    };
+    let (copied, ()) = tokio::join!(store.backup(&to), writing);
+    copied.unwrap();
+    assert!(
+        matches!(store.backup(&to).await, Err(Fault::Refused(_))),
+        "a backup never goes over another"
+    );
+
+    let copy = SqliteStore::open(&settings("copy.db")).unwrap();
+    let orders = copy.orders_after(None, 10_000).await.unwrap();
+    assert_eq!(orders[..200], store.orders_after(None, 200).await.unwrap()[..]);
+    assert_eq!(orders.len() % 10, 0, "whole commits");
+    assert_eq!(
+        copy.events_after(Cursor::START, 300).await.unwrap(),
+        store.events_after(Cursor::START, 300).await.unwrap()
+    );
+    assert_eq!(
+        copy.search(&search()).await.unwrap(),
+        store.search(&search()).await.unwrap()
+    );
+    assert_eq!(copy.inbox(10).await.unwrap(), [notice(1)]);
+    let list = ListRecords {
+        kind: "customer".to_owned(),
+        tenant: None,
+        parent: None,
+        after: None,
+        limit: 10,
+    };
+    assert_eq!(copy.list(&list).await.unwrap(), [record(2), record(1)]);
+    let all = DeliverySearch {
+        tenant: tenant(1),
+        endpoint: None,
+        order: None,
+        status: None,
+        after: None,
+        limit: 10,
+    };
+    assert_eq!(copy.deliveries(&all).await.unwrap(), [delivery(1)]);
+    let named = Search {
+        reference: Some("A-7".to_owned()),
+        ..search()
+    };
+    assert_eq!(copy.search(&named).await.unwrap(), [order_id(7)]);
+    for taken in [
+        OrderRow {
+            id: order_id(9_000),
+            ..order(3)
+        },
+        OrderRow {
+            key: order(150).key,
+            ..order(9_001)
+        },
+    ] {
+        assert_eq!(copy.commit(&making([taken])).await, Ok(Outcome::Conflict));
+    }
+    assert_eq!(
+        copy.commit(&Batch {
+            keys: vec![key_row("later")],
+            ..Batch::default()
+        })
+        .await,
+        Ok(Outcome::Conflict)
+    );
+    assert_eq!(copy.commit(&moving([order(150)])).await, Ok(Outcome::Done));
+}
+
+pub(crate) async fn other_databases_name_their_own_tools_for_backups(place: &mut Place) {
+    let refused = place.store.backup(std::path::Path::new("/tmp/never-written")).await;
+    assert!(matches!(refused, Err(Fault::Refused(_))), "{refused:?}");
+}
+
+/// Orders hold names and addresses: nobody else on the machine reads them.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_files_of_sqlite_are_readable_by_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let path = folder.0.join("florin.db");
+    let store = SqliteStore::open(&Settings::at(&path)).unwrap();
+    store.migrate().await.unwrap();
+    store.backup(&folder.0.join("copy.db")).await.unwrap();
+    for name in ["florin.db", "florin.db-wal", "copy.db"] {
+        let mode = std::fs::metadata(folder.0.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
