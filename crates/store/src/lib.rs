@@ -90,6 +90,9 @@ pub trait Store: Send + Sync + 'static {
     /// Order rows after `after`, by id: for audits and exports.
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>>;
 
+    /// Orders that somebody has to look at some time, the soonest first: what is open. `after` is the last one of the page before.
+    fn waiting(&self, after: Option<(Timestamp, OrderId)>, limit: u32) -> Answer<'_, Vec<OrderRow>>;
+
     /// Ids of orders that match, newest first (by the moment they were made, then by id). Filters other than the reference, and lists
     /// without one, see what readers have folded so far. An `after` that is not an order of this tenant finds nothing.
     fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>>;

@@ -202,6 +202,10 @@ impl Store for MemoryStore {
         self.call(Call::Read, move |state, _| Ok(lane::orders_after(state, after, limit)))
     }
 
+    fn waiting(&self, after: Option<(Timestamp, OrderId)>, limit: u32) -> Answer<'_, Vec<OrderRow>> {
+        self.call(Call::Read, move |state, _| Ok(lane::waiting(state, after, limit)))
+    }
+
     fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>> {
         self.call(Call::Read, |state, _| Ok(lists::search(state, search)))
     }

@@ -44,6 +44,8 @@ use crate::{
     Wanted, Which,
 };
 
+/// The level of the schema that this program knows.
+pub const LEVEL: u32 = crate::migrate::POSTGRES.len() as u32;
 /// Commits that run at once: one for each lane, and two lanes are the most that pay (`sale-ceiling.md`).
 pub const LANES: usize = 2;
 /// Connections for everything else.
@@ -214,6 +216,15 @@ impl Store for PostgresStore {
 
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>> {
         ask!(self.others, |session| lists::orders_after(
+            session,
+            &self.tenants,
+            after,
+            limit
+        ))
+    }
+
+    fn waiting(&self, after: Option<(Timestamp, OrderId)>, limit: u32) -> Answer<'_, Vec<OrderRow>> {
+        ask!(self.others, |session| lists::waiting(
             session,
             &self.tenants,
             after,

@@ -40,6 +40,8 @@ use crate::{
     Wanted, Which,
 };
 
+/// The level of the schema that this program knows.
+pub const LEVEL: u32 = crate::migrate::SQLITE.len() as u32;
 /// WAL pages after which the writer copies them into the database file. Fewer pages make commits even (p99), more make them cheaper.
 pub const CHECKPOINT_PAGES: u32 = 4_000;
 /// Reading threads: enough that one slow list does not hold up the lookups beside it.
@@ -109,6 +111,11 @@ impl SqliteStore {
             tenants: Arc::default(),
             opened,
         })
+    }
+
+    /// Reads every page of a database file that nobody writes to: a copy, before it is used. Answers what is wrong with it.
+    pub fn integrity(path: &Path) -> Result<Vec<String>, Fault> {
+        upkeep::integrity(path)
     }
 
     /// Runs `work` on the writer thread.
@@ -213,6 +220,10 @@ impl Store for SqliteStore {
 
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>> {
         self.read(move |connection, tenants| lists::orders_after(connection, tenants, after, limit))
+    }
+
+    fn waiting(&self, after: Option<(Timestamp, OrderId)>, limit: u32) -> Answer<'_, Vec<OrderRow>> {
+        self.read(move |connection, tenants| lists::waiting(connection, tenants, after, limit))
     }
 
     fn search<'a>(&'a self, search: &'a Search) -> Answer<'a, Vec<OrderId>> {

@@ -228,3 +228,13 @@ pub(super) fn orders_after(state: &State, after: Option<OrderId>, limit: u32) ->
         .skip_while(|row| after.is_some_and(|after| row.id <= after));
     later.take(limit as usize).cloned().collect()
 }
+
+pub(super) fn waiting(state: &State, after: Option<(Timestamp, OrderId)>, limit: u32) -> Vec<OrderRow> {
+    let mut rows: Vec<(Timestamp, &OrderRow)> = (state.orders.values())
+        .filter_map(|row| Some((row.due?, row)))
+        .filter(|(due, row)| after.is_none_or(|after| (*due, row.id) > after))
+        .collect();
+    rows.sort_by_key(|(due, row)| (*due, row.id));
+    rows.truncate(limit as usize);
+    rows.into_iter().map(|(_, row)| row.clone()).collect()
+}

@@ -64,6 +64,20 @@ pub(super) async fn orders_after(
     read::rows(session, tenants, &sql, &[&after, &i64::from(limit)], read::order).await
 }
 
+pub(super) async fn waiting(
+    session: &mut Session,
+    tenants: &Tenants,
+    after: Option<(Timestamp, OrderId)>,
+    limit: u32,
+) -> Result<Vec<OrderRow>, Fault> {
+    let (due, id) = after.map_or((i64::MIN, Uuid::nil()), |(due, id)| (due.millis(), id.uuid()));
+    let sql = format!(
+        "select {} from orders o where o.due is not null and (o.due, o.id) > ($1, $2) order by o.due, o.id limit $3",
+        read::ORDER
+    );
+    read::rows(session, tenants, &sql, &[&due, &id, &i64::from(limit)], read::order).await
+}
+
 /// A tenant's event rows.
 pub(super) async fn feed(
     session: &mut Session,

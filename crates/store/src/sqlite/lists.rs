@@ -52,6 +52,22 @@ pub(super) fn orders_after(
     read::rows(connection, tenants, &sql, params![after, limit], read::order)
 }
 
+pub(super) fn waiting(
+    connection: &Connection,
+    tenants: &Tenants,
+    after: Option<(Timestamp, OrderId)>,
+    limit: u32,
+) -> Result<Vec<OrderRow>, Fault> {
+    let sql = format!(
+        "select {} from orders where due is not null and (due, id) > (?1, ?2) order by due, id limit ?3",
+        read::ORDER
+    );
+    let (due, id) = after.map_or((i64::MIN, Vec::new()), |(due, id)| {
+        (due.millis(), id.uuid().as_bytes().to_vec())
+    });
+    read::rows(connection, tenants, &sql, params![due, id, limit], read::order)
+}
+
 /// A tenant's event rows.
 pub(super) fn feed(connection: &Connection, tenants: &Tenants, search: &FeedSearch) -> Result<Vec<EventRow>, Fault> {
     let Some(tenant) = tenants.find(connection, search.tenant)? else {

@@ -66,7 +66,8 @@ contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
         events_come_in_order_and_page
         an_order_has_its_events_by_version
         readers_miss_nothing_while_commits_overtake_each_other
-        orders_are_walked_by_id;
+        orders_are_walked_by_id
+        what_is_open_is_walked_by_the_moment_at_which_it_is_due;
     fold:
         only_one_of_two_readers_at_one_place_writes
         balances_add_up_beyond_64_bits

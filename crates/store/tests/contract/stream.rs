@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_store::{Cursor, EventRow, Store};
+use florin_store::{Cursor, EventRow, OrderRow, Store};
 
 use crate::place::Place;
 use crate::rows::*;
@@ -88,4 +88,28 @@ pub(crate) async fn orders_are_walked_by_id(place: &mut Place) {
     assert_eq!(ids(None, 2).await, [order_id(1), order_id(2)]);
     assert_eq!(ids(Some(order_id(2)), 2).await, [order_id(3)]);
     assert_eq!(ids(Some(order_id(3)), 2).await, []);
+}
+
+pub(crate) async fn what_is_open_is_walked_by_the_moment_at_which_it_is_due(place: &mut Place) {
+    let due = |number: u32, seconds: Option<u32>| OrderRow {
+        due: seconds.map(at),
+        ..order(number)
+    };
+    let rows = [
+        due(1, Some(30)),
+        due(2, Some(10)),
+        due(3, None),
+        due(4, Some(10)),
+        due(5, Some(20)),
+    ];
+    place.store.commit(&making(rows)).await.unwrap();
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = place.store.waiting(after, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = last.due.map(|due| (due, last.id));
+        seen.extend(page.into_iter().map(|row| row.id));
+    }
+    assert_eq!(seen, [2, 4, 5, 1].map(order_id));
 }

@@ -62,6 +62,10 @@ impl Store for Stopping {
         self.inner.orders_after(after, limit)
     }
 
+    fn waiting(&self, after: Option<(Timestamp, OrderId)>, limit: u32) -> Answer<'_, Vec<OrderRow>> {
+        self.inner.waiting(after, limit)
+    }
+
     fn balances(&self, tenant: Tenant) -> Answer<'_, (Vec<BalanceRow>, Cursor)> {
         self.inner.balances(tenant)
     }
