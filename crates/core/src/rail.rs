@@ -40,6 +40,17 @@ pub trait Rail: Sync + Send {
         let _ = notice;
         Opened::default()
     }
+    /// Asks what the provider has of ours since a moment, a page at a time: for holding a database against it that was put back to an
+    /// earlier one. `None`: it cannot be asked that.
+    fn list(&self, account: &Account, since: Timestamp, after: Option<&str>) -> Option<Exchange> {
+        let _ = (account, since, after);
+        None
+    }
+    /// What such a page says. `None`: it does not read.
+    fn listed(&self, reply: &Reply) -> Option<Listed> {
+        let _ = reply;
+        None
+    }
 }
 
 // ---- asked ----------------------------------------------------------------------------------------------------------------------
@@ -541,6 +552,30 @@ pub enum Check {
         /// Tolerance.
         within_s: u32,
     },
+}
+
+// ---- listed ---------------------------------------------------------------------------------------------------------------------
+
+/// A page of what a provider has of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Payments, in the provider's order.
+    pub payments: Vec<Payment>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// A payment at a provider, as it stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// The provider's id, as a memo keeps it.
+    pub id: String,
+    /// The step that it was made for, where the provider kept our name for it.
+    pub key: Option<Key>,
+    /// Taken, and neither back with the payer nor on its way there nor disputed.
+    pub taken: Money,
+    /// Held.
+    pub held: Money,
 }
 
 // ---- what it can do -------------------------------------------------------------------------------------------------------------

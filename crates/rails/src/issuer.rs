@@ -17,9 +17,10 @@ use florin_core::id::Key;
 use florin_core::money::Money;
 use florin_core::order::StepName;
 use florin_core::rail::{
-    Action, Body, Can, Event, Exchange, Heard, Instrument, Method, Next, Outcome, Rail, Repeat, Reply, Report, Step,
-    Table, Task, Turn, Unsupported, Why,
+    Account, Action, Body, Can, Event, Exchange, Heard, Instrument, Listed, Method, Next, Outcome, Payment, Rail,
+    Repeat, Reply, Report, Step, Table, Task, Turn, Unsupported, Why,
 };
+use florin_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -145,6 +146,25 @@ impl Rail for Issuer {
             (_, Event::Back(_) | Event::Told(_) | Event::Tick | Event::Over) => look(task, "look_last"),
         }
     }
+
+    fn list(&self, account: &Account, _: Timestamp, after: Option<&str>) -> Option<Exchange> {
+        let after = after.map(|id| format!("&after={id}")).unwrap_or_default();
+        let mut exchange = asking_of(account, "list", &format!("/totals?limit=1000{after}"));
+        exchange.asks = true;
+        Some(exchange)
+    }
+
+    fn listed(&self, reply: &Reply) -> Option<Listed> {
+        let page: Totals = serde_json::from_slice(&reply.body)
+            .ok()
+            .filter(|_| reply.status == 200)?;
+        let next = page
+            .has_more
+            .then(|| page.data.last().map(|total| total.authorization.clone()))
+            .flatten();
+        let payments = page.data.iter().map(Total::payment).collect::<Option<_>>()?;
+        Some(Listed { payments, next })
+    }
 }
 
 fn cannot(why: &str) -> Unsupported {
@@ -209,10 +229,14 @@ fn post(task: &Task, name: &'static str, path: &str, mut body: Value) -> Turn {
 }
 
 fn exchange(task: &Task, name: &'static str, path: &str) -> Exchange {
+    asking_of(&task.account, name, path)
+}
+
+fn asking_of(account: &Account, name: &'static str, path: &str) -> Exchange {
     Exchange {
         name: Cow::Borrowed(name),
         method: Method::Get,
-        url: address(&task.account, path),
+        url: address(account, path),
         headers: Vec::new(),
         body: Body::None,
         repeat: Repeat::Same {
@@ -224,6 +248,42 @@ fn exchange(task: &Task, name: &'static str, path: &str) -> Exchange {
 }
 
 // ---- heard ----------------------------------------------------------------------------------------------------------------------
+
+/// A page of the issuer's totals.
+#[derive(Deserialize)]
+struct Totals {
+    data: Vec<Total>,
+    has_more: bool,
+}
+
+#[derive(Deserialize)]
+struct Total {
+    authorization: String,
+    currency: String,
+    authorized: i64,
+    captured: i64,
+    released: i64,
+    refunded: i64,
+    refund_pending: i64,
+    disputed: i64,
+}
+
+impl Total {
+    fn payment(&self) -> Option<Payment> {
+        let currency = self.currency.parse().ok()?;
+        let back = self
+            .refunded
+            .checked_add(self.refund_pending)?
+            .checked_add(self.disputed)?;
+        let used = self.captured.checked_add(self.released)?;
+        Some(Payment {
+            id: self.authorization.clone(),
+            key: None, // the issuer keeps the key of a message, which does not lead back to its step
+            taken: Money::new(self.captured.checked_sub(back)?, currency),
+            held: Money::new(self.authorized.checked_sub(used)?, currency),
+        })
+    }
+}
 
 /// An authorisation, as it was answered or as it stands, or a step on one.
 #[derive(Deserialize)]

@@ -24,13 +24,18 @@ mod ask;
 mod decline;
 mod extra;
 mod heard;
+mod listed;
 mod money;
 mod notice;
 mod object;
 mod verdict;
 mod waits;
 
-use florin_core::rail::{Can, Event, Heard, Instrument, Notice, Opened, Rail, Step, Table, Task, Turn, Unsupported};
+use florin_core::rail::{
+    Account, Can, Event, Exchange, Heard, Instrument, Listed, Notice, Opened, Rail, Reply, Step, Table, Task, Turn,
+    Unsupported,
+};
+use florin_core::time::Timestamp;
 
 use crate::memo;
 use crate::turn::{send, stuck};
@@ -130,6 +135,14 @@ impl Rail for Stripe {
 
     fn open(&self, notice: &Notice) -> Opened {
         notice::open(notice)
+    }
+
+    fn list(&self, account: &Account, since: Timestamp, after: Option<&str>) -> Option<Exchange> {
+        Some(ask::everything(account, since, after))
+    }
+
+    fn listed(&self, reply: &Reply) -> Option<Listed> {
+        listed::read(reply)
     }
 }
 

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use florin_core::id::Key;
 use florin_core::order::StepName;
-use florin_core::rail::{Body, Exchange, Line, Method, Part, Repeat, Step, Task};
+use florin_core::rail::{Account, Body, Exchange, Line, Method, Part, Repeat, Step, Task};
+use florin_core::time::Timestamp;
 
 use super::money::{code, to_wire};
 use crate::http::{address, safe_id};
@@ -164,6 +165,16 @@ pub(super) fn search(task: &Task, name: &'static str) -> Exchange {
 /// Whether the search shows everything that the attempt could have made: Stripe promises a minute, and an hour in bad times.
 pub(super) fn search_is_complete(task: &Task) -> bool {
     task.now.seconds() > began(task).saturating_add(SEARCH_LAG_S)
+}
+
+/// Intents made since a moment, newest first, with what went back of each.
+pub(super) fn everything(account: &Account, since: Timestamp, after: Option<&str>) -> Exchange {
+    let after = after.map(|id| format!("&starting_after={id}")).unwrap_or_default();
+    let path = format!(
+        "/v1/payment_intents?limit=100&created%5Bgte%5D={}{after}&expand%5B%5D=data.latest_charge.refunds",
+        since.seconds().max(0)
+    );
+    asking(account, "list", &path)
 }
 
 /// The disputes of this attempt.
@@ -324,10 +335,14 @@ fn post(task: &Task, name: &'static str, path: &str, form: Form) -> Exchange {
 }
 
 fn get(task: &Task, name: &'static str, path: &str) -> Exchange {
+    asking(&task.account, name, path)
+}
+
+fn asking(account: &Account, name: &'static str, path: &str) -> Exchange {
     Exchange {
         name: Cow::Borrowed(name),
         method: Method::Get,
-        url: address(&task.account, path),
+        url: address(account, path),
         headers: vec![
             (
                 Cow::Borrowed("authorization"),
