@@ -18,7 +18,7 @@ mod inbox;
 mod meter;
 mod plan;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -123,6 +123,7 @@ struct Inner {
     lanes: Vec<LaneDoor>,
     second_lane: AtomicBool,
     calls: Arc<Semaphore>,
+    turned_away: AtomicU64,
     carrying: AtomicUsize,
     draining: AtomicBool,
     broken: AtomicBool,
@@ -176,6 +177,8 @@ pub struct Health {
     pub queued: usize,
     /// Callers that wait for an answer.
     pub calls: usize,
+    /// Callers that were turned away since the start, because every place was taken.
+    pub turned_away: u64,
     /// Errands at providers.
     pub carrying: usize,
     /// The disk failed: nothing is acknowledged any more, and the process has to be started again.
@@ -234,6 +237,7 @@ impl Engine {
             lanes: doors,
             second_lane: AtomicBool::new(false),
             calls: Arc::new(Semaphore::new(parts.settings.calls_max)),
+            turned_away: AtomicU64::new(0),
             carrying: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -359,6 +363,7 @@ impl Engine {
         Health {
             queued: inner.lanes.iter().map(LaneDoor::waiting).sum(),
             calls: inner.settings.calls_max - inner.calls.available_permits(),
+            turned_away: inner.turned_away.load(Ordering::Relaxed),
             carrying: inner.carrying.load(Ordering::Relaxed),
             broken: inner.broken.load(Ordering::Relaxed),
             draining: inner.draining.load(Ordering::Relaxed),
@@ -473,7 +478,10 @@ impl Inner {
     }
 
     async fn call(&self, lane: usize, what: Called) -> Result<Reply, Denied> {
-        let busy = |_| Denied::Busy { retry_after_s: BUSY_S };
+        let busy = |_| {
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+            Denied::Busy { retry_after_s: BUSY_S }
+        };
         let place = Arc::clone(&self.calls).try_acquire_owned().map_err(busy)?;
         let (reply, answer) = oneshot::channel();
         self.send(

@@ -10,6 +10,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod ask;
+pub mod audit;
 pub mod base64;
 pub mod chain;
 pub mod clock;
@@ -21,8 +22,10 @@ pub mod keyring;
 pub mod lane;
 pub mod notify;
 pub mod reader;
+pub mod restore;
 pub mod snapshot;
 pub mod told;
 pub mod view;
+pub mod watch;
 pub mod work;
 pub mod worker;
