@@ -19,6 +19,7 @@ use florin_services::engine::{self, Engine};
 use florin_services::keyring::{Keyring, Values};
 use florin_services::notify::{Notifier, net};
 use florin_services::reader::Reader;
+use florin_services::watch::Watch;
 use florin_store::Store;
 use florin_store::postgres::PostgresStore;
 use florin_store::sqlite::SqliteStore;
@@ -46,6 +47,7 @@ pub(crate) struct Plan {
 /// An installation that runs.
 pub(crate) struct App {
     pub(crate) doors: Doors,
+    pub(crate) watch: Arc<Watch>,
     notifier: Arc<Notifier>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -107,6 +109,7 @@ impl App {
         tasks.spawn(Arc::clone(&reader).run(stop.clone()));
         tasks.spawn(Arc::clone(&notifier).run(stop.clone()));
         tasks.spawn(refresh(Arc::clone(&directory), stop.clone()));
+        let watch = Watch::new(Arc::clone(&engine));
         let doors = Doors {
             engine,
             directory,
@@ -117,6 +120,7 @@ impl App {
         };
         Ok(Self {
             doors,
+            watch,
             notifier,
             stop,
             tasks,

@@ -84,6 +84,14 @@ pub(crate) enum Command {
     /// The books
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Say what is wrong, and how to mend it
+    Doctor(Local),
+    /// Check every law on a database, also one in use
+    Audit(Audit),
+    /// Copy the embedded database to a file, while it is in use
+    Backup(Backup),
+    /// Put a copy back, and list what the provider knows that it does not
+    Restore(Restore),
     /// Measure this machine against pgbench
     Bench(florin_bench::Options),
     /// Print the API's description (OpenAPI 3.1)
@@ -159,6 +167,21 @@ pub(crate) struct Local {
     /// A PostgreSQL address, instead of the configured database.
     #[arg(long)]
     pub(crate) database: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Audit {
+    #[command(flatten)]
+    pub(crate) local: Local,
+    /// The issuer's book to hold ours against: the `issuer` address of `dev`.
+    #[arg(long)]
+    pub(crate) issuer: Option<String>,
+    /// Only this order, `ord_…`.
+    #[arg(long, conflicts_with_all = ["issuer", "at"])]
+    pub(crate) order: Option<String>,
+    /// The moment of the trial balance (RFC 3339, or a date), instead of now.
+    #[arg(long)]
+    pub(crate) at: Option<String>,
 }
 
 /// How a client command reaches the server.
@@ -495,6 +518,29 @@ pub(crate) enum Ledger {
         #[command(flatten)]
         remote: Remote,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Backup {
+    /// The file to write; must not exist.
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) local: Local,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The file that `backup` wrote.
+    #[arg(required_unless_present_any = ["settle", "compare"])]
+    pub(crate) from: Option<PathBuf>,
+    /// The database is back already (PostgreSQL): make it safe to work on, and compare it with the providers.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) settle: bool,
+    /// Only compare the database with the providers, also while it is in use.
+    #[arg(long, conflicts_with_all = ["from", "settle"])]
+    pub(crate) compare: bool,
+    #[command(flatten)]
+    pub(crate) local: Local,
 }
 
 #[cfg(test)]

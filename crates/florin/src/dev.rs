@@ -24,8 +24,8 @@ use crate::serve::{admin_door, point};
 use crate::{log, stripe, web};
 
 /// Names of the secrets of the connection between product and pretend provider.
-const PROVIDER_KEY: &str = "dev_provider_key";
-const PROVIDER_HOOK: &str = "dev_provider_hook";
+pub(crate) const PROVIDER_KEY: &str = "dev_provider_key";
+pub(crate) const PROVIDER_HOOK: &str = "dev_provider_hook";
 /// Pages between two checkpoints of the pretend provider's database.
 const PROVIDER_CHECKPOINT_PAGES: u32 = 4_000;
 
@@ -103,6 +103,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
         stripe::merchant(product.doors.clone()),
         stop.clone(),
     ));
+    tasks.spawn(std::sync::Arc::clone(&product.watch).run(stop.clone()));
     tasks.spawn(web::serve(admin_listener, admin_door(&product, metrics), stop.clone()));
     if !args.no_shop {
         let config = florin_shop::Config {

@@ -2,10 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod audit;
+mod backup;
 mod cli;
 mod client;
 mod config;
 mod dev;
+mod doctor;
+mod installation;
 mod log;
 mod serve;
 mod stripe;
@@ -115,6 +119,10 @@ async fn carry_out(cli: &Cli) -> Result<ExitCode, Trouble> {
         Command::Listen(args) => listen::run(output, args).await?,
         Command::Trigger(args) => trigger::run(output, args).await?,
         Command::Ledger(command) => commands::ledger(output, command).await?,
+        Command::Doctor(local) => return Ok(doctor::run(output, local).await?),
+        Command::Audit(args) => return Ok(audit::run(output, args).await?),
+        Command::Backup(args) => return Ok(backup::backup(output, args).await?),
+        Command::Restore(args) => return Ok(backup::restore(output, args).await?),
         Command::Openapi | Command::Completions { .. } | Command::Man | Command::Bench(_) => {}
     }
     Ok(ExitCode::SUCCESS)

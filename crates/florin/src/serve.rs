@@ -110,6 +110,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         None => Vec::new(),
     };
     let stop = CancellationToken::new();
+    tokio::spawn(Arc::clone(&app.watch).run(stop.clone()));
     let doors = [
         tokio::spawn(web::serve(api_listener, api::router(app.doors.clone()), stop.clone())),
         tokio::spawn(web::serve(
@@ -194,7 +195,11 @@ pub(crate) fn admin_door(app: &App, metrics: PrometheusHandle) -> axum::Router {
             }
         })
     });
-    let gather: admin::Gather = Arc::new(|| Box::pin(async {}));
+    let watch = Arc::clone(&app.watch);
+    let gather: admin::Gather = Arc::new(move || {
+        let watch = Arc::clone(&watch);
+        Box::pin(async move { watch.gather().await })
+    });
     admin::router(metrics, ready, gather)
 }
 

@@ -1,0 +1,221 @@
+//! `florin audit`: every law, on a database that may be in use. `docs/audit.md` lists them.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use florin_core::money::Money;
+use florin_core::time::Timestamp;
+use florin_services::audit::{self, Compared, Finding, Issuer, Summary, When};
+use florin_services::clock::{Clock, SystemClock};
+use florin_store::Store;
+use serde_json::{Value, json};
+
+use crate::cli::{Audit, Output};
+use crate::installation;
+
+/// Orders between two lines of progress on a terminal.
+const PROGRESS_ORDERS: u64 = 2_000;
+
+pub(crate) async fn run(output: Output, args: &Audit) -> anyhow::Result<ExitCode> {
+    let (config, store) = installation::open(&args.local).await?;
+    let mut paper = Paper { output, findings: 0 };
+    if let Some(order) = &args.order {
+        let order = order.parse().with_context(|| format!("`{order}` is no order"))?;
+        let found = audit::audit_order(&*store, florin_rails::ALL, order, SystemClock.now()).await?;
+        let Some(findings) = found else {
+            bail!("there is no order {order} in this database")
+        };
+        findings.iter().for_each(|finding| paper.finding("product", finding));
+        paper.end(
+            "the order",
+            &json!({ "object": "audit", "order": order, "findings": paper.findings }),
+        );
+        return Ok(paper.code());
+    }
+    let at = args.at.as_deref().map(moment).transpose()?;
+    let summary = whole(&mut paper, "product", &*store, at).await?;
+    let provider = match installation::provider_file(&config) {
+        Some(file) => Some(installation::open_file(&file).await?),
+        None => None,
+    };
+    let mut compared = Vec::new();
+    if let Some(provider) = &provider {
+        whole(&mut paper, "provider", &**provider, None).await?;
+        let mut report = |finding| paper.finding("product", &finding);
+        let between = audit::against_provider(&*store, &**provider, &mut report).await?;
+        compared.push(("provider", between));
+    }
+    if let Some(issuer) = &args.issuer {
+        let issuer = Issuer::at(issuer);
+        let (whose, book) = match &provider {
+            Some(provider) => ("provider", &**provider),
+            None => ("product", &*store),
+        };
+        let mut report = |finding| paper.finding(whose, &finding);
+        compared.push(("issuer", audit::against_issuer(book, &issuer, &mut report).await?));
+    }
+    paper.summary(&summary, &compared, at);
+    Ok(paper.code())
+}
+
+/// Audits a database whole.
+async fn whole(
+    paper: &mut Paper,
+    whose: &'static str,
+    store: &dyn Store,
+    at: Option<Timestamp>,
+) -> anyhow::Result<Summary> {
+    let progress = std::io::stderr().is_terminal() && !paper.output.quiet && !paper.output.json;
+    let mut shown = 0;
+    let mut seen = |orders: u64| {
+        if progress && orders >= shown + PROGRESS_ORDERS {
+            shown = orders;
+            eprint!("\r{orders} orders");
+        }
+    };
+    let when = When {
+        now: Some(SystemClock.now()),
+        at,
+    };
+    let summary = audit::audit(
+        store,
+        florin_rails::ALL,
+        when,
+        &mut |finding| paper.finding(whose, &finding),
+        &mut seen,
+    )
+    .await?;
+    if shown > 0 {
+        eprintln!();
+    }
+    Ok(summary)
+}
+
+/// What is printed, and how much of it is bad.
+struct Paper {
+    output: Output,
+    findings: u64,
+}
+
+impl Paper {
+    fn finding(&mut self, whose: &str, finding: &Finding) {
+        self.findings += 1;
+        if self.output.json {
+            let line = json!({
+                "object": "finding", "database": whose, "law": finding.law, "order": finding.order, "version": finding.version,
+                "merchant": finding.tenant.map(|tenant| tenant.merchant), "mode": finding.tenant.map(|tenant| tenant.mode),
+                "what": finding.what, "mend": finding.law.mend(),
+            });
+            return crate::print(&line.to_string());
+        }
+        let order = finding.order.map_or_else(String::new, |order| format!("{order} "));
+        let version = finding
+            .version
+            .map_or_else(String::new, |version| format!("version {version} "));
+        let whose = if whose == "product" { "" } else { "provider: " };
+        crate::print(&format!("{}  {whose}{order}{version}{}", finding.law, finding.what));
+        crate::print(&format!("    law: {}", finding.law.says()));
+        crate::print(&format!("    do: {}", finding.law.mend()));
+    }
+
+    fn summary(&self, summary: &Summary, compared: &[(&str, Compared)], at: Option<Timestamp>) {
+        let trial: Vec<Value> = summary
+            .trial
+            .iter()
+            .map(|((tenant, key), (posted, pending))| {
+                json!({
+                    "merchant": tenant.merchant, "mode": tenant.mode, "account": key.account.as_str(), "connection": key.connection,
+                    "currency": key.currency, "posted": posted.to_string(), "pending": pending.to_string(),
+                })
+            })
+            .collect();
+        let compared_json: Vec<Value> = compared
+            .iter()
+            .map(|(with, compared)| {
+                json!({ "with": with, "attempts": compared.attempts, "in_flight": compared.moving, "payments": compared.theirs })
+            })
+            .collect();
+        if at.is_some() && !self.output.json {
+            crate::print("account          currency           posted          pending");
+            for ((_, key), (posted, pending)) in &summary.trial {
+                crate::print(&format!(
+                    "{:<16} {:<8} {:>16} {:>16}  {}",
+                    key.account.as_str(),
+                    key.currency,
+                    decimal(*posted, key.currency),
+                    decimal(*pending, key.currency),
+                    key.connection
+                ));
+            }
+        }
+        let line = json!({
+            "object": "audit", "orders": summary.orders, "event_rows": summary.event_rows, "postings": summary.postings,
+            "deliveries": summary.deliveries, "findings": self.findings, "laws": summary.findings, "compared": compared_json,
+            "at": at.map(text), "trial": trial,
+        });
+        let looked = format!(
+            "{} orders, {} event rows, {} postings, {} deliveries",
+            summary.orders, summary.event_rows, summary.postings, summary.deliveries
+        );
+        self.end(&looked, &line);
+        for (with, compared) in compared.iter().filter(|_| !self.output.json && !self.output.quiet) {
+            eprintln!(
+                "held against the {with}: {} attempts, {} payments; {} attempts in flight were left out",
+                compared.attempts, compared.theirs, compared.moving
+            );
+        }
+    }
+
+    fn end(&self, looked: &str, line: &Value) {
+        if self.output.json {
+            crate::print(&line.to_string());
+        } else if self.findings > 0 {
+            eprintln!("{looked}: {} findings", self.findings);
+        } else if !self.output.quiet {
+            eprintln!("{looked}: every law holds");
+        }
+    }
+
+    fn code(&self) -> ExitCode {
+        ExitCode::from(u8::from(self.findings > 0))
+    }
+}
+
+/// A moment, or the first one of a day.
+fn moment(said: &str) -> anyhow::Result<Timestamp> {
+    let at: jiff::Timestamp = match said.parse() {
+        Ok(at) => at,
+        Err(_) => {
+            let day: jiff::civil::Date = said
+                .parse()
+                .with_context(|| format!("`{said}` is no moment: write 2026-11-21T10:00:00Z, or a date"))?;
+            day.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp()
+        }
+    };
+    Ok(Timestamp::from_millis(at.as_millisecond()))
+}
+
+fn text(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| at.millis().to_string(), |at| at.to_string())
+}
+
+/// A sum with its decimals, if it is one amount's size.
+fn decimal(minor: i128, currency: florin_core::money::Currency) -> String {
+    i64::try_from(minor).map_or_else(|_| minor.to_string(), |minor| Money::new(minor, currency).decimal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_a_day() {
+        assert_eq!(
+            moment("2026-11-21T10:00:00Z").unwrap(),
+            Timestamp::from_millis(1_795_255_200_000)
+        );
+        assert_eq!(moment("2026-11-21").unwrap(), Timestamp::from_millis(1_795_219_200_000));
+        assert!(moment("yesterday").is_err());
+    }
+}

@@ -1,0 +1,270 @@
+//! `florin backup` and `florin restore`. `docs/runbook.md` has the procedure.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use florin_core::time::Timestamp;
+use florin_services::audit::{self, When};
+use florin_services::clock::{Clock, SystemClock};
+use florin_services::egress::Egress;
+use florin_services::reader::Reader;
+use florin_services::restore::{self, Lack, Prepared};
+use florin_store::sqlite::SqliteStore;
+use serde_json::json;
+
+use crate::cli::{Backup, Output, Restore};
+use crate::config::Config;
+use crate::{app, installation, serve};
+
+/// How far before the copy's last event payments are compared: a hold that was captured since, or a sale that was refunded since, was
+/// made before.
+const COMPARED_DAYS: i64 = 30;
+const DAY_S: i64 = 86_400;
+
+pub(crate) async fn backup(output: Output, args: &Backup) -> anyhow::Result<ExitCode> {
+    let config = serve::load(&args.local)?;
+    if let Some(url) = &config.database {
+        bail!(
+            "PostgreSQL is copied by its own tools: run `{}`",
+            pg_dump(url, &args.to)
+        );
+    }
+    let (config, store) = installation::open(&args.local).await?;
+    store.backup(&args.to).await?;
+    let wrong = SqliteStore::integrity(&args.to)?;
+    if !wrong.is_empty() {
+        bail!("the copy does not hold: {}", wrong.join("; "));
+    }
+    let bytes = std::fs::metadata(&args.to)?.len();
+    let (_, root) = installation::keyring(&config)?;
+    if output.json {
+        crate::print(&json!({ "object": "backup", "file": args.to, "bytes": bytes }).to_string());
+    } else {
+        crate::print(&format!("{} ({bytes} bytes), whole and checked", args.to.display()));
+        if !output.quiet {
+            match root {
+                installation::RootKey::File(file) => eprintln!(
+                    "It holds webhook secrets sealed under the root key in {}: keep that key too, and somewhere else.",
+                    file.display()
+                ),
+                installation::RootKey::Configured => {
+                    eprintln!(
+                        "It holds webhook secrets sealed under the configured root key: keep that key too, and somewhere else."
+                    );
+                }
+                installation::RootKey::Missing => {}
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command that copies a PostgreSQL database; without its password, which comes from PGPASSWORD or a password file.
+fn pg_dump(url: &str, to: &Path) -> String {
+    let shown = match url::Url::parse(url) {
+        Ok(mut url) => {
+            let _ = url.set_password(None);
+            url.to_string()
+        }
+        Err(_) => "postgres://…".to_owned(),
+    };
+    format!("pg_dump --format=custom --file='{}' '{shown}'", to.display())
+}
+
+pub(crate) async fn restore(output: Output, args: &Restore) -> anyhow::Result<ExitCode> {
+    let config = serve::load(&args.local)?;
+    let Some(from) = &args.from else {
+        let (config, store) = installation::open(&args.local).await?;
+        return settle(output, &config, &store, args.settle).await;
+    };
+    if config.database.is_some() {
+        bail!(
+            "PostgreSQL is restored by its own tools: stop every server, run `pg_restore --clean --if-exists --dbname=… {}`, and then \
+             `florin restore --settle`",
+            from.display()
+        );
+    }
+    let file = installation::database_file(&config);
+    put_back(&config, from, &file).await?;
+    let store = installation::open_file(&file).await?;
+    settle(output, &config, &store, true).await
+}
+
+/// Puts a copy where the database was, once it has been found whole and lawful. Overwrites nothing.
+async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<()> {
+    for taken in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(taken);
+        if Path::new(&name).exists() {
+            bail!(
+                "{} is there: stop the server, and move the old database away (with its -wal and -shm) before you put a copy in its place",
+                Path::new(&name).display()
+            );
+        }
+    }
+    let wrong = SqliteStore::integrity(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if !wrong.is_empty() {
+        bail!(
+            "{} does not hold: {}; take another copy",
+            from.display(),
+            wrong.join("; ")
+        );
+    }
+    app::private_folder(&config.data)?;
+    let draft = file.with_extension("restoring");
+    let _ = std::fs::remove_file(&draft);
+    copy_private(from, &draft).with_context(|| format!("cannot copy {} to {}", from.display(), draft.display()))?;
+    let laws = laws(&draft).await;
+    for beside in ["-wal", "-shm"] {
+        let mut name = draft.as_os_str().to_owned();
+        name.push(beside);
+        let _ = std::fs::remove_file(Path::new(&name));
+    }
+    match laws {
+        Ok(0) => {}
+        Ok(findings) => {
+            let _ = std::fs::remove_file(&draft);
+            bail!(
+                "{} breaks {findings} laws: look with `florin audit` at a folder that holds it as florin.db, or take another copy",
+                from.display()
+            );
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(&draft);
+            return Err(error);
+        }
+    }
+    std::fs::rename(&draft, file).with_context(|| format!("cannot put the copy at {}", file.display()))?;
+    std::fs::File::open(&config.data)?.sync_all()?;
+    Ok(())
+}
+
+/// Copies a file, readable for its owner alone and durable.
+fn copy_private(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut source = std::fs::File::open(from)?;
+    let mut target = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    std::io::copy(&mut source, &mut target)?;
+    target.sync_all()
+}
+
+/// How often a copy breaks a law, by the moment at which it was made. A copy of another release is not judged before it is brought up to
+/// date, which happens where it is used.
+async fn laws(file: &Path) -> anyhow::Result<u64> {
+    let store = installation::open_file(file).await?;
+    if store.level().await? != florin_store::sqlite::LEVEL {
+        return Ok(0);
+    }
+    let when = When { now: None, at: None };
+    let mut report = |finding: audit::Finding| {
+        let order = finding.order.map_or_else(String::new, |order| format!("{order} "));
+        eprintln!("{}  {order}{}", finding.law, finding.what);
+    };
+    let summary = audit::audit(&*store, florin_rails::ALL, when, &mut report, &mut |_| {}).await?;
+    Ok(summary.breaches())
+}
+
+/// Makes a database that was put back safe to work on, if it is `new` here, and says what it lacks.
+async fn settle(
+    output: Output,
+    config: &Config,
+    store: &Arc<dyn florin_store::Store>,
+    new: bool,
+) -> anyhow::Result<ExitCode> {
+    let prepared = if new {
+        store.migrate().await?;
+        restore::prepare(&**store, SystemClock.now()).await?
+    } else {
+        Prepared::default()
+    };
+    let directory = installation::directory(store).await?;
+    let reader = Reader::new(
+        Arc::clone(store),
+        Arc::clone(&directory),
+        florin_rails::ALL,
+        Arc::default(),
+        Arc::default(),
+    );
+    reader.catch_up().await?;
+    let newest = newest(&**store).await?;
+    let (keyring, _) = installation::keyring(config)?;
+    let mut lacking = 0_u64;
+    let mut report = |lack: Lack| {
+        lacking += 1;
+        said(output, &lack);
+    };
+    let looked_at = match keyring {
+        Some(keyring) => {
+            let since = newest.plus_seconds(-COMPARED_DAYS * DAY_S);
+            let egress = Egress::new(Arc::new(keyring));
+            restore::lacks(&**store, &directory, &egress, florin_rails::ALL, since, &mut report).await?
+        }
+        None => bail!(
+            "there is no root key in {}: put it back first, it belongs to the copy",
+            config.data.display()
+        ),
+    };
+    if output.json {
+        let line = json!({
+            "object": "restore", "newest_event": newest.millis(), "open_orders": prepared.open, "asked_about": prepared.messages,
+            "compared": looked_at, "lacking": lacking,
+        });
+        crate::print(&line.to_string());
+    } else if !output.quiet && !new {
+        eprintln!("{looked_at} payments were compared, {lacking} differ.");
+    } else if !output.quiet {
+        eprintln!(
+            "The database is back. {} orders are open; {} messages that were out are asked about and not sent again. \
+             {looked_at} payments were compared, {lacking} differ. Start the server; what it asks settles most of them.",
+            prepared.open, prepared.messages
+        );
+    }
+    Ok(ExitCode::from(u8::from(lacking > 0)))
+}
+
+/// The moment of the newest event.
+async fn newest(store: &dyn florin_store::Store) -> anyhow::Result<Timestamp> {
+    const PAGE: u32 = 1_000;
+    let (mut at, mut newest) = (florin_store::Cursor::START, Timestamp::default());
+    loop {
+        let rows = store.events_after(at, PAGE).await?;
+        let Some(last) = rows.last() else { return Ok(newest) };
+        at = last.at;
+        newest = rows.iter().map(|row| row.time).fold(newest, Timestamp::max);
+    }
+}
+
+fn said(output: Output, lack: &Lack) {
+    if output.json {
+        let line = json!({
+            "object": "lack", "connection": lack.connection, "payment": lack.payment, "order": lack.order, "what": lack.what,
+        });
+        return crate::print(&line.to_string());
+    }
+    let payment = lack.payment.as_deref().unwrap_or("-");
+    let order = lack.order.map_or_else(|| "-".to_owned(), |order| order.to_string());
+    crate::print(&format!("{}  {payment}  {order}  {}", lack.connection, lack.what));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_for_postgresql_shows_no_password() {
+        let command = pg_dump(
+            "postgres://florin:hunter2@db.example/florin",
+            Path::new("/backup/f.dump"),
+        );
+        assert_eq!(
+            command,
+            "pg_dump --format=custom --file='/backup/f.dump' 'postgres://florin@db.example/florin'"
+        );
+    }
+}

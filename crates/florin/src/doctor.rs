@@ -1,0 +1,319 @@
+//! `florin doctor`: what is wrong with an installation, and how to mend it. Looks, and changes nothing.
+
+mod machine;
+mod stuck;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use florin_core::time::Timestamp;
+use florin_rails::ALL;
+use florin_services::clock::{Clock, SystemClock};
+use florin_services::directory::{Directory, tenants_of};
+use florin_services::keyring::{Keyring, KeyringError};
+use florin_services::notify::ENDPOINT_SECRET;
+use florin_store::{Store, postgres, sqlite};
+use serde_json::json;
+
+use crate::cli::{Local, Output};
+use crate::config::Config;
+use crate::installation::{self, RootKey};
+use crate::serve;
+
+/// Clocks of nodes and database that are further apart make leases and timers unreliable.
+const SKEW_MS: i64 = 2_000;
+
+pub(crate) async fn run(output: Output, local: &Local) -> anyhow::Result<ExitCode> {
+    let mut doctor = Doctor { output, wrong: 0 };
+    doctor.examine(local).await;
+    doctor.end();
+    Ok(ExitCode::from(u8::from(doctor.wrong > 0)))
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Good,
+    /// Worth knowing.
+    Note,
+    Wrong,
+}
+
+impl Grade {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Note => "note",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+/// Says what it finds as it goes.
+struct Doctor {
+    output: Output,
+    wrong: u64,
+}
+
+impl Doctor {
+    fn good(&mut self, what: &'static str, says: impl Into<String>) {
+        self.say(Grade::Good, what, says.into(), "");
+    }
+
+    fn note(&mut self, what: &'static str, says: impl Into<String>, mend: &str) {
+        self.say(Grade::Note, what, says.into(), mend);
+    }
+
+    fn wrong(&mut self, what: &'static str, says: impl Into<String>, mend: &str) {
+        self.wrong += 1;
+        self.say(Grade::Wrong, what, says.into(), mend);
+    }
+
+    fn say(&self, grade: Grade, what: &'static str, says: String, mend: &str) {
+        if self.output.json {
+            let mend = (!mend.is_empty()).then_some(mend);
+            let line = json!({ "object": "check", "check": what, "grade": grade.word(), "says": says, "mend": mend });
+            return crate::print(&line.to_string());
+        }
+        if self.output.quiet && grade == Grade::Good {
+            return;
+        }
+        crate::print(&format!("{:<5}  {what:<13}  {says}", grade.word()));
+        if !mend.is_empty() {
+            crate::print(&format!("       {:<13}  {mend}", ""));
+        }
+    }
+
+    fn end(&self) {
+        if self.output.json {
+            crate::print(&json!({ "object": "doctor", "wrong": self.wrong }).to_string());
+        } else if !self.output.quiet {
+            match self.wrong {
+                0 => eprintln!("Nothing is wrong."),
+                1 => eprintln!("One thing is wrong."),
+                many => eprintln!("{many} things are wrong."),
+            }
+        }
+    }
+
+    async fn examine(&mut self, local: &Local) {
+        let config = match serve::load(local) {
+            Ok(config) => config,
+            Err(error) => {
+                self.wrong(
+                    "configuration",
+                    format!("{error:#}"),
+                    "mend that line; `florin.example.toml` has every setting",
+                );
+                return;
+            }
+        };
+        self.good("configuration", "it reads");
+        machine::folder(self, &config);
+        machine::space(self, &config);
+        let store = match installation::open(local).await {
+            Ok((_, store)) => store,
+            Err(error) => {
+                self.wrong(
+                    "database",
+                    format!("{error:#}"),
+                    "start the database server, or name the folder or the address of the database that you mean",
+                );
+                machine::doors(self, &config).await;
+                return;
+            }
+        };
+        if let Err(error) = self.database(&config, &*store).await {
+            self.wrong(
+                "database",
+                format!("{error:#}"),
+                "see that the database answers, and ask again",
+            );
+        }
+        match installation::directory(&store).await {
+            Ok(directory) => {
+                self.secrets(&config, &directory);
+                stuck::look(self, &*store, &directory).await;
+            }
+            Err(error) => self.wrong(
+                "database",
+                format!("merchants and connections cannot be read: {error:#}"),
+                "see that the database answers, and ask again",
+            ),
+        }
+        machine::doors(self, &config).await;
+    }
+
+    async fn database(&mut self, config: &Config, store: &dyn Store) -> anyhow::Result<()> {
+        let (kind, known) = match &config.database {
+            Some(_) => ("PostgreSQL", postgres::LEVEL),
+            None => ("SQLite", sqlite::LEVEL),
+        };
+        let level = store.level().await?;
+        match level.cmp(&known) {
+            std::cmp::Ordering::Equal => self.good("database", format!("{kind}, its tables are at level {level}")),
+            std::cmp::Ordering::Less => self.wrong(
+                "database",
+                format!("{kind}, its tables are at level {level}, this release knows {known}"),
+                "run `florin migrate`, or start the server, which does the same",
+            ),
+            std::cmp::Ordering::Greater => self.note(
+                "database",
+                format!(
+                    "{kind}, its tables are at level {level}, and this release knows {known}: a newer one made them"
+                ),
+                "that is fine while an upgrade is under way; finish it",
+            ),
+        }
+        let (before, there, after) = (SystemClock.now(), store.clock().await?, SystemClock.now());
+        let skew_ms = skew(before, there, after);
+        if skew_ms > SKEW_MS {
+            self.wrong(
+                "clock",
+                format!("this machine's clock and the database's are {skew_ms} ms apart"),
+                "let both follow the same time server: leases go by the database's clock, timers by this one",
+            );
+        } else {
+            self.good("clock", "the same as the database's");
+        }
+        Ok(())
+    }
+
+    fn secrets(&mut self, config: &Config, directory: &Arc<Directory>) {
+        let keyring = match installation::keyring(config) {
+            Ok((Some(keyring), place)) => {
+                let place = match place {
+                    RootKey::File(file) => format!("in {}", file.display()),
+                    RootKey::Configured | RootKey::Missing => "in the configuration".to_owned(),
+                };
+                self.good("root key", place);
+                keyring
+            }
+            Ok((None, _)) => {
+                let mend = "put the key back that this database was used with, as `root_key` under [secrets] or in the data folder";
+                let says = format!("there is none in the configuration or in {}", config.data.display());
+                if directory.merchants().is_empty() {
+                    self.note("root key", says, "the first start makes one");
+                } else {
+                    self.wrong("root key", says, mend);
+                }
+                return;
+            }
+            Err(error) => {
+                return self.wrong(
+                    "root key",
+                    format!("{error:#}"),
+                    "put the key back that this database was used with",
+                );
+            }
+        };
+        self.sealed(&keyring, directory);
+        self.connections(&keyring, directory);
+    }
+
+    /// Whether what was sealed opens.
+    fn sealed(&mut self, keyring: &Keyring, directory: &Directory) {
+        let tenants = directory
+            .merchants()
+            .into_iter()
+            .flat_map(|merchant| tenants_of(merchant.id));
+        let (mut opened, mut shut) = (0, Vec::new());
+        for endpoint in tenants.flat_map(|tenant| directory.endpoints(tenant)) {
+            let opens = endpoint
+                .secrets
+                .iter()
+                .all(|secret| keyring.open(ENDPOINT_SECRET, &secret.sealed).is_ok());
+            if opens {
+                opened += 1;
+            } else {
+                shut.push(endpoint.id.to_string());
+            }
+        }
+        if shut.is_empty() {
+            self.good("sealed", format!("the secrets of {opened} webhook endpoints open"));
+        } else {
+            self.wrong(
+                "sealed",
+                format!("the secrets of {} do not open under this root key", shut.join(", ")),
+                "the root key is another one: put the right one back, or give each endpoint a new secret with `florin webhooks rotate`",
+            );
+        }
+    }
+
+    /// Whether every connection has its rail and its secrets.
+    fn connections(&mut self, keyring: &Keyring, directory: &Directory) {
+        let tenants = directory
+            .merchants()
+            .into_iter()
+            .flat_map(|merchant| tenants_of(merchant.id));
+        let (mut whole, mut broken) = (0, 0);
+        for connection in tenants.flat_map(|tenant| directory.connections(tenant)) {
+            let Some(rail) = ALL.iter().find(|rail| rail.table().name == connection.rail) else {
+                broken += 1;
+                self.wrong(
+                    "connections",
+                    format!(
+                        "{} speaks over rail `{}`, which this release does not have",
+                        connection.id, connection.rail
+                    ),
+                    "start the release that has it, or switch the connection off",
+                );
+                continue;
+            };
+            let lacks = rail
+                .table()
+                .secrets
+                .iter()
+                .filter_map(|word| keyring.all(&connection, word).err());
+            let lacks: Vec<KeyringError> = lacks.collect();
+            if lacks.is_empty() {
+                whole += 1;
+            }
+            for error in lacks {
+                broken += 1;
+                let (says, mend) = (format!("{}: {error}", connection.id), mend_secret(&error));
+                if connection.enabled {
+                    self.wrong("connections", says, &mend);
+                } else {
+                    self.note("connections", says, &mend);
+                }
+            }
+        }
+        if broken == 0 {
+            self.good("connections", format!("{whole}, with their rails and secrets"));
+        }
+    }
+}
+
+fn mend_secret(error: &KeyringError) -> String {
+    match error {
+        KeyringError::Missing(name) => {
+            format!(
+                "write `{name} = \"…\"` under [secrets], or set FLORIN_SECRET_{}",
+                name.to_ascii_uppercase()
+            )
+        }
+        KeyringError::Unnamed { word, .. } => format!("name its `{word}` with `POST /v1/connections/{{id}}`"),
+        KeyringError::Sealed => "put the right root key back".to_owned(),
+    }
+}
+
+/// How far two clocks are apart, at least: the question itself takes time.
+fn skew(before: Timestamp, there: Timestamp, after: Timestamp) -> i64 {
+    let early = before.millis_since(there);
+    let late = there.millis_since(after);
+    early.max(late).max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_answer_is_no_skew() {
+        let at = Timestamp::from_millis;
+        assert_eq!(skew(at(1_000), at(1_400), at(9_000)), 0);
+        assert_eq!(skew(at(10_000), at(4_000), at(10_100)), 6_000);
+        assert_eq!(skew(at(10_000), at(15_000), at(10_100)), 4_900);
+    }
+}

@@ -1,0 +1,192 @@
+//! The machine: the data folder, the space on its disk, the doors.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Doctor;
+use crate::config::Config;
+
+/// Below this a busy day may fill the disk: SQLite writes up to 20 KB a sale.
+const FREE_KIB_MIN: u64 = 1 << 20;
+/// How long a door may take to answer.
+const DOOR_WAIT: Duration = Duration::from_secs(3);
+/// Bits of a file's mode that let others in.
+const OTHERS: u32 = 0o077;
+
+/// The data folder: there, writable, and nobody else's.
+pub(super) fn folder(doctor: &mut Doctor, config: &Config) {
+    let folder = &config.data;
+    if !folder.exists() {
+        return doctor.note(
+            "data folder",
+            format!("{} is not there", folder.display()),
+            "the first start makes it; or name the folder that you mean with --data",
+        );
+    }
+    let mine = std::iter::once(folder.clone()).chain(
+        [
+            "florin.db",
+            "florin.db-wal",
+            "root.key",
+            "admin.key",
+            "secrets.json",
+            "node",
+        ]
+        .into_iter()
+        .map(|name| folder.join(name)),
+    );
+    let open: Vec<PathBuf> = mine.filter(|path| is_open(path)).collect();
+    for path in &open {
+        doctor.wrong(
+            "data folder",
+            format!("{} can be read by other users of this machine", path.display()),
+            &format!("chmod go-rwx {}", path.display()),
+        );
+    }
+    let probe = folder.join(".doctor");
+    match std::fs::write(&probe, b"") {
+        Ok(()) => {
+            let _ = std::fs::remove_file(&probe);
+            if open.is_empty() {
+                doctor.good("data folder", format!("{}, writable and private", folder.display()));
+            }
+        }
+        Err(error) => doctor.wrong(
+            "data folder",
+            format!("cannot write to {}: {error}", folder.display()),
+            "give it to the user that the server runs as, and see that the disk is not full or read-only",
+        ),
+    }
+}
+
+fn is_open(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.mode() & OTHERS != 0)
+}
+
+/// The space that is left where the data lies.
+pub(super) fn space(doctor: &mut Doctor, config: &Config) {
+    if !config.data.exists() {
+        return;
+    }
+    // The standard library does not tell; `df` does, in the form that POSIX fixed.
+    let asked = std::process::Command::new("df").arg("-Pk").arg(&config.data).output();
+    let said = asked.ok().filter(|asked| asked.status.success());
+    let free_kib = said.and_then(|said| free_kib(&String::from_utf8_lossy(&said.stdout)));
+    match free_kib {
+        Some(free) if free < FREE_KIB_MIN => doctor.wrong(
+            "disk",
+            format!("{} MiB are free where the data lies", free >> 10),
+            "make room: a full disk refuses every payment (507) until there is some; `florin backup` to another disk first",
+        ),
+        Some(free) => doctor.good("disk", format!("{} GiB are free", free >> 20)),
+        None => doctor.note("disk", "cannot tell how much is free", "look with `df`"),
+    }
+}
+
+/// The fourth column of the last line of `df -Pk`.
+fn free_kib(said: &str) -> Option<u64> {
+    let line = said.lines().last()?;
+    // Names of devices and folders may hold blanks; the numbers stand together before a percentage.
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let percent = words.iter().position(|word| word.ends_with('%'))?;
+    words.get(percent.checked_sub(1)?)?.parse().ok()
+}
+
+/// Whether a server answers, or its ports are free.
+pub(super) async fn doors(doctor: &mut Doctor, config: &Config) {
+    let admin = of_dev(config).unwrap_or(config.server.admin);
+    match ready(admin).await {
+        Ready::Yes => return doctor.good("server", format!("it runs and is ready ({admin})")),
+        Ready::No(why) => {
+            return doctor.wrong(
+                "server",
+                format!("it runs at {admin} and is not ready: {why}"),
+                "go by what it says; its log says more",
+            );
+        }
+        Ready::Nobody => {}
+        Ready::SomebodyElse => doctor.wrong(
+            "server",
+            format!("something at {admin} answers, and it is not this server's admin door"),
+            "stop that program, or set `admin` under [server] to another address",
+        ),
+    }
+    let mut free = true;
+    for (name, address) in [("api", config.server.api), ("stripe", config.server.stripe)] {
+        if let Err(error) = TcpListener::bind(address).await {
+            free = false;
+            doctor.wrong(
+                "server",
+                format!("no server runs, and {address} cannot be listened on: {error}"),
+                &format!("stop the program that uses it, or set `{name}` under [server] to another address"),
+            );
+        }
+    }
+    if free {
+        doctor.note(
+            "server",
+            "none runs on this installation; its ports are free",
+            "`florin serve` starts it",
+        );
+    }
+}
+
+/// The admin door that `dev` opened over this folder.
+fn of_dev(config: &Config) -> Option<SocketAddr> {
+    let line = std::fs::read_to_string(config.data.join("dev.json")).ok()?;
+    let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+    line.get("admin")?.as_str()?.strip_prefix("http://")?.parse().ok()
+}
+
+enum Ready {
+    Yes,
+    No(String),
+    Nobody,
+    SomebodyElse,
+}
+
+/// What `/readyz` of the admin door says.
+async fn ready(admin: SocketAddr) -> Ready {
+    let asked = async {
+        let mut stream = TcpStream::connect(admin).await.map_err(|_| Ready::Nobody)?;
+        let request = format!("GET /readyz HTTP/1.0\r\nhost: {admin}\r\n\r\n");
+        let mut reply = Vec::new();
+        let spoken = async {
+            stream.write_all(request.as_bytes()).await?;
+            stream.take(4_096).read_to_end(&mut reply).await
+        };
+        spoken.await.map_err(|_| Ready::SomebodyElse)?;
+        Ok::<_, Ready>(String::from_utf8_lossy(&reply).into_owned())
+    };
+    match tokio::time::timeout(DOOR_WAIT, asked).await {
+        Err(_) => Ready::No(format!("it did not answer within {} s", DOOR_WAIT.as_secs())),
+        Ok(Err(ready)) => ready,
+        Ok(Ok(reply)) => {
+            let status = reply.split_whitespace().nth(1).unwrap_or_default();
+            let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
+            match (status, body) {
+                ("200", "ok") => Ready::Yes,
+                ("503", why) => Ready::No(why.to_owned()),
+                (_, _) => Ready::SomebodyElse,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_free_space_is_read_whatever_the_names_are() {
+        let said =
+            "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/my disk 100 60 40 60% /mnt/my data\n";
+        assert_eq!(free_kib(said), Some(40));
+        assert_eq!(free_kib("nonsense"), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! An installation as tools open it: its settings, its database and its secrets, without starting anything.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, bail};
+use florin_core::id::Ids;
+use florin_core::secret::Secret;
+use florin_services::clock::{Clock, SystemClock};
+use florin_services::dice::SystemIds;
+use florin_services::directory::{Directory, Surroundings};
+use florin_services::keyring::{Keyring, Values};
+use florin_store::Store;
+use serde_json::Value;
+
+use crate::cli::Local;
+use crate::config::Config;
+use crate::{app, dev, serve};
+
+/// Where `dev` keeps the pretend provider's database within its data folder.
+const PROVIDER_FILE: &str = "provider/provider.db";
+
+/// The file of the embedded database.
+pub(crate) fn database_file(config: &Config) -> PathBuf {
+    config.data.join("florin.db")
+}
+
+/// The pretend provider's database beside the product's, if `dev` made one.
+pub(crate) fn provider_file(config: &Config) -> Option<PathBuf> {
+    Some(config.data.join(PROVIDER_FILE)).filter(|path| path.exists())
+}
+
+/// The settings and the database, which has to be there: tools make none.
+pub(crate) async fn open(local: &Local) -> anyhow::Result<(Config, Arc<dyn Store>)> {
+    let config = serve::load(local)?;
+    let file = database_file(&config);
+    if config.database.is_none() && !file.exists() {
+        bail!(
+            "there is no database at {}: name its folder with --data, or a PostgreSQL database with --database",
+            file.display()
+        );
+    }
+    let store = app::open_store(config.database.as_deref(), &file, config.sqlite.checkpoint_pages).await?;
+    if store.level().await? == 0 {
+        bail!("the database has no tables: `florin migrate` makes them, and so does starting the server");
+    }
+    Ok((config, store))
+}
+
+/// A SQLite database that is there.
+pub(crate) async fn open_file(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    app::open_store(None, path, florin_store::sqlite::CHECKPOINT_PAGES).await
+}
+
+/// Merchants, connections and endpoints of a database.
+pub(crate) async fn directory(store: &Arc<dyn Store>) -> anyhow::Result<Arc<Directory>> {
+    let around = Surroundings {
+        clock: Box::new(|| SystemClock.now()),
+        ids: Mutex::new(Box::new(SystemIds::new(|| SystemClock.now())) as Box<dyn Ids + Send>),
+    };
+    Ok(Directory::load(Arc::clone(store), around).await?)
+}
+
+/// Where the root key was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RootKey {
+    /// In the configuration or the environment.
+    Configured,
+    /// In this file.
+    File(PathBuf),
+    /// Nowhere.
+    Missing,
+}
+
+/// The secrets of an installation: the configuration's, and what `dev` keeps in its folder.
+pub(crate) fn keyring(config: &Config) -> anyhow::Result<(Option<Keyring>, RootKey)> {
+    let mut values: Values = config.secrets.clone();
+    let kept = config.data.join("secrets.json");
+    let of_dev: Option<Value> = match std::fs::read_to_string(&kept) {
+        Ok(text) => Some(serde_json::from_str(&text).with_context(|| format!("{} does not read", kept.display()))?),
+        Err(_) => None,
+    };
+    let word = |name: &str| {
+        let found = of_dev.as_ref().and_then(|kept| kept.get(name)).and_then(Value::as_str);
+        found.map(str::to_owned)
+    };
+    for (name, member) in [
+        (dev::PROVIDER_KEY, "provider_key"),
+        (dev::PROVIDER_HOOK, "provider_hook"),
+    ] {
+        if let Some(value) = word(member) {
+            values
+                .entry(name.to_owned())
+                .or_insert_with(|| vec![Secret::new(value)]);
+        }
+    }
+    let file = config.data.join("root.key");
+    let (root, place) = match values.get("root_key").and_then(|values| values.first()) {
+        Some(value) => (value.expose().clone(), RootKey::Configured), // read as 32 bytes below
+        None => match (std::fs::read_to_string(&file), word("root_key")) {
+            (Ok(text), _) => (text, RootKey::File(file)),
+            (Err(_), Some(text)) => (text, RootKey::File(kept)),
+            (Err(_), None) => return Ok((None, RootKey::Missing)),
+        },
+    };
+    Ok((Some(Keyring::new(values, &app::root_key(&root)?)), place))
+}
