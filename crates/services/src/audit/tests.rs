@@ -1,5 +1,7 @@
 //! Stories of orders, told by the machine or against it, written down as a lane would; then audited.
 
+mod walk;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,0 +1,263 @@
+//! The tools beside a server in use, as people type them: audit, doctor, backup, restore.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by panicking")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const FLORIN: &str = env!("CARGO_BIN_EXE_florin");
+
+/// `florin dev` over a folder of its own, stopped at the end.
+struct Dev {
+    child: Option<Child>,
+    line: Value,
+    folder: PathBuf,
+}
+
+impl Dev {
+    fn start(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("florin-tools-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let mut dev = Self {
+            child: None,
+            line: Value::Null,
+            folder,
+        };
+        dev.go();
+        dev
+    }
+
+    fn go(&mut self) {
+        let mut child = command(&["dev", "--json", "--port", "0", "--no-shop", "--data"])
+            .arg(&self.folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        self.child = Some(child);
+        self.line = serde_json::from_str(&line).unwrap_or_else(|error| panic!("`{line}`: {error}"));
+    }
+
+    /// Stops it as an operator would, and waits until it has ended.
+    fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let asked = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+        assert!(asked.unwrap().success());
+        assert!(child.wait().unwrap().success());
+    }
+
+    fn address(&self, name: &str) -> String {
+        self.line[name].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a client command; answers what it printed.
+    fn client(&self, arguments: &[&str]) -> Value {
+        let done = self.tool(arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", said(&done));
+        serde_json::from_slice(&done.stdout).unwrap()
+    }
+
+    /// Runs a command on the data folder.
+    fn tool(&self, arguments: &[&str]) -> Output {
+        let mut asked = command(arguments);
+        asked.arg("--json").arg("--data").arg(&self.folder);
+        asked.output().unwrap()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(FLORIN);
+    command.args(arguments).env_clear();
+    for kept in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
+}
+
+fn said(done: &Output) -> String {
+    format!(
+        "{}\n{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr)
+    )
+}
+
+/// The lines of NDJSON that a tool printed.
+fn lines(done: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&done.stdout);
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Those that are of one kind.
+fn of_kind(done: &Output, kind: &str) -> Vec<Value> {
+    lines(done).into_iter().filter(|line| line["object"] == kind).collect()
+}
+
+/// Asks until all is well: readers and webhooks are a moment behind.
+fn until_clean(dev: &Dev, arguments: &[&str]) -> Output {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let done = dev.tool(arguments);
+        if done.status.success() || Instant::now() > deadline {
+            return done;
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+fn refuses(done: &Output, why: &str) {
+    assert!(!done.status.success(), "{}", said(done));
+    assert!(said(done).contains(why), "{}", said(done));
+}
+
+#[test]
+fn the_tools_work_beside_a_server_in_use_and_a_copy_of_it_is_put_back() {
+    let mut dev = Dev::start("life");
+    let issuer = dev.address("issuer");
+    let paid = dev.client(&["pay", "1099", "EUR", "--reference", "A-1"]);
+    assert_eq!(paid["payment_order_status"], "captured", "{paid}");
+    let order = paid["id"].as_str().unwrap().to_owned();
+    dev.client(&["refund", &order, "--amount", "99"]);
+
+    let audit = until_clean(&dev, &["audit", "--issuer", &issuer]);
+    assert!(audit.status.success(), "{}", said(&audit));
+    let summary = lines(&audit).pop().unwrap();
+    assert_eq!(
+        (summary["findings"].clone(), summary["orders"].clone()),
+        (0.into(), 1.into())
+    );
+    let compared: Vec<_> = summary["compared"].as_array().unwrap().iter().collect();
+    assert_eq!(
+        compared.len(),
+        2,
+        "product against provider, provider against issuer: {summary}"
+    );
+    assert!(compared.iter().all(|one| one["attempts"] == 1), "{summary}");
+    let trial = summary["trial"].as_array().unwrap();
+    let posted = |row: &Value| row["posted"].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!(trial.iter().map(posted).sum::<i64>(), 0, "{summary}");
+    let merchant: i64 = trial
+        .iter()
+        .filter(|row| row["account"] == "merchant")
+        .map(posted)
+        .sum();
+    assert!(
+        (-1_000..=-800).contains(&merchant),
+        "1000 less the provider's fee: {summary}"
+    );
+    assert!(dev.tool(&["audit", "--order", &order]).status.success());
+
+    let doctor = dev.tool(&["doctor"]);
+    assert!(doctor.status.success(), "{}", said(&doctor));
+    let checks = of_kind(&doctor, "check");
+    let server = checks.iter().find(|check| check["check"] == "server").unwrap();
+    assert!(server["says"].as_str().unwrap().contains("ready"), "{server}");
+
+    let copy = dev.folder.join("copy.db");
+    let copied = dev.tool(&["backup", copy.to_str().unwrap()]);
+    assert!(copied.status.success(), "{}", said(&copied));
+    refuses(&dev.tool(&["backup", copy.to_str().unwrap()]), "is there already");
+    refuses(&dev.tool(&["restore", copy.to_str().unwrap()]), "stop the server");
+
+    let lost = dev.client(&["pay", "500", "EUR", "--reference", "A-2"]);
+    assert_eq!(lost["payment_order_status"], "captured");
+    dev.stop();
+    for file in ["florin.db", "florin.db-wal", "florin.db-shm"] {
+        let path = dev.folder.join(file);
+        if path.exists() {
+            std::fs::rename(&path, dev.folder.join(format!("{file}.old"))).unwrap();
+        }
+    }
+    let unreachable = dev.tool(&["restore", copy.to_str().unwrap()]);
+    let lacks = of_kind(&unreachable, "lack");
+    assert_eq!(lacks.len(), 1, "nobody is there to be asked: {}", said(&unreachable));
+    assert!(lacks[0]["payment"].is_null());
+    dev.go();
+    let compared = dev.tool(&["restore", "--compare"]);
+    let lacks = of_kind(&compared, "lack");
+    assert_eq!(lacks.len(), 1, "{}", said(&compared));
+    assert_eq!(lacks[0]["order"], lost["id"], "the payment that the copy never knew");
+    let issuer = dev.address("issuer");
+    let audit = dev.tool(&["audit", "--issuer", &issuer]);
+    let findings = of_kind(&audit, "finding");
+    assert_eq!(findings.len(), 1, "{}", said(&audit));
+    assert_eq!(
+        (findings[0]["law"].clone(), &findings[0]["order"]),
+        ("issuer".into(), &lost["id"])
+    );
+    dev.stop();
+}
+
+#[test]
+fn a_tool_says_what_is_missing_and_makes_nothing() {
+    let folder = std::env::temp_dir().join(format!("florin-tools-{}-nothing", std::process::id()));
+    for tool in ["audit", "doctor"] {
+        let done = command(&[tool, "--data"]).arg(&folder).output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{tool}: {}", said(&done));
+        assert!(
+            said(&done).contains("there is no database at"),
+            "{tool}: {}",
+            said(&done)
+        );
+    }
+    assert!(!folder.exists(), "a tool that looks makes nothing");
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
+    let mut dev = Dev::start("doctor");
+    dev.client(&["webhooks", "create", "http://127.0.0.1:9/hook"]);
+    dev.stop();
+    let healthy = dev.tool(&["doctor"]);
+    assert!(healthy.status.success(), "{}", said(&healthy));
+
+    open_to_others(&dev.folder.join("florin.db"));
+    let secrets = dev.folder.join("secrets.json");
+    let kept = std::fs::read_to_string(&secrets).unwrap();
+    let root = serde_json::from_str::<Value>(&kept).unwrap()["root_key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let changed = kept
+        .replace(&root, &"0".repeat(64))
+        .replace("\"provider_key\"", "\"other_key\"");
+    std::fs::write(&secrets, changed).unwrap();
+    let sick = dev.tool(&["doctor"]);
+    assert_eq!(sick.status.code(), Some(1));
+    let wrong: Vec<Value> = lines(&sick)
+        .into_iter()
+        .filter(|line| line["grade"] == "wrong")
+        .collect();
+    let mends = |check: &str| -> String {
+        let found = wrong.iter().find(|line| line["check"] == check);
+        let found = found.unwrap_or_else(|| panic!("nothing about {check}: {wrong:#?}"));
+        found["mend"].as_str().unwrap().to_owned()
+    };
+    assert!(mends("data folder").starts_with("chmod go-rwx"));
+    assert!(mends("sealed").contains("root key"));
+    assert!(mends("connections").contains("FLORIN_SECRET_DEV_PROVIDER_KEY"));
+    assert_eq!(wrong.len(), 3, "{wrong:#?}");
+}
+
+fn open_to_others(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+}
