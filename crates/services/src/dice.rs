@@ -1,5 +1,7 @@
 //! The only place where chance comes from: new ids and unguessable values.
 
+use std::cell::RefCell;
+
 use florin_core::id::Ids;
 use florin_core::time::Timestamp;
 use uuid::Uuid;
@@ -9,6 +11,25 @@ pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
+}
+
+/// Random bytes for names, which are no secrets: asked of the operating system a few hundred at a time, because a call of its own for each
+/// name would cost as much as all else that is done for a name.
+pub fn name<const N: usize>() -> [u8; N] {
+    const STOCK: usize = 512;
+    const { assert!(N <= STOCK, "a name is short") };
+    thread_local! {
+        static BYTES: RefCell<([u8; STOCK], usize)> = const { RefCell::new(([0; STOCK], STOCK)) };
+    }
+    BYTES.with_borrow_mut(|(bytes, used)| {
+        if STOCK - *used < N {
+            (*bytes, *used) = (random(), 0);
+        }
+        let mut name = [0; N];
+        name.copy_from_slice(&bytes[*used..*used + N]);
+        *used += N;
+        name
+    })
 }
 
 /// An unguessable value of 128 bits and more: `N` random bytes in lower-case hex.
@@ -58,7 +79,7 @@ impl<C: Fn() -> Timestamp> Ids for SystemIds<C> {
             (self.last_ms, self.counter) = (self.last_ms + 1, 0);
         }
         let mut bytes = [0; 10];
-        getrandom::fill(&mut bytes[2..]).expect("the operating system gives random bytes");
+        bytes[2..].copy_from_slice(&name::<8>());
         bytes[..2].copy_from_slice(&self.counter.to_be_bytes());
         uuid::Builder::from_unix_timestamp_millis(self.last_ms, &bytes).into_uuid()
     }
@@ -67,6 +88,14 @@ impl<C: Fn() -> Timestamp> Ids for SystemIds<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_do_not_repeat() {
+        let mut made: Vec<[u8; 16]> = (0..1_000).map(|_| name()).collect();
+        made.sort_unstable();
+        made.dedup();
+        assert_eq!(made.len(), 1_000);
+    }
 
     #[test]
     fn ids_ascend_even_when_the_clock_stands_still_or_steps_back() {

@@ -1,5 +1,8 @@
 //! What an engine counts. `docs/runbook.md` says what each figure means and when to worry.
 
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 /// Handles, made once.
@@ -21,6 +24,8 @@ pub(super) struct Meter {
     /// Calls that were turned away because every place was taken.
     pub(super) untold: Counter,
     damaged: Gauge,
+    /// Seconds that messages to providers took, by rail and end: looked up once for each.
+    sent: RwLock<BTreeMap<(&'static str, &'static str), Histogram>>,
 }
 
 impl Meter {
@@ -35,6 +40,7 @@ impl Meter {
             claimed: counter!("florin_orders_claimed_total"),
             untold: counter!("florin_notices_put_off_total"),
             damaged: gauge!("florin_orders_damaged"),
+            sent: RwLock::default(),
         }
     }
 
@@ -44,7 +50,15 @@ impl Meter {
 
     /// A message to a provider has ended.
     pub(super) fn sent(&self, rail: &'static str, ended: &'static str, seconds: f64) {
-        histogram!("florin_provider_seconds", "rail" => rail, "ended" => ended).record(seconds);
+        let known = self.sent.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = known.get(&(rail, ended)) {
+            return times.record(seconds);
+        }
+        drop(known);
+        let times = histogram!("florin_provider_seconds", "rail" => rail, "ended" => ended);
+        times.record(seconds);
+        let mut known = self.sent.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert((rail, ended), times);
     }
 
     /// Whether messages of a connection are held back.
