@@ -1,18 +1,47 @@
 //! The parts of Stripe's objects that we read. Everything else is ignored; a part that has another type makes the reply unclear.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use florin_core::money::Money;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::money;
 
 /// An id, or the object itself where the request asked for it (`expand[]`).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub(super) enum Expandable<T> {
     Id(String),
     Object(Box<T>),
+}
+
+// By hand: a derived `untagged` reads everything into a tree first, which costs more than all else that is done with a reply.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Expandable<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = Expandable<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id or an object")
+            }
+
+            fn visit_str<E>(self, id: &str) -> Result<Self::Value, E> {
+                Ok(Expandable::Id(id.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+                let object = T::deserialize(MapAccessDeserializer::new(members))?;
+                Ok(Expandable::Object(Box::new(object)))
+            }
+        }
+
+        from.deserialize_any(Either(PhantomData))
+    }
 }
 
 impl<T: Identified> Expandable<T> {
