@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p florin-testkit --release --example explore` explores all scenarios.
 
+#![expect(clippy::print_stdout, reason = "a found trace is to be read")]
+
 use std::collections::BTreeSet;
 
 use florin_testkit::explorer::{Mistake, Report, Rules, Scenario, explore, scenarios};

@@ -15,7 +15,7 @@ pub(super) type Breach = (Law, String);
 
 /// Whether `event` could have led from `before` to `after`.
 pub(super) fn transition(before: &Order, event: &Event, after: &Order, breaches: &mut Vec<Breach>) {
-    match event {
+    match event.plain() {
         Event::Created { .. } => breaches.push((Law::Steps, "it was made a second time".to_owned())),
         Event::Amended { .. } => amended(before, breaches),
         Event::Canceled => expect(
@@ -56,7 +56,10 @@ pub(super) fn transition(before: &Order, event: &Event, after: &Order, breaches:
         | Event::Uncertain { step }
         | Event::UncertainLong { step }
         | Event::Stuck { step, .. }
+        | Event::Settled { step }
         | Event::Declined { step, .. } => known(before, *step, breaches),
+        // `plain` looks into it.
+        Event::Resolved { .. } => {}
         // An older reversal, or money of a step that nobody knows, is heard all the same.
         Event::Undone { .. } | Event::TakenBack { .. } | Event::Alarmed { .. } => {}
         Event::Described | Event::WindowOver | Event::HoldOver | Event::CaptureDue | Event::HoldClosed => {}

@@ -214,11 +214,10 @@ impl Record<'_> {
             self.find(Law::Snapshot, row.version, what);
         }
         // Without the values: an address of a payer's page opens that page.
-        for difference in [differs(&kept.memos, &told.memos), differs(&kept.steps, &told.steps)] {
-            if let Some((path, ..)) = difference {
-                let what = format!("what was learned of `{path}` is another thing in its row than in its events");
-                self.find(Law::Snapshot, row.version, what);
-            }
+        let learned = [differs(&kept.memos, &told.memos), differs(&kept.steps, &told.steps)];
+        for (path, ..) in learned.into_iter().flatten() {
+            let what = format!("what was learned of `{path}` is another thing in its row than in its events");
+            self.find(Law::Snapshot, row.version, what);
         }
         if row.created_at != told.order.created_at {
             self.find(

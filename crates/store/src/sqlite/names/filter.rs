@@ -49,7 +49,7 @@ impl Filter {
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks();
         let words: Vec<u64> = words.iter().map(|word| u64::from_be_bytes(*word)).collect();
-        (rest.is_empty() && !words.is_empty() && words.len() % BLOCK_WORDS == 0).then_some(Self { words })
+        (rest.is_empty() && !words.is_empty() && words.len().is_multiple_of(BLOCK_WORDS)).then_some(Self { words })
     }
 }
 
