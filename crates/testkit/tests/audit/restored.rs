@@ -8,6 +8,7 @@ use florin_core::time::Timestamp;
 use florin_sandbox::faults::{Kind, Target};
 use florin_services::ask::What;
 use florin_services::audit::Law;
+use florin_services::clock::Clock as _;
 use florin_services::egress::Egress;
 use florin_services::keyring::{Keyring, Values};
 use florin_services::restore::{self, Lack};
