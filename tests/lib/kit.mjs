@@ -1,7 +1,7 @@
 // A `florin dev` of its own for each kit, and a count of what held.
 //
 // A kit prints one line for each thing it tested and ends with "N passed, N failed, N skipped", which ./test adds up.
-// Status 77 with the reason on the last line means: this build has nothing that the kit could be held against.
+// Status 77 with the reason on the last line means: this machine lacks what the kit needs (a browser).
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, openSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -57,7 +57,8 @@ export function cannotRun(why) {
 
 /** Starts `florin dev` on free ports over an empty folder and waits for its line. `needs` are members of that line. */
 export async function startFlorin(kit, { needs = [], args = [] } = {}) {
-  const binary = process.env.FLORIN_BIN ?? cannotRun('FLORIN_BIN does not name the program');
+  const binary = process.env.FLORIN_BIN;
+  if (!binary) throw new Error('FLORIN_BIN does not name the program');
   const data = mkdtempSync(join(tmpdir(), `florin-${kit.name}-data-`));
   const log = join(kit.work, `${kit.name}.florin.log`);
   const child = spawn(binary, ['dev', '--json', '--port', '0', '--data', data, ...args], {
@@ -74,7 +75,7 @@ export async function startFlorin(kit, { needs = [], args = [] } = {}) {
   child.stdout.resume();
   const florin = JSON.parse(line);
   const missing = needs.filter((name) => !florin[name]);
-  if (missing.length > 0) cannotRun(`the line of \`florin dev --json\` has no ${missing.join(', ')} yet`);
+  if (missing.length > 0) throw new Error(`the line of \`florin dev --json\` has no ${missing.join(', ')}`);
 
   /** Stops it as an operator would, then looks for what must never have been written. */
   florin.stop = async () => {

@@ -17,12 +17,6 @@ START_S = 60
 STOP_S = 30
 
 
-def cannot_run(why):
-    """Ends the process and says why the kit could not run."""
-    print(why)
-    sys.exit(77)
-
-
 class Kit:
     """Counts what was tested and says how it went."""
 
@@ -63,7 +57,7 @@ class Florin(dict):
     """The line of `florin dev --json`, and the process behind it."""
 
     def __init__(self, kit, needs=(), args=()):
-        binary = os.environ.get("FLORIN_BIN") or cannot_run("FLORIN_BIN does not name the program")
+        binary = os.environ["FLORIN_BIN"]  # names the program
         self.kit = kit
         self.data = tempfile.mkdtemp(prefix=f"florin-{kit.name}-data-")
         self.log = os.path.join(kit.work, f"{kit.name}.florin.log")
@@ -83,7 +77,7 @@ class Florin(dict):
         missing = [name for name in needs if not self.get(name)]
         if missing:
             self.process.kill()
-            cannot_run(f"the line of `florin dev --json` has no {', '.join(missing)} yet")
+            raise SystemExit(f"the line of `florin dev --json` has no {', '.join(missing)}")
 
     def stop(self):
         """Stops it as an operator would."""
