@@ -11,6 +11,7 @@ pub mod settings;
 pub mod shapes;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
@@ -24,6 +25,7 @@ use crate::{Doors, hooks, request, returned};
 /// Routes of the API's origin: the API, its reference, the problems' pages, providers' hooks, and the payers' way back.
 pub fn router(doors: Doors) -> Router {
     let meter = gate::Meter::default();
+    let hooks_limit = DefaultBodyLimit::max(doors.settings.body_bytes);
     let calls = Router::new()
         .route("/v1/orders", get(orders::list).post(orders::create))
         .route("/v1/orders/{id}", get(orders::get))
@@ -99,7 +101,7 @@ pub fn router(doors: Doors) -> Router {
         .route("/docs/style.css", get(reference::style))
         .route("/problems/{code}", get(reference::problem))
         .route("/", get(reference::front))
-        .route("/hooks/{connection}", post(hooks::receive))
+        .route("/hooks/{connection}", post(hooks::receive).layer(hooks_limit))
         .route("/return/{token}", get(returned::back))
         .fallback(|| async { Problem::new("not_found", "there is nothing at this address") })
         .method_not_allowed_fallback(|| async {

@@ -85,4 +85,6 @@ pub struct Settings {
     pub admin_key_hash: Option<String>,
     /// Whether webhooks may go to private addresses.
     pub allow_private_webhooks: bool,
+    /// Whether a connection may name an address that its rail does not know: a provider of one's own, as in `dev`.
+    pub any_provider_address: bool,
 }

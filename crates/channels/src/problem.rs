@@ -227,6 +227,12 @@ pub const CODES: &[Row] = &[
         "wait until the hold ends by itself",
     ),
     (
+        "too_many_descriptions",
+        409,
+        "Too many descriptions",
+        "keep what changes often in your own records",
+    ),
+    (
         "being_changed",
         409,
         "Being changed",
@@ -384,6 +390,7 @@ pub fn code_of(refusal: &Refusal) -> &'static str {
         Refusal::TooMany(TooMany::Increments) => "too_many_increments",
         Refusal::TooMany(TooMany::Refunds) => "too_many_refunds",
         Refusal::TooMany(TooMany::Voids) => "too_many_voids",
+        Refusal::TooMany(TooMany::Descriptions) => "too_many_descriptions",
         Refusal::Conflict => "conflict",
         Refusal::Unsupported => "unsupported",
         Refusal::OtherAmount { .. } => "other_amount",

@@ -44,8 +44,10 @@ mod wrong;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use florin_core::money::Money;
+use tower_http::catch_panic::CatchPanicLayer;
 
 pub use cards::{Card, CardTable, Example};
 pub use events::words;
@@ -199,6 +201,7 @@ pub fn router(doors: Doors, kind: DoorKind) -> Router {
         )
         .method_not_allowed_fallback(gate::unrecognised)
         .fallback(gate::unrecognised)
+        .layer(CatchPanicLayer::custom(|_| wrong::Wrong::ours().into_response()))
         .layer(axum::middleware::from_fn(gate::stamp));
     Router::new().merge(pages::routes(&door)).merge(api).with_state(door)
 }

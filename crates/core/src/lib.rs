@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod card;
 pub mod decline;
 pub mod effects;
 pub mod event;

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use florin_core::id::MerchantId;
 use florin_core::secret::Secret;
+use florin_services::keyring;
+use florin_store::{Mode, Tenant};
 use serde::Deserialize;
 
 /// Everything that can be set. `florin.example.toml` has each with its default and its reason; a test holds the two together.
@@ -21,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) sqlite: Sqlite,
     pub(crate) log: Log,
     pub(crate) webhooks: Webhooks,
+    pub(crate) providers: Providers,
     /// Secrets by name: `api_key` and `webhook_secret` of connections, the root key. A list while rotating, newest first.
     pub(crate) secrets: BTreeMap<String, Vec<Secret<String>>>,
 }
@@ -69,6 +73,11 @@ pub(crate) struct Webhooks {
     pub(crate) allow_private: bool,
 }
 
+#[derive(Debug)]
+pub(crate) struct Providers {
+    pub(crate) any_address: bool,
+}
+
 /// The file as it is written: everything optional, unknown keys refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,7 +96,9 @@ struct File {
     #[serde(default)]
     webhooks: WebhooksFile,
     #[serde(default)]
-    secrets: BTreeMap<String, OneOrMany>,
+    providers: ProvidersFile,
+    #[serde(default)]
+    secrets: BTreeMap<String, SecretEntry>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,6 +139,20 @@ struct LogFile {
 #[serde(deny_unknown_fields)]
 struct WebhooksFile {
     allow_private: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProvidersFile {
+    any_address: Option<bool>,
+}
+
+/// A secret that every connection may name, or the secrets of one merchant by mode.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum SecretEntry {
+    Shared(OneOrMany),
+    Owned(BTreeMap<String, BTreeMap<String, OneOrMany>>),
 }
 
 #[derive(Deserialize)]
@@ -176,22 +201,27 @@ impl Config {
         over.refuse_unknown()?;
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let mut secrets: BTreeMap<String, Vec<Secret<String>>> = BTreeMap::new();
-        for (name, value) in file.secrets {
-            let values = match value {
-                OneOrMany::One(value) => vec![value],
-                OneOrMany::Many(values) => values,
-            };
-            secrets.insert(name, values.into_iter().map(Secret::new).collect());
+        for (name, entry) in file.secrets {
+            match entry {
+                SecretEntry::Shared(value) => {
+                    let values = in_force(&name, value.into_values())?;
+                    secrets.insert(name, values);
+                }
+                SecretEntry::Owned(modes) => {
+                    for (key, values) in owned_secrets(&name, modes)? {
+                        secrets.insert(key, values);
+                    }
+                }
+            }
         }
         for (name, value) in env
             .iter()
             .filter_map(|(key, value)| Some((key.strip_prefix("FLORIN_SECRET_")?, value)))
         {
-            let values = value
-                .split(',')
-                .map(|value| Secret::new(value.trim().to_owned()))
-                .collect();
-            secrets.insert(name.to_ascii_lowercase(), values);
+            let values = value.split(',').map(|value| value.trim().to_owned()).collect();
+            let name = name.to_ascii_lowercase();
+            let values = in_force(&name, values)?;
+            secrets.insert(name, values);
         }
         Ok(Self {
             data: over
@@ -270,9 +300,63 @@ impl Config {
                     .or(file.webhooks.allow_private)
                     .unwrap_or(false),
             },
+            providers: Providers {
+                any_address: over
+                    .read("FLORIN_PROVIDERS_ANY_ADDRESS")?
+                    .or(file.providers.any_address)
+                    .unwrap_or(false),
+            },
             secrets,
         })
     }
+}
+
+impl OneOrMany {
+    fn into_values(self) -> Vec<String> {
+        match self {
+            Self::One(value) => vec![value],
+            Self::Many(values) => values,
+        }
+    }
+}
+
+/// The values of a secret. An empty one would be a signature key that everybody has.
+fn in_force(name: &str, values: Vec<String>) -> Result<Vec<Secret<String>>, ConfigError> {
+    if values.is_empty() || values.iter().any(|value| value.trim().is_empty()) {
+        return Err(ConfigError(format!(
+            "the secret `{name}` has an empty value: write the value, or take the name away (in the environment a comma separates two values)"
+        )));
+    }
+    Ok(values.into_iter().map(Secret::new).collect())
+}
+
+/// The secrets of one merchant, under the names by which only that merchant's connections find them.
+fn owned_secrets(
+    merchant: &str,
+    modes: BTreeMap<String, BTreeMap<String, OneOrMany>>,
+) -> Result<Vec<(String, Vec<Secret<String>>)>, ConfigError> {
+    let id: MerchantId = merchant.parse().map_err(|_| {
+        ConfigError(format!(
+            "[secrets.{merchant}] names no merchant: a table under [secrets] is named by a merchant's id, as in [secrets.mer_….live]"
+        ))
+    })?;
+    let mut found = Vec::new();
+    for (word, named) in modes {
+        let mode = match word.as_str() {
+            "test" => Mode::Test,
+            "live" => Mode::Live,
+            _ => {
+                return Err(ConfigError(format!(
+                    "[secrets.{merchant}.{word}] names no mode: use test or live"
+                )));
+            }
+        };
+        for (name, value) in named {
+            let key = keyring::owned(Tenant { merchant: id, mode }, &name);
+            found.push((key, in_force(&name, value.into_values())?));
+        }
+    }
+    Ok(found)
 }
 
 /// Every setting that the environment may hold, beside `FLORIN_SECRET_…` and `FLORIN_CONFIG`.
@@ -295,6 +379,7 @@ const NAMES: &[&str] = &[
     "FLORIN_LOG_FILTER",
     "FLORIN_LOG_FORMAT",
     "FLORIN_WEBHOOKS_ALLOW_PRIVATE",
+    "FLORIN_PROVIDERS_ANY_ADDRESS",
 ];
 
 /// Names that start like ours and mean something to somebody else: the client commands and the test kits.

@@ -83,6 +83,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
             requests_per_s: 0,
             admin_key_hash: Some(hash_of(&kept.admin_key)),
             allow_private_webhooks: true,
+            any_provider_address: true,
         },
     };
     let product = App::start(plan, stripe::words(&stripe_url)).await?;
@@ -224,6 +225,7 @@ impl World {
                 requests_per_s: 0,
                 admin_key_hash: None,
                 allow_private_webhooks: true,
+                any_provider_address: true,
             },
             data: folder,
         };

@@ -29,6 +29,7 @@ const BENCH_SECRET: &str = "bench_provider_key";
 pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut config = load(&args.local)?;
     log::start(&config.log)?;
+    web::raise_descriptors();
     let any = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     if let Some(port) = args.port {
         let next = |offset: u16| any(if port == 0 { 0 } else { port + offset });
@@ -59,6 +60,10 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
     };
     let bench = args.bench_provider.is_some();
     let mut secrets = config.secrets.clone();
+    // The server's own: no connection may name them.
+    for own in ["root_key", "admin_key"] {
+        secrets.remove(own);
+    }
     if bench {
         secrets.insert(BENCH_SECRET.to_owned(), vec![Secret::new("sk_test_bench".to_owned())]);
     }
@@ -96,6 +101,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             requests_per_s: config.limits.requests_per_s,
             admin_key_hash: Some(hash_of(&admin_key)),
             allow_private_webhooks: config.webhooks.allow_private || bench,
+            any_provider_address: bench || config.providers.any_address,
         },
         data: config.data.clone(),
     };

@@ -1,26 +1,96 @@
-//! Serves a door until it is told to stop; what is under way then is answered.
+//! Serves a door until it is told to stop: HTTP/1.1, so many connections and no more, slow senders cut off, open answers finished at the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
-/// Serves `router` on `listener` until `stop`.
+/// Connections that one door holds open at once. Who comes when all are taken waits in the system's queue.
+const CONNECTIONS_MAX: usize = 4_096;
+/// Descriptors that are kept for everything else: the database, providers, webhook endpoints.
+const DESCRIPTORS_KEPT: u64 = 512;
+/// Descriptors when the system names no limit.
+const DESCRIPTORS_ASSUMED: u64 = 1_024;
+/// Doors of a process that share the descriptors.
+const DOORS: u64 = 3;
+/// A request's head has to be there within this time, and an idle connection is closed after it. Longer than the minute for which proxies
+/// keep idle connections, so that they close first.
+const HEAD: Duration = Duration::from_secs(75);
+/// The longest pause between two pieces of a request's body.
+const BODY_PAUSE: Duration = Duration::from_secs(10);
+/// When the system is out of descriptors, accepting fails at once and for ever.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Serves `router` on `listener` until `stop`, and then what is under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    // Answers are small: waiting for more of them to fill a packet would cost 40 ms each.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
+    let places = Arc::new(Semaphore::new(connections()));
+    let router = router.layer(RequestBodyTimeoutLayer::new(BODY_PAUSE));
+    let open = GracefulShutdown::new();
+    loop {
+        // A place first: who has none is not accepted.
+        let next = async {
+            let place = Arc::clone(&places)
+                .acquire_owned()
+                .await
+                .map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>((listener.accept().await?.0, place))
+        };
+        let next = tokio::select! {
+            next = next => next,
+            () = stop.cancelled() => break,
+        };
+        let (socket, place) = match next {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(BREATH).await;
+                continue;
+            }
+        };
+        // Answers are small: waiting for more of them to fill a packet would cost 40 ms each.
+        if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch Nagle's algorithm off");
         }
-    });
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "a door stopped");
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router.clone()));
+        let connection = open.watch(connection);
+        tokio::spawn(async move {
+            // A caller that goes away in the middle is no news.
+            let _: Result<(), hyper::Error> = connection.await;
+            drop(place);
+        });
     }
+    drop(listener);
+    open.shutdown().await;
+}
+
+/// Asks the system for as many descriptors as this user may have: a socket each for callers, providers and endpoints.
+pub(crate) fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// Connections that a door may hold, within what the system allows.
+fn connections() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS_ASSUMED);
+    let share = descriptors.saturating_sub(DESCRIPTORS_KEPT) / DOORS;
+    usize::try_from(share)
+        .unwrap_or(CONNECTIONS_MAX)
+        .clamp(64, CONNECTIONS_MAX)
 }
 
 /// Waits for SIGTERM or ctrl-c.

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn ids_ascend_even_when_the_clock_stands_still_or_steps_back() {
-        let times = std::cell::RefCell::new(vec![5, 5, 3, 9, 9]);
+        let times = RefCell::new(vec![5, 5, 3, 9, 9]);
         let clock = || Timestamp::from_millis(times.borrow_mut().pop().unwrap_or(1));
         let mut ids = SystemIds::new(clock);
         let made: Vec<Uuid> = (0..10_000).map(|_| ids.next_uuid()).collect();

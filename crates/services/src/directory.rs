@@ -239,7 +239,7 @@ mod tests {
                 .unwrap()
                 .is_some()
         );
-        let third = directory.roll_key(tenant, first.key.id, 0).await.unwrap();
+        let third = directory.roll_key(tenant, second.key.id, 0).await.unwrap();
         assert!(directory.authenticate(secret.expose()).await.unwrap().is_none());
         assert_eq!(third.key.scopes, [Scope::Pay]);
     }

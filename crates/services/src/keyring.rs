@@ -11,6 +11,7 @@ use aws_lc_rs::hmac;
 use florin_core::rail::{Check, Notice, Part};
 use florin_core::secret::Secret;
 use florin_core::time::Timestamp;
+use florin_store::{Mode, Tenant};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
@@ -20,7 +21,7 @@ use crate::{base64, dice};
 /// Values of one secret that may be in force at once: the new one and the one that it replaces, and one to spare.
 pub const VALUES_MAX: usize = 3;
 
-/// Secrets by the configuration's name, newest value first.
+/// Secrets by the configuration's name, newest value first. What one merchant alone may name stands under [`owned`].
 pub type Values = BTreeMap<String, Vec<Secret<String>>>;
 
 /// Secrets by name, and the root key.
@@ -48,6 +49,15 @@ pub enum KeyringError {
     Sealed,
 }
 
+/// The name of a secret that belongs to one tenant. No connection can spell another tenant's, since a slash is in no name.
+pub fn owned(tenant: Tenant, name: &str) -> String {
+    let mode = match tenant.mode {
+        Mode::Test => "test",
+        Mode::Live => "live",
+    };
+    format!("{}/{mode}/{name}", tenant.merchant)
+}
+
 impl Keyring {
     /// A keyring over values of the configuration.
     pub fn new(values: Values, root: &Secret<[u8; 32]>) -> Self {
@@ -63,6 +73,12 @@ impl Keyring {
         *self.values.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(values);
     }
 
+    /// Whether the configuration has a secret of this name for this tenant alone.
+    pub fn is_owned(&self, tenant: Tenant, name: &str) -> bool {
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
+        values.contains_key(&owned(tenant, name))
+    }
+
     /// The values in force of a connection's secret, newest first; never empty.
     pub fn all(&self, connection: &Connection, word: &str) -> Result<Vec<Secret<String>>, KeyringError> {
         let name = connection.secrets.get(word).ok_or_else(|| KeyringError::Unnamed {
@@ -70,7 +86,8 @@ impl Keyring {
             word: word.to_owned(),
         })?;
         let values = Arc::clone(&self.values.read().unwrap_or_else(PoisonError::into_inner));
-        match values.get(name).map(Vec::as_slice) {
+        let found = values.get(&owned(connection.tenant, name)).or_else(|| values.get(name));
+        match found.map(Vec::as_slice) {
             None | Some([]) => Err(KeyringError::Missing(name.clone())),
             Some(found) => Ok(found.iter().take(VALUES_MAX).cloned().collect()),
         }

@@ -325,6 +325,9 @@ pub fn url(param: &str, value: Option<&String>) -> Result<Option<String>, Proble
         Problem::new("invalid_value", detail).at(param)
     };
     let parsed = url::Url::parse(value).map_err(|_| wrong())?;
-    let good = matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.username().is_empty();
+    let good = matches!(parsed.scheme(), "http" | "https")
+        && parsed.has_host()
+        && parsed.username().is_empty()
+        && parsed.password().is_none();
     if good { Ok(Some(value.clone())) } else { Err(wrong()) }
 }

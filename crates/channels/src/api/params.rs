@@ -12,6 +12,9 @@ pub const LIMIT_DEFAULT: u32 = 20;
 /// Items of a page at most.
 pub const LIMIT_MAX: u32 = 100;
 
+/// Most metadata entries that a list is searched by at once.
+const METADATA_MAX: usize = 10;
+
 /// The parameters of one call.
 #[derive(Debug, Default)]
 pub struct Params {
@@ -30,6 +33,10 @@ impl Params {
             }
             let key = name.strip_prefix("metadata[").and_then(|rest| rest.strip_suffix(']'));
             if let Some(key) = key.filter(|_| known.contains(&"metadata")) {
+                if params.metadata.len() >= METADATA_MAX {
+                    let detail = format!("a list is searched by at most {METADATA_MAX} metadata entries at once");
+                    return Err(Problem::new("invalid_value", detail).at("metadata"));
+                }
                 params.metadata.push((key.to_owned(), value.into_owned()));
                 continue;
             }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use florin_core::card;
 use florin_core::id::{ConnectionId, CustomerId, EndpointId, KeyId, MerchantId, MethodId};
 use florin_core::secret::Secret;
 use florin_services::directory::{
@@ -517,6 +518,9 @@ pub(super) async fn roll_key(
     call.caller.may(Scope::Manage)?;
     let overlap = overlap(&call.read()?)?;
     let id: KeyId = id.parse().map_err(|_| not_found())?;
+    for scope in doors.directory.scopes_of(call.caller.tenant, id).await? {
+        call.caller.may(scope)?; // nobody gets more than they have
+    }
     let made = doors.directory.roll_key(call.caller.tenant, id, overlap).await?;
     Ok(made_answer(false, KeyShape::made(made)))
 }
@@ -564,14 +568,32 @@ pub(super) async fn create_connection(State(doors): State<Doors>, call: Call<Cal
             let detail = format!("the rail has no secret `{word}`; it has {}", table.secrets.join(", "));
             return Err(Problem::new("invalid_value", detail).at("secrets"));
         }
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        {
+            let detail = "the name of a secret has letters, digits, `_`, `-` and `.`";
+            return Err(Problem::new("invalid_value", detail).at("secrets"));
+        }
         if name.starts_with("sk_") || name.starts_with("whsec_") || name.starts_with("rk_") {
             let detail = "this looks like a secret itself: write it under [secrets] in this server's configuration and send its name";
             return Err(Problem::new("invalid_value", detail).at("secrets"));
         }
+        // With one merchant all secrets are theirs. With several, each names only what the configuration gives to them.
+        let tenant = call.caller.tenant;
+        let shared = doors.settings.any_provider_address || doors.directory.merchants().len() <= 1;
+        if !shared && !doors.engine.keyring().is_owned(tenant, name) {
+            let detail = format!(
+                "this server has several merchants, and no secret `{name}` of yours: its operator writes it under [secrets.{}.{}]",
+                tenant.merchant,
+                mode_word(tenant.mode)
+            );
+            return Err(Problem::new("forbidden", detail).at("secrets"));
+        }
     }
     let base = match url("base", body.base.as_ref())? {
         // Only an operator may point a connection somewhere else: the call would carry the credential there.
-        Some(base) if !doors.settings.allow_private_webhooks => {
+        Some(base) if !doors.settings.any_provider_address => {
             let host = table.hosts.iter().any(|host| base == format!("https://{host}"));
             if !host {
                 let detail = format!("the address can be {}", table.hosts.join(", "));
@@ -782,13 +804,7 @@ pub(super) async fn create_method(State(doors): State<Doors>, call: Call<Caller>
     call.caller.may(Scope::Manage)?;
     let body: MethodBody = call.read()?;
     text("token", &body.token, 1, 255)?;
-    let digits = body.token.chars().filter(char::is_ascii_digit).count();
-    if digits >= 12
-        && body
-            .token
-            .chars()
-            .all(|letter| letter.is_ascii_digit() || letter == '-')
-    {
+    if card::is_number(&body.token) {
         return Err(Problem::new(
             "invalid_value",
             "this looks like a card number; only a provider's token can be stored",

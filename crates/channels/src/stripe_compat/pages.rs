@@ -368,13 +368,19 @@ fn written(money: Money) -> String {
     format!("{} {sign}{grouped}{part}", money.currency())
 }
 
-/// Whether a form was sent by a page of ours. Browsers say where a form was; what says nothing is no browser.
-fn is_ours(headers: &HeaderMap) -> bool {
+/// Whether a form was sent by a page of ours. Browsers say where a form was; what says nothing is no browser. A proxy in front may have
+/// put its own name into `Host`, so what the browser itself says of the sites, and the door's own address, count too.
+fn is_ours(headers: &HeaderMap, address: &str) -> bool {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    match (text(header::ORIGIN), text(header::HOST)) {
-        (None, _) => true,
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, from)| from == host),
-        (Some(_), None) => false,
+    let Some(origin) = text(header::ORIGIN) else {
+        return true;
+    };
+    match text(HeaderName::from_static("sec-fetch-site")) {
+        Some(site) => site == "same-origin",
+        None => {
+            let host = text(header::HOST).unwrap_or_default();
+            origin == address.trim_end_matches('/') || origin.split_once("://").is_some_and(|(_, from)| from == host)
+        }
     }
 }
 
@@ -483,9 +489,10 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
             }
-            is_ours(&headers)
+            is_ours(&headers, "https://pay.example")
         };
         assert!(from(None) && from(Some("http://pay.test:4002")));
+        assert!(from(Some("https://pay.example")), "a proxy put its own name into Host");
         assert!(!from(Some("http://evil.test")) && !from(Some("null")) && !from(Some("http://pay.test")));
     }
 }

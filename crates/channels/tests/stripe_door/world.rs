@@ -134,6 +134,7 @@ impl World {
                 requests_per_s: 0,
                 admin_key_hash: None,
                 allow_private_webhooks: true,
+                any_provider_address: true,
             }),
         };
         let (tenant, key) = tenant(&doors, "Giglio", &EVERY_SCOPE).await;

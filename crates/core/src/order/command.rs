@@ -458,6 +458,8 @@ pub enum TooMany {
     Refunds,
     /// Sixteen.
     Voids,
+    /// An order with 250 versions is not described anew.
+    Descriptions,
 }
 
 impl std::fmt::Display for TooMany {
@@ -468,6 +470,7 @@ impl std::fmt::Display for TooMany {
             Self::Increments => "increments",
             Self::Refunds => "refunds",
             Self::Voids => "voids",
+            Self::Descriptions => "descriptions",
         })
     }
 }

@@ -10,7 +10,7 @@ pub(super) use money::next;
 
 use crate::event::Event;
 use crate::money::Money;
-use crate::order::{Command, Kind, Leaving, Order, Phase, Plan, Refusal, Standing, TooMany};
+use crate::order::{Command, DESCRIBED_VERSION_MAX, Kind, Leaving, Order, Phase, Plan, Refusal, Standing, TooMany};
 use crate::time::Timestamp;
 
 /// One event, none (as before, or nothing to do), or why not.
@@ -30,7 +30,7 @@ impl Order {
             Command::Increment { index, by } => self.increment(*index, *by),
             Command::Void => self.void(),
             Command::Refund { index, amount } => self.refund(*index, *amount, now),
-            Command::Describe => Ok(Some(Event::Described)),
+            Command::Describe => self.describe(),
             Command::WindowOver => Ok(self.window_over()),
             Command::HoldOver => Ok(self.hold_over()),
             Command::CaptureDue => Ok(self.capture_due()),
@@ -42,6 +42,14 @@ impl Order {
             Command::Owed(owed) => Ok(self.pay_debt(*owed)),
             Command::Fact(fact) => Ok(self.told(fact)),
         }
+    }
+
+    /// Every description is kept with its event, so that their number is bounded by that of the order's versions.
+    fn describe(&self) -> Decision {
+        if self.version >= DESCRIBED_VERSION_MAX {
+            return Err(Refusal::TooMany(TooMany::Descriptions));
+        }
+        Ok(Some(Event::Described))
     }
 
     fn start(&self, number: u8, plan: &Plan, now: Timestamp) -> Decision {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Attempts of one order (`order-machine.md` 6). Four bits of a step's code.
 pub const ATTEMPTS_MAX: u8 = 15;
+/// From this version on an order is not described anew: every version keeps its description.
+pub const DESCRIBED_VERSION_MAX: u32 = 250;
 /// Captures of one order.
 pub const CAPTURES_MAX: u8 = 32;
 /// Voids that may be tried, each after a known refusal of the one before.

@@ -34,7 +34,9 @@ pub fn hash_of(secret: &str) -> String {
 impl Directory {
     /// The key that this secret opens, if it opens one now.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<Arc<ApiKey>>, DirectoryError> {
-        if secret.len() > KEY_CHARS_MAX {
+        // What cannot be a key costs no look into the database.
+        let formed = secret.starts_with("sk_test_") || secret.starts_with("sk_live_");
+        if !formed || secret.len() > KEY_CHARS_MAX {
             return Ok(None);
         }
         // Looked up by hash: the time it takes tells nothing about a secret.
@@ -100,15 +102,27 @@ impl Directory {
         })
     }
 
-    /// Makes a key like this one, and lets the old one work for `overlap_s` more seconds.
+    /// Makes a key like this one, and lets the old one work for `overlap_s` more seconds, but no longer than it would have. A key that opens
+    /// nothing any more has no successor.
     pub async fn roll_key(&self, tenant: Tenant, id: KeyId, overlap_s: u32) -> Result<Made, DirectoryError> {
-        let ends = self.now().plus_seconds(i64::from(overlap_s));
+        let now = self.now();
+        let ends = now.plus_seconds(i64::from(overlap_s));
+        let found: Option<ApiKey> = self.get(Some(tenant), &id.to_string()).await?;
+        if !found.is_some_and(|key| self.in_force(&key)) {
+            return Err(DirectoryError::NotFound("key in force"));
+        }
         let old: ApiKey = self
             .change(Some(tenant), &id.to_string(), move |key: &mut ApiKey| {
-                key.expires_at = Some(ends)
+                key.expires_at = Some(key.expires_at.map_or(ends, |end| end.min(ends)));
             })
             .await?;
         self.create_key(tenant, &old.label, old.scopes, None).await
+    }
+
+    /// What a key may do.
+    pub async fn scopes_of(&self, tenant: Tenant, id: KeyId) -> Result<Vec<Scope>, DirectoryError> {
+        let key: Option<ApiKey> = self.get(Some(tenant), &id.to_string()).await?;
+        key.map(|key| key.scopes).ok_or(DirectoryError::NotFound("key"))
     }
 
     /// Switches a key off, now and for good.

@@ -184,6 +184,10 @@ impl Directory {
     }
 
     async fn record<D: Document>(&self, tenant: Option<Tenant>, id: &str) -> Result<Option<Record>, DirectoryError> {
+        // No id has it, and PostgreSQL takes no text with it.
+        if id.contains('\0') {
+            return Ok(None);
+        }
         let which = Which {
             kind: D::KIND.to_owned(),
             tenant,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use florin_core::card;
 use florin_core::id::MethodId;
 use florin_core::money::Money;
 use florin_core::order::{Abilities, Plan};
@@ -36,7 +37,14 @@ impl Inner {
         let instrument = match (&stored, pay.method.as_str()) {
             (Some(method), _) => Instrument::Stored(method.token.clone()),
             (None, "hosted") => Instrument::Hosted,
-            (None, name) if tenant.mode == Mode::Test && is_name(name) => Instrument::Stored(name.to_owned()),
+            (None, name) if tenant.mode == Mode::Test && is_name(name) && !card::is_number(name) => {
+                Instrument::Stored(name.to_owned())
+            }
+            (None, name) if card::is_number(name) => {
+                return Err(unknown_method(
+                    "this looks like a card number, and none is taken here: send the payer to the provider's page (`hosted`)".to_owned(),
+                ));
+            }
             (None, name) => {
                 let shown: String = name.chars().take(METHOD_CHARS_MAX).collect();
                 let names = match tenant.mode {

@@ -10,7 +10,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Message;
 
@@ -22,6 +22,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// Idle connections kept per endpoint.
 const IDLE_PER_HOST: usize = 8;
+/// How long one is kept.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Why an endpoint gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,8 @@ impl Sender {
             .wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(IDLE_PER_HOST)
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
             .build(https);
         Self { client, allow_private }
     }

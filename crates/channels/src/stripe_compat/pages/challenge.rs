@@ -49,7 +49,7 @@ pub(super) async fn answer(
         ("result", Node::Text(result)) if matches!(result.as_str(), "passed" | "failed") => Some(result.clone()),
         (_, Node::Text(_) | Node::Table(_)) => None,
     });
-    let Some(result) = result.filter(|_| is_ours(&headers)) else {
+    let Some(result) = result.filter(|_| is_ours(&headers, &door.doors.settings.stripe_url)) else {
         return Ok(door.to(&format!("/challenge/{token}")));
     };
     let params = [("result".to_owned(), result)].into();

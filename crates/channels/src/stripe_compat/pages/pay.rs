@@ -95,7 +95,7 @@ pub(super) async fn pay(
     if opened.note.session.is_none() {
         return Err(door.unknown());
     }
-    if !is_ours(&headers) {
+    if !is_ours(&headers, &door.doors.settings.stripe_url) {
         return Err(door.plain(
             StatusCode::FORBIDDEN,
             "This form was sent from another page",
@@ -139,7 +139,7 @@ pub(super) async fn leave(
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let opened = door.open(&token).await?;
-    if is_ours(&headers) {
+    if is_ours(&headers, &door.doors.settings.stripe_url) {
         door.try_ask(
             &opened.view,
             What::Leave {

@@ -1,0 +1,42 @@
+//! What looks like a card number, so that no door takes one where a name or a token belongs.
+
+/// Shortest and longest card number (ISO/IEC 7812).
+const DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
+
+/// Whether `text` is a card number as people write one: 12 to 19 digits whose last one checks (Luhn), with spaces or signs between.
+pub fn is_number(text: &str) -> bool {
+    if text.contains(|letter: char| letter.is_alphabetic()) {
+        return false;
+    }
+    let digits: Vec<u32> = text.chars().filter_map(|letter| letter.to_digit(10)).collect();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| match (at.is_multiple_of(2), digit * 2) {
+            (true, _) => *digit,
+            (false, double) => double / 10 + double % 10,
+        })
+        .sum();
+    DIGITS.contains(&digits.len()) && sum.is_multiple_of(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_known_however_it_is_written_and_a_name_is_none() {
+        // Test numbers that networks publish.
+        let visa = ["4111", "1111", "1111", "1111"];
+        for between in ["", " ", "-", "_", "."] {
+            assert!(is_number(&visa.join(between)), "{between:?}");
+        }
+        let mut wrong = visa;
+        wrong[3] = "1112";
+        assert!(!is_number(&wrong.concat()));
+        for text in ["", "0", "card_visa", "2026-11-21", "tok_4111111111111111x"] {
+            assert!(!is_number(text), "{text}");
+        }
+    }
+}
