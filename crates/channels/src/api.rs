@@ -113,6 +113,7 @@ pub fn router(doors: Doors) -> Router {
             *problem.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             problem
         }))
+        .layer(request::only_tls(&doors.settings.api_url))
         .layer(from_fn(request::name))
         .with_state(doors)
 }

@@ -434,6 +434,7 @@ impl From<DirectoryError> for Problem {
             DirectoryError::NotFound(_) => Self::new("not_found", error.to_string()),
             DirectoryError::KeyReused => Self::new("key_reused", error.to_string()),
             DirectoryError::Moved(_) => Self::new("being_changed", error.to_string()),
+            DirectoryError::TooMany(..) => Self::new("invalid_value", error.to_string()),
             DirectoryError::Unreadable(..) => {
                 tracing::error!(%error, "the directory does not read");
                 Self::new("internal", "something here is wrong")

@@ -1,48 +1,137 @@
 //! What is said about every request of a door: its id, the API's version, and how long it took.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use florin_core::id::KeyId;
 use florin_services::dice;
+use florin_store::{Mode, Tenant};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+/// Characters of a refused key that are logged.
+const HINT_CHARS: usize = 12;
 
 /// The version of the API's shapes. Every caller gets this one.
 pub(crate) const API_VERSION: &str = "2026-11-21";
 
 tokio::task_local! {
-    static ID: String;
+    static NAMED: Named;
+}
+
+/// A request while it is answered.
+struct Named {
+    id: String,
+    noted: RefCell<Option<Noted>>,
+}
+
+/// What an audit wants to know of a request (PCI DSS 10.2): who administered something, or whose key was refused.
+enum Noted {
+    Managed { key: String, tenant: Tenant },
+    Administered,
+    Refused { hint: String },
 }
 
 /// The id of the request that is being answered.
 pub(crate) fn id() -> Option<String> {
-    ID.try_with(Clone::clone).ok()
+    NAMED.try_with(|named| named.id.clone()).ok()
 }
 
-/// Names the request, answers under that name, logs it without anything personal and counts it.
-pub(crate) async fn name(request: Request, next: Next) -> Response {
-    let id = format!("req_{}", dice::token::<16>());
+/// This request changes settings of a merchant.
+pub(crate) fn managed(key: KeyId, tenant: Tenant) {
+    let key = key.to_string();
+    note(Noted::Managed { key, tenant });
+}
+
+/// This request is the installation's administrator's.
+pub(crate) fn administered() {
+    note(Noted::Administered);
+}
+
+/// The key that came with this request opens nothing.
+pub(crate) fn refused(secret: &str) {
+    // As much of it as tells keys apart, and opens nothing.
+    let hint = secret.chars().take(HINT_CHARS).collect();
+    note(Noted::Refused { hint });
+}
+
+fn note(noted: Noted) {
+    // Outside of a request there is nobody to tell: a test that calls a function.
+    let _ = NAMED.try_with(|named| named.noted.replace(Some(noted)));
+}
+
+impl Noted {
+    fn log(&self, id: &str, method: &Method, route: &str, status: u16) {
+        match self {
+            Self::Managed { key, tenant } => {
+                let mode = match tenant.mode {
+                    Mode::Test => "test",
+                    Mode::Live => "live",
+                };
+                tracing::info!(target: "florin::access", request_id = %id, %method, route, status, key, merchant = %tenant.merchant, mode, "settings");
+            }
+            Self::Administered => {
+                tracing::info!(target: "florin::access", request_id = %id, %method, route, status, "administration");
+            }
+            Self::Refused { hint } => {
+                tracing::info!(target: "florin::access", request_id = %id, %method, route, status, hint, "a key that opens nothing");
+            }
+        }
+    }
+}
+
+/// Answers a request under its id, logs it without anything personal, and counts it under the name of its door.
+pub(crate) async fn watched(door: &'static str, id: String, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
     let began = Instant::now();
-    let mut response = ID.scope(id.clone(), next.run(request)).await;
+    let named = Named {
+        id: id.clone(),
+        noted: RefCell::new(None),
+    };
+    let (response, noted) = NAMED
+        .scope(named, async {
+            let response = next.run(request).await;
+            (response, NAMED.with(|named| named.noted.take()))
+        })
+        .await;
     let took = began.elapsed();
     let status = response.status().as_u16();
-    if status >= 500 {
-        tracing::warn!(request_id = %id, %method, route, status, duration_us = took.as_micros() as u64, "answered");
-    } else {
-        tracing::debug!(request_id = %id, %method, route, status, duration_us = took.as_micros() as u64, "answered");
+    if let Some(noted) = noted {
+        noted.log(&id, &method, &route, status);
     }
-    metrics::histogram!("florin_request_seconds", "route" => route, "status" => status.to_string())
+    if status >= 500 {
+        tracing::warn!(request_id = %id, door, %method, route, status, duration_us = took.as_micros() as u64, "answered");
+    } else {
+        tracing::debug!(request_id = %id, door, %method, route, status, duration_us = took.as_micros() as u64, "answered");
+    }
+    metrics::histogram!("florin_request_seconds", "door" => door, "route" => route, "status" => status.to_string())
         .record(took.as_secs_f64());
+    response
+}
+
+/// Names the request, and answers under that name.
+pub(crate) async fn name(request: Request, next: Next) -> Response {
+    let id = format!("req_{}", dice::token::<16>());
+    let mut response = watched("api", id.clone(), request, next).await;
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", value);
     }
     headers.insert("florin-version", HeaderValue::from_static(API_VERSION));
     response
+}
+
+/// Says in every answer that this origin is reached over TLS alone, if it is (ASVS 3.4.1).
+pub(crate) fn only_tls(address: &str) -> SetResponseHeaderLayer<Option<HeaderValue>> {
+    let value = address
+        .starts_with("https://")
+        .then(|| HeaderValue::from_static("max-age=63072000"));
+    SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, value)
 }

@@ -203,7 +203,11 @@ pub fn router(doors: Doors, kind: DoorKind) -> Router {
         .fallback(gate::unrecognised)
         .layer(CatchPanicLayer::custom(|_| wrong::Wrong::ours().into_response()))
         .layer(axum::middleware::from_fn(gate::stamp));
-    Router::new().merge(pages::routes(&door)).merge(api).with_state(door)
+    Router::new()
+        .merge(pages::routes(&door))
+        .merge(api)
+        .layer(crate::request::only_tls(&door.doors.settings.stripe_url))
+        .with_state(door)
 }
 
 #[cfg(test)]

@@ -167,7 +167,16 @@ pub(crate) async fn open_store(
             Ok(Arc::new(store))
         }
         Some(other) => {
-            bail!("`{other}` is no database address: write postgres://user@host/name, or leave it out for SQLite")
+            // Not the whole of it: an address holds a password.
+            let scheme: String = other
+                .split_once("://")
+                .map_or("it", |(scheme, _)| scheme)
+                .chars()
+                .take(20)
+                .collect();
+            bail!(
+                "the database address is not PostgreSQL's (`{scheme}`): write postgres://user@host/name, or leave it out for SQLite"
+            )
         }
         None => {
             let settings = florin_store::sqlite::Settings {

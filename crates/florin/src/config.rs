@@ -486,6 +486,36 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_without_a_value_is_refused_wherever_it_stands() {
+        for (text, env) in [
+            ("[secrets]\nhook = \"\"\n", &[][..]),
+            ("[secrets]\nhook = [\"new\", \" \"]\n", &[]),
+            ("[secrets]\nhook = []\n", &[]),
+            ("", &[("FLORIN_SECRET_HOOK", "new,")]),
+        ] {
+            let error = load(text, env).unwrap_err();
+            assert!(error.0.starts_with("the secret `hook` has an empty value"), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_merchant_are_found_by_that_merchant_alone() {
+        let merchant = MerchantId::from_uuid(uuid::Uuid::from_u128(7));
+        let text = format!("[secrets]\nshared = \"a\"\n[secrets.{merchant}.live]\nkey = [\"new\", \"old\"]\n");
+        let config = load(&text, &[]).unwrap();
+        let tenant = Tenant {
+            merchant,
+            mode: Mode::Live,
+        };
+        assert_eq!(config.secrets[&keyring::owned(tenant, "key")].len(), 2);
+        assert!(!config.secrets.contains_key("key"));
+        let error = load("[secrets.acme.live]\nkey = \"x\"\n", &[]).unwrap_err();
+        assert!(error.0.contains("[secrets.acme] names no merchant"), "{error}");
+        let error = load(&format!("[secrets.{merchant}.real]\nkey = \"x\"\n"), &[]).unwrap_err();
+        assert!(error.0.contains("names no mode: use test or live"), "{error}");
+    }
+
+    #[test]
     fn a_wrong_key_is_named_with_its_line_and_the_nearest_right_one() {
         let error = load("data = \"x\"\n\n[server]\npublic_ur = \"https://pay.example\"\n", &[]).unwrap_err();
         assert_eq!(

@@ -51,6 +51,9 @@ pub enum DirectoryError {
     /// Somebody else changed it at the same time, several times in a row.
     #[error("this {0} is being changed by somebody else: read it again and repeat the change")]
     Moved(&'static str),
+    /// A tenant has as many as it may.
+    #[error("there are {1} of kind `{0}` already: remove or revoke one")]
+    TooMany(&'static str, usize),
     /// A body in the database does not read.
     #[error("a {0} in the database does not read: {1}")]
     Unreadable(&'static str, serde_json::Error),

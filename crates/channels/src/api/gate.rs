@@ -17,8 +17,8 @@ use florin_store::{IdemKey, Tenant};
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
-use crate::Doors;
 use crate::problem::Problem;
+use crate::{Doors, request};
 
 /// Longest idempotency key (Stripe's limit, so that its libraries' keys fit).
 pub const KEY_BYTES_MAX: usize = 255;
@@ -39,6 +39,9 @@ pub struct Caller {
 impl Caller {
     /// Whether the key has this scope.
     pub fn may(&self, scope: Scope) -> Result<(), Problem> {
+        if scope == Scope::Manage {
+            request::managed(self.key, self.tenant);
+        }
         if self.scopes.contains(&scope) {
             return Ok(());
         }
@@ -52,6 +55,10 @@ impl Caller {
     }
 }
 
+/// The layer in front looked this key up already, and nobody has it.
+#[derive(Clone, Copy)]
+struct OpensNothing;
+
 impl FromRequestParts<Doors> for Caller {
     type Rejection = Problem;
 
@@ -60,13 +67,21 @@ impl FromRequestParts<Doors> for Caller {
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(caller.clone());
         }
-        let secret = bearer(&parts.headers)?;
-        let key = doors.directory.authenticate(secret).await?.ok_or_else(|| {
+        let wrong = || {
             Problem::new(
                 "unauthorized",
                 "the API key is not in force: mistyped, revoked, or rolled",
             )
-        })?;
+        };
+        if parts.extensions.get::<OpensNothing>().is_some() {
+            return Err(wrong());
+        }
+        let secret = bearer(&parts.headers)?;
+        let Some(key) = doors.directory.authenticate(secret).await? else {
+            request::refused(secret);
+            parts.extensions.insert(OpensNothing);
+            return Err(wrong());
+        };
         Ok(Self {
             tenant: key.tenant,
             key: key.id,
@@ -117,6 +132,7 @@ impl FromRequestParts<Doors> for Admin {
         let given = hash_of(bearer(&parts.headers)?);
         let right = doors.settings.admin_key_hash.as_deref().unwrap_or_default();
         if !right.is_empty() && bool::from(given.as_bytes().ct_eq(right.as_bytes())) {
+            request::administered();
             Ok(Self)
         } else {
             Err(Problem::new(

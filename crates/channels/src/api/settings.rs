@@ -29,8 +29,6 @@ use crate::problem::Problem;
 const OVERLAP_S_DEFAULT: u32 = 86_400;
 /// Longest overlap: 30 days.
 const OVERLAP_S_MAX: u32 = 30 * 86_400;
-/// Webhook endpoints of one tenant.
-const ENDPOINTS_MAX: usize = 50;
 /// Event names of one endpoint.
 const EVENTS_MAX: usize = 100;
 
@@ -928,13 +926,6 @@ pub(super) async fn create_endpoint(State(doors): State<Doors>, call: Call<Calle
     let body: EndpointBody = call.read()?;
     let address = endpoint_url(&doors, call.caller.tenant, &body.url)?;
     event_names(&body.events)?;
-    if doors.directory.endpoints(call.caller.tenant).len() >= ENDPOINTS_MAX {
-        return Err(Problem::new(
-            "invalid_value",
-            format!("there are {ENDPOINTS_MAX} endpoints already: remove one"),
-        )
-        .at("url"));
-    }
     let secret = match body.signature {
         SignatureWord::Hmac => sign::new_secret(),
         SignatureWord::Ed25519 => sign::new_signing_key(),
@@ -1205,7 +1196,7 @@ fn event_names(names: &[String]) -> Result<(), Problem> {
         .at("events"));
     }
     for name in names {
-        let known = super::events::NAMES.iter().any(|known| known == name);
+        let known = name == "*" || super::events::NAMES.iter().any(|known| known == name);
         let group = name.strip_suffix(".*").is_some_and(|group| {
             super::events::NAMES
                 .iter()
@@ -1213,7 +1204,7 @@ fn event_names(names: &[String]) -> Result<(), Problem> {
         });
         if !known && !group {
             let detail = format!(
-                "`{}` is no event; there are {}, and groups such as order.*",
+                "`{}` is no event; there are {}, groups such as order.*, and * for all",
                 name.chars().take(60).collect::<String>(),
                 super::events::NAMES.join(", ")
             );

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use florin_core::id::KeyId;
 use florin_services::base64;
 use florin_services::dice;
 use florin_services::directory::Scope;
@@ -19,6 +20,7 @@ use super::form::{self, Form};
 use super::params::{Field, Given, read};
 use super::wrong::{Kind, Wrong};
 use super::{Door, VERSION};
+use crate::request;
 
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
@@ -29,12 +31,16 @@ const SHOWN_CHARS: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) tenant: Tenant,
+    key: KeyId,
     scopes: Vec<Scope>,
 }
 
 impl Caller {
     /// Whether the key may do this.
     pub(super) fn may(&self, scope: Scope) -> Result<(), Wrong> {
+        if scope == Scope::Manage {
+            request::managed(self.key, self.tenant);
+        }
         if self.scopes.contains(&scope) {
             return Ok(());
         }
@@ -58,6 +64,7 @@ impl FromRequestParts<Door> for Caller {
         let secret = secret_of(&parts.headers)?;
         let known = door.doors.directory.authenticate(&secret).await?;
         let key = known.ok_or_else(|| {
+            request::refused(&secret);
             Wrong::new(
                 401,
                 Kind::Request,
@@ -80,6 +87,7 @@ impl FromRequestParts<Door> for Caller {
         }
         Ok(Self {
             tenant: key.tenant,
+            key: key.id,
             scopes: key.scopes.clone(),
         })
     }
@@ -282,9 +290,9 @@ impl IntoResponse for Answer {
 /// What every answer carries: its name and the version that it is in.
 pub(super) async fn stamp(request: Request, next: Next) -> Response {
     let key = request.headers().get("idempotency-key").cloned();
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
     let id = format!("req_{}", dice::hex(&dice::random::<8>()));
+    let mut response = request::watched("stripe", id.clone(), request, next).await;
+    let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("request-id", id);
     }

@@ -208,6 +208,7 @@ impl From<DirectoryError> for Wrong {
             DirectoryError::KeyReused => Denied::KeyReused.into(),
             DirectoryError::Moved(_) => Self::later(429, error.to_string(), 1).code("lock_timeout"),
             DirectoryError::Store(fault) => fault.into(),
+            DirectoryError::TooMany(..) => Self::new(400, Kind::Request, error.to_string()),
             DirectoryError::Unreadable(..) => {
                 tracing::error!(%error, "a document of the directory does not read");
                 Self::ours()

@@ -134,7 +134,7 @@ impl Directory {
         .await
     }
 
-    fn in_force(&self, key: &ApiKey) -> bool {
+    pub(super) fn in_force(&self, key: &ApiKey) -> bool {
         key.revoked_at.is_none() && key.expires_at.is_none_or(|end| self.now() < end)
     }
 }

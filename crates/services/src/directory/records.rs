@@ -12,6 +12,13 @@ use super::{Directory, DirectoryError};
 /// Tries before a change that keeps meeting other changes gives up.
 const TRIES_MAX: u32 = 8;
 
+/// Keys in force that a tenant may have.
+pub(super) const KEYS_MAX: usize = 100;
+/// Connections that a tenant may have.
+pub(super) const CONNECTIONS_MAX: usize = 50;
+/// Webhook endpoints that a tenant may have: each event of an order is a delivery to each.
+pub(super) const ENDPOINTS_MAX: usize = 50;
+
 /// A document of the directory.
 pub trait Document: Serialize + DeserializeOwned + Send + Sync {
     /// The record's kind, and the word in errors.
@@ -20,6 +27,10 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
     const CACHED: bool;
     /// Its id.
     fn id(&self) -> String;
+    /// How many a tenant may have, and has. Every node keeps them in memory.
+    fn room(_directory: &Directory, _tenant: Tenant) -> Option<(usize, usize)> {
+        None
+    }
     /// Another unique name.
     fn alias(&self) -> Option<String> {
         None
@@ -31,7 +42,7 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
 }
 
 macro_rules! documents {
-    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)?;)*) => {$(
+    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)? $(, room $room:expr)?;)*) => {$(
         impl Document for $type {
             const KIND: &'static str = $kind;
             const CACHED: bool = $cached;
@@ -46,15 +57,21 @@ macro_rules! documents {
                 let parent: fn(&Self) -> Option<String> = $parent;
                 parent(self)
             })?
+            $(fn room(directory: &Directory, tenant: Tenant) -> Option<(usize, usize)> {
+                let room: fn(&Directory, Tenant) -> (usize, usize) = $room;
+                Some(room(directory, tenant))
+            })?
         }
     )*};
 }
 
 documents! {
     Merchant = "merchant", true;
-    ApiKey = "key", true, alias |key| Some(key.hash.clone());
-    Connection = "connection", true;
-    Endpoint = "endpoint", true;
+    ApiKey = "key", true, alias |key| Some(key.hash.clone()), room |directory, tenant| {
+        (KEYS_MAX, directory.keys(tenant).iter().filter(|key| directory.in_force(key)).count())
+    };
+    Connection = "connection", true, room |directory, tenant| (CONNECTIONS_MAX, directory.connections(tenant).len());
+    Endpoint = "endpoint", true, room |directory, tenant| (ENDPOINTS_MAX, directory.endpoints(tenant).len());
     Customer = "customer", false;
     Method = "method", false, parent |method| method.customer.map(|customer| customer.to_string());
 }
@@ -99,6 +116,13 @@ impl Directory {
             made: serde_json::json!({ "kind": D::KIND, "id": record.id }).to_string(),
             created_at: self.now(),
         });
+        if let Some((most, there)) = tenant.and_then(|tenant| D::room(self, tenant))
+            && there >= most
+        {
+            // The call that took the last place may come again.
+            let made = self.made_before::<D>(tenant, key_row.as_ref()).await?;
+            return made.ok_or(DirectoryError::TooMany(D::KIND, most));
+        }
         for _ in 0..TRIES_MAX {
             let keys: Vec<KeyRow> = key_row.iter().cloned().collect();
             if self.write::<D>(record.clone(), &keys).await? {
