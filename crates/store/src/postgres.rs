@@ -24,9 +24,9 @@ mod records;
 mod schema;
 mod session;
 mod tenants;
+mod tls;
 mod upkeep;
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -34,7 +34,7 @@ use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
 use tokio::time::timeout;
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::SslMode;
 
 use self::pool::Pool;
 use self::session::ANSWER;
@@ -55,7 +55,7 @@ pub const OTHERS: usize = 4;
 /// Where the database is.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `postgres://user:password@host/database`, or `host=/run/postgresql dbname=florin`.
+    /// `postgres://user:password@host/database`, or `host=/run/postgresql dbname=florin`. What leaves this machine says `sslmode`.
     pub url: String,
     /// See [`LANES`].
     pub lanes: usize,
@@ -107,41 +107,26 @@ macro_rules! ask {
     };
 }
 
-/// Whether what is said to this host stays on this machine.
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Unix(_) => true,
-        Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-    }
-}
-
 impl PostgresStore {
     /// Connects. The schema is [`Store::migrate`]'s business.
     pub async fn open(settings: &Settings) -> Result<Self, Fault> {
-        let mut config: Config = settings
-            .url
+        let (url, authorities) = tls::read(&settings.url);
+        let mut config: Config = url
             .parse()
             .map_err(|error| Fault::Refused(format!("the database address cannot be read: {error}")))?;
-        let local = config.get_hosts().iter().all(is_local) && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
-        let clear = local || settings.url.contains("sslmode=disable");
-        if config.get_ssl_mode() == SslMode::Require || !clear {
-            return Err(Fault::Refused(
-                "TLS to PostgreSQL is not built in: use a Unix socket, loopback or a tunnel; if the network between is your own and closed, say \
-                 so with sslmode=disable"
-                    .to_owned(),
-            ));
-        }
+        let wanted = tls::is_wanted(&config, &url)?;
+        let tls = wanted.then(|| tls::connector(authorities.as_deref())).transpose()?;
         config
-            .ssl_mode(SslMode::Disable)
+            .ssl_mode(if wanted { SslMode::Require } else { SslMode::Disable })
             .application_name("florin")
             .keepalives_idle(KEEPALIVE)
             .tcp_user_timeout(DEAD_PEER);
-        let others = Pool::new(config.clone(), settings.others.max(1));
+        let others = Pool::new(config.clone(), tls.clone(), settings.others.max(1));
         let mut taken = others.take().await?;
         let opened = read::clock(&mut taken.session).await?;
         taken.give_back();
         Ok(Self {
-            lanes: Pool::new(config, settings.lanes.max(1)),
+            lanes: Pool::new(config, tls, settings.lanes.max(1)),
             others,
             tenants: Tenants::default(),
             opened,

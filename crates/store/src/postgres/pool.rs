@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Config;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::session::Session;
 use crate::Fault;
@@ -18,6 +19,7 @@ const BUSY: Duration = Duration::from_secs(10);
 
 pub(super) struct Pool {
     config: Config,
+    tls: Option<MakeRustlsConnect>,
     free: Semaphore,
     idle: Mutex<Vec<Session>>,
     away: Mutex<Option<Away>>,
@@ -47,9 +49,10 @@ impl Taken<'_> {
 }
 
 impl Pool {
-    pub(super) fn new(config: Config, size: usize) -> Self {
+    pub(super) fn new(config: Config, tls: Option<MakeRustlsConnect>, size: usize) -> Self {
         Self {
             config,
+            tls,
             free: Semaphore::new(size),
             idle: Mutex::default(),
             away: Mutex::default(),
@@ -86,7 +89,7 @@ impl Pool {
             }
             pause_ms = (away.pause_ms * 2).min(PAUSE_MS.1);
         }
-        let session = Session::connect(&self.config).await;
+        let session = Session::connect(&self.config, self.tls.as_ref()).await;
         *locked(&self.away) = match &session {
             Ok(_) => None,
             Err(fault) => {

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, NoTls, Row, Socket, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Backend;
 use crate::Fault;
@@ -56,6 +58,21 @@ const BASE: &str = "
 const SETTLED: &str = "
     select base from stream where base + pg_snapshot_xmax(pg_current_snapshot())::text::bigint > coalesce((select max(txn) from events), 0)";
 
+/// Opens a connection, and lets it run until either side ends it.
+async fn open<T>(config: &Config, tls: T) -> Result<Client, Fault>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to PostgreSQL ended");
+        }
+    });
+    Ok(client)
+}
+
 /// A connection that is set up.
 pub(super) struct Session {
     pub(super) client: Client,
@@ -65,16 +82,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) async fn connect(config: &Config) -> Result<Self, Fault> {
+    pub(super) async fn connect(config: &Config, tls: Option<&MakeRustlsConnect>) -> Result<Self, Fault> {
         let slow = |what: &str| Fault::Unavailable(format!("PostgreSQL did not {what} in time"));
-        let (client, connection) = timeout(CONNECT, config.connect(NoTls))
-            .await
-            .map_err(|_| slow("accept a connection"))??;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to PostgreSQL ended");
-            }
-        });
+        let client = match tls {
+            Some(tls) => timeout(CONNECT, open(config, tls.clone())).await,
+            None => timeout(CONNECT, open(config, NoTls)).await,
+        };
+        let client = client.map_err(|_| slow("accept a connection"))??;
         let mut session = Self {
             client,
             backend: Backend::default(),

@@ -15,6 +15,7 @@ mod sql;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 
 pub(crate) use support::rows;
 

@@ -195,6 +195,19 @@ pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
+/// Makes a file the server's own, and nobody else's.
+pub(crate) fn own(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("a file of ours");
+    if is_root() {
+        let given = Command::new("chown").arg("postgres").arg(file).status();
+        assert!(
+            given.is_ok_and(|status| status.success()),
+            "the file is given to PostgreSQL"
+        );
+    }
+}
+
 /// An initialised data folder is made once a machine and copied: `initdb` is the slow part.
 fn copy_template(folder: &Path) {
     let whose = if is_root() { "root" } else { "user" };
