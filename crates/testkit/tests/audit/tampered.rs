@@ -175,12 +175,12 @@ fn flip(file: &Path, query: &str, bit: u8) {
     let text = text.as_bytes();
     // A long text may go on in another page; a piece of it lies in one.
     const PIECE: usize = 24;
-    let places = text.windows(PIECE).filter_map(|piece| {
+    let mut places = text.windows(PIECE).filter_map(|piece| {
         let mut found = bytes.windows(PIECE).enumerate().filter(|(_, window)| *window == piece);
         let at = found.next()?.0;
         found.next().is_none().then_some(at)
     });
-    let at = places.last().expect("some piece of it stands once in the file");
+    let at = places.next_back().expect("some piece of it stands once in the file");
     bytes[at + PIECE / 2] ^= 1 << bit;
     std::fs::write(file, bytes).unwrap();
 }
