@@ -10,7 +10,12 @@ export const CARDS = {
   declined: '4000000000000002',
 };
 
-const button = (page, name) => page.getByRole('button', { name }).first();
+export const PAID = /^\s*paid\b/i;
+
+export const button = (page, name) => page.locator('main').getByRole('button', { name }).first();
+
+/** From the list of a visitor's orders to the newest of them. */
+export const latestOrder = (page) => page.locator('main').getByRole('link').first().click();
 
 /** Puts something into the cart and goes to the provider's page, which it waits for. */
 export async function goToPayment(page, florin) {
@@ -26,10 +31,10 @@ export async function onPaymentPage(page) {
 }
 
 /** Fills the card form and presses the button that repeats the amount. */
-export async function payWith(page, number) {
+export async function payWith(page, number, { exp = '12 / 34', cvc = '123' } = {}) {
   await page.getByLabel(/card number/i).fill(number);
-  await page.getByLabel(/expir/i).fill('12 / 34');
-  await page.getByLabel(/security code|cvc/i).fill('123');
+  await page.getByLabel(/expir/i).fill(exp);
+  await page.getByLabel(/security code|cvc/i).fill(cvc);
   await button(page, /^pay\b/i).click();
 }
 

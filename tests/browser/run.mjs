@@ -5,17 +5,22 @@ import assert from 'node:assert/strict';
 import { Kit, startFlorin, until } from '../lib/kit.mjs';
 import { look } from './accessible.mjs';
 import { openBrowser, openPage } from './open.mjs';
-import { CARDS, answerChallenge, goToPayment, leavePayment, onPaymentPage, orderSays, payWith } from './pages.mjs';
+import { CARDS, PAID, answerChallenge, goToPayment, latestOrder, leavePayment, onPaymentPage, orderSays, payWith } from './pages.mjs';
+import { stops } from './stops.mjs';
 
 const kit = new Kit('browser');
-const florin = await startFlorin(kit, { needs: ['shop', 'api', 'issuer', 'key'] });
+const florin = await startFlorin(kit, { needs: ['shop', 'api', 'stripe', 'provider', 'issuer', 'key'] });
 const browser = await openBrowser();
 console.log(`Chromium ${browser.version()} against ${florin.shop}`);
 
-const PAID = /^\s*paid\b/i;
+/** A typical page comes in one go. */
+const PAGE_BYTES = 15_000;
 
-/** What the shop's pages had refused by browsers. */
-const reports = async () => (await (await fetch(`${florin.shop}/csp-reports`)).json()).violations;
+/** Where each origin counts what browsers refused on its pages. */
+const REPORTED = [`${florin.shop}/csp-reports`, `${florin.api}/policy-reports`, `${florin.stripe}/c/reports`, `${florin.provider}/c/reports`];
+
+/** What one origin's pages had refused by browsers. */
+const reports = async (address = REPORTED[0]) => (await (await fetch(address)).json()).violations;
 
 /** How many entries of one kind the card issuer's own book holds. */
 async function book(kind) {
@@ -127,32 +132,38 @@ await kit.test('an open order page says by itself that it is paid, and shows the
 
 // What each page looks like, once in every state that a newcomer sees.
 const visitor = await openPage(browser, florin, { bypassCSP: true });
-const { page } = visitor;
-const stops = [
-  ['catalogue', () => page.goto(florin.shop)],
-  ['product', () => page.locator('main h2 a').first().click()],
-  ['cart-empty', () => page.goto(`${florin.shop}/cart`)],
-  ['orders-empty', () => page.goto(`${florin.shop}/orders`)],
-  ['trouble', () => page.goto(`${florin.shop}/orders/nobody-knows-this`)],
-  ['payment', () => goToPayment(page, florin)],
-  ['payment-declined', async () => { await payWith(page, CARDS.noFunds); await page.getByRole('alert').first().waitFor(); }],
-  ['challenge', async () => { await payWith(page, CARDS.asks); await page.getByRole('button', { name: /complete|approve|confirm/i }).first().waitFor(); }],
-  ['order-paid', async () => { await answerChallenge(page, 'complete'); await orderSays(page, florin, PAID, true); }],
-  ['orders', () => page.goto(`${florin.shop}/orders`)],
-  ['cart', async () => { await page.goto(florin.shop); await page.getByRole('button', { name: /^add\b.*\bcart\b/i }).first().click(); await page.goto(`${florin.shop}/cart`); }],
-  ['order-waiting', async () => { await page.locator('main').getByRole('button', { name: /\bpay\b/i }).first().click(); await onPaymentPage(page); await leavePayment(page); await page.goto(`${florin.shop}/orders`); await page.locator('main').getByRole('link').first().click(); }],
-  ['reference', () => page.goto(`${florin.api}/docs`)],
-  ['problem', () => page.goto(`${florin.api}/problems/key_reused`)],
-];
-for (const [name, go] of stops) {
+for (const [name, go] of stops(visitor.page, florin)) {
   await kit.test(`${name}: no violation in light and dark, at 320 and 1280 px`, async () => {
     await go();
-    await look(kit, page, name);
+    await look(kit, visitor.page, name);
   });
 }
 await visitor.close();
 
-await kit.test('no page was reported for breaking its policy', async () => assert.equal(await reports(), 0));
+await kit.test('what the shop shows of an order is small enough to be there at once', () => visit({}, async (page) => {
+  await goToPayment(page, florin);
+  await payWith(page, CARDS.pays);
+  await orderSays(page, florin, PAID, true);
+  await until('its webhooks', async () => /packed/i.test(await page.locator('#part-state').innerText()));
+  const html = await (await fetch(page.url())).text();
+  assert.ok(html.length < PAGE_BYTES, `${html.length} bytes`);
+}));
+
+await kit.test('every place of the reference that an order page links to is there', () => visit({}, async (page) => {
+  await goToPayment(page, florin);
+  await leavePayment(page);
+  await page.goto(`${florin.shop}/orders`);
+  await latestOrder(page);
+  await page.locator('#part-try').waitFor();
+  const links = await page.locator(`a[href^="${florin.api}/docs#"]`).evaluateAll((all) => all.map((one) => one.hash.slice(1)));
+  assert.ok(links.length >= 5, `${links}`);
+  const reference = await (await fetch(`${florin.api}/docs`)).text();
+  for (const anchor of links) assert.ok(reference.includes(`id="${anchor}"`), `there is no #${anchor}`);
+}));
+
+await kit.test('no page of any of our origins was reported for breaking its policy', async () => {
+  for (const address of REPORTED) assert.equal(await reports(address), 0, address);
+});
 
 await kit.test('a control page with a forbidden script is refused and reported', async () => {
   const control = await openPage(browser, florin);

@@ -14,6 +14,10 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+/// What somebody reads who opens the address itself.
+const FRONT: &str = "Health and metrics of this Florin.\n\n/livez     the process runs\n/readyz    it can take work now, or why not\n\
+                     /startupz  it has started\n/metrics   figures for Prometheus\n";
+
 /// Asked whether work can be taken; the text says why not.
 pub type Ready = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
@@ -30,6 +34,7 @@ struct Admin {
 /// Routes of the admin door.
 pub fn router(metrics: PrometheusHandle, ready: Ready, gather: Gather) -> Router {
     Router::new()
+        .route("/", get(|| async { FRONT }))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/startupz", get(readyz))
         .route("/readyz", get(readyz))

@@ -10,15 +10,20 @@ mod reference;
 pub mod settings;
 pub mod shapes;
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use openapi::document;
+pub(crate) use reference::{says, says_to_payer};
 
+use crate::policy::{BODY_BYTES_MAX, Reports};
 use crate::problem::Problem;
 use crate::{Doors, hooks, request, returned};
 
@@ -99,11 +104,19 @@ pub fn router(doors: Doors) -> Router {
         .route("/openapi.json", get(openapi::serve))
         .route("/docs", get(reference::page))
         .route("/docs/style.css", get(reference::style))
+        .route("/docs/mark.svg", get(reference::mark))
+        .route("/problems", get(reference::problems))
         .route("/problems/{code}", get(reference::problem))
+        .route("/policy-reports", policy_reports())
         .route("/", get(reference::front))
         .route("/hooks/{connection}", post(hooks::receive).layer(hooks_limit))
         .route("/return/{token}", get(returned::back))
-        .fallback(|| async { Problem::new("not_found", "there is nothing at this address") })
+        .fallback(|| async {
+            Problem {
+                fix: "check the address against the reference".to_owned(),
+                ..Problem::new("not_found", "there is nothing at this address")
+            }
+        })
         .method_not_allowed_fallback(|| async {
             Problem::new("method_not_allowed", "this address does not take this method")
         })
@@ -116,4 +129,13 @@ pub fn router(doors: Doors) -> Router {
         .layer(request::only_tls(&doors.settings.api_url))
         .layer(from_fn(request::name))
         .with_state(doors)
+}
+
+/// Where browsers say what the policy of our pages stopped.
+fn policy_reports() -> MethodRouter<Doors> {
+    let reports = Arc::new(Reports::about("api"));
+    let counted = Arc::clone(&reports);
+    get(move || async move { counted.count() })
+        .post(move |body: Bytes| async move { reports.take(&body) })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }

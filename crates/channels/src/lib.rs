@@ -18,6 +18,7 @@
 pub mod admin;
 pub mod api;
 mod hooks;
+mod policy;
 pub mod problem;
 mod request;
 pub mod returned;

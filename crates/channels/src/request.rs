@@ -10,7 +10,10 @@ use axum::response::Response;
 use florin_core::id::KeyId;
 use florin_services::dice;
 use florin_store::{Mode, Tenant};
+use serde_json::Value;
 use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::api::says;
 
 /// Characters of a refused key that are logged.
 const HINT_CHARS: usize = 12;
@@ -116,10 +119,44 @@ pub(crate) async fn watched(door: &'static str, id: String, request: Request, ne
     response
 }
 
+/// A problem's body, read again to be shown as a page.
+const PROBLEM_BYTES_MAX: usize = 64 << 10;
+
+/// Whether a person opened this address with a browser. What stands under `/v1` is for programs, some of which ask for HTML by default.
+fn is_a_persons(request: &Request) -> bool {
+    let path = request.uri().path();
+    let asks = |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("text/html"));
+    request.method() == Method::GET && !path.starts_with("/v1/") && request.headers().get(header::ACCEPT).is_some_and(asks)
+}
+
+/// The same problem as a page.
+async fn as_a_page(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if kind != Some(b"application/problem+json") {
+        return response;
+    }
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), PROBLEM_BYTES_MAX)
+        .await
+        .unwrap_or_default();
+    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut detail = text("detail");
+    if let Some(first) = detail.get(..1).map(str::to_uppercase) {
+        detail.replace_range(..1, &first);
+    }
+    detail.push('.');
+    says(status, &text("title"), &detail, &text("fix"), &text("code"))
+}
+
 /// Names the request, and answers under that name.
 pub(crate) async fn name(request: Request, next: Next) -> Response {
     let id = format!("req_{}", dice::token::<16>());
+    let persons = is_a_persons(&request);
     let mut response = watched("api", id.clone(), request, next).await;
+    if persons && response.status().as_u16() >= 400 {
+        response = as_a_page(response).await;
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", value);

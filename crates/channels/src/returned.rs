@@ -9,14 +9,17 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use florin_core::id::OrderId;
+use florin_core::status::{self, Word};
 use florin_services::ask::{Ask, Denied, What};
 use florin_services::dice;
 use florin_services::view::View;
-use florin_store::Wanted;
+use florin_store::{Tenant, Wanted};
 use subtle::ConstantTimeEq;
 
 use crate::Doors;
+use crate::api::says_to_payer;
 use crate::problem::Problem;
+use crate::stripe_compat::written;
 
 /// Parameters that are passed on to the rail; more is hostile.
 const PARAMS_MAX: usize = 32;
@@ -67,7 +70,11 @@ pub(crate) async fn back(
         .filter(|(_, value)| value.len() <= VALUE_CHARS_MAX)
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
-    let view = opened_by(&doors, &token).await?;
+    let view = match opened_by(&doors, &token).await {
+        Ok(view) => view,
+        Err(problem) if problem.status == 404 => return Ok(nothing_here()),
+        Err(problem) => return Err(problem),
+    };
     let (tenant, order) = (view.tenant, view.order.id);
     let left = params.contains_key("left");
     let what = if left {
@@ -98,11 +105,39 @@ pub(crate) async fn back(
             url.query_pairs_mut().append_pair("order", &order.to_string());
             Ok(Redirect::to(url.as_str()).into_response())
         }
-        None => {
-            let text = "Thank you. You can close this page; the merchant will tell you how your payment went.\n";
-            Ok((StatusCode::OK, text).into_response())
-        }
+        None => Ok(said(&doors, tenant, order).await?),
     }
+}
+
+/// For payers whom the merchant did not tell where to go.
+async fn said(doors: &Doors, tenant: Tenant, order: OrderId) -> Result<Response, Problem> {
+    let view = doors.engine.view(tenant, order).await?;
+    let merchant = doors.directory.merchant(tenant.merchant);
+    let (title, text) = match status::word(&view.order) {
+        Word::Captured | Word::Authorized | Word::PartiallyCaptured | Word::Verified => {
+            ("Thank you", "Your payment went through.")
+        }
+        Word::Processing => ("Your bank is deciding", "Please do not pay again."),
+        Word::PartiallyRefunded | Word::Refunded => {
+            ("Your money is on its way back", "Banks take a few days to show it.")
+        }
+        Word::Created | Word::RequiresAction | Word::Failed | Word::Canceled | Word::Expired => {
+            ("The payment was not finished", "Nothing was charged.")
+        }
+    };
+    let merchant = merchant.as_ref().map_or("the shop", |merchant| merchant.name.as_str());
+    let text = format!("{text} You can close this page: {merchant} tells you what comes next.");
+    let facts = [
+        ("Amount", written(view.order.due)),
+        ("Reference", view.reference.clone()),
+    ];
+    Ok(says_to_payer(StatusCode::OK, Some(merchant), title, &text, &facts))
+}
+
+/// For payers whose address was cut short, and for those who guess.
+fn nothing_here() -> Response {
+    let text = "Check the address, or go back to the shop: it knows how your payment went.";
+    says_to_payer(StatusCode::NOT_FOUND, None, "This page does not exist", text, &[])
 }
 
 #[cfg(test)]

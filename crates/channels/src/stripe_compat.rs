@@ -51,6 +51,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use cards::{Card, CardTable, Example};
 pub use events::words;
+pub(crate) use pages::written;
 
 use crate::Doors;
 use crate::api::gate::Meter;
@@ -134,6 +135,7 @@ pub fn router(doors: Doors, kind: DoorKind) -> Router {
         meter: Meter::default(),
     };
     let api = Router::new()
+        .route("/", get(pages::front))
         .route("/v1/balance", get(transactions::balance))
         .route("/v1/balance_transactions", get(transactions::list))
         .route("/v1/balance_transactions/{id}", get(transactions::retrieve))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use askama::filters::HtmlSafe;
 
-/// Minor units of an ISO 4217 currency. Shows itself as text, and on pages as [`Money::html`].
+/// Minor units of an ISO 4217 currency. Shows itself as text that no line breaks, and on pages as [`Money::html`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Money {
     pub(crate) minor: i64,
@@ -46,7 +46,7 @@ impl Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.figure(), self.currency)
+        write!(f, "{}\u{a0}{}", self.figure(), self.currency)
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
             (i64::MIN, "JPY", "\u{2212}9,223,372,036,854,775,808 JPY"),
         ];
         for (minor, currency, text) in table {
-            assert_eq!(Money::new(minor, currency).to_string(), text);
+            assert_eq!(Money::new(minor, currency).to_string(), text.replace(' ', "\u{a0}"));
         }
     }
 

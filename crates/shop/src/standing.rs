@@ -25,16 +25,6 @@ impl Tone {
             Self::Note => "note",
         }
     }
-
-    /// The path of the sign, in a box of 16.
-    fn sign(self) -> &'static str {
-        match self {
-            Self::Good => "M3.5 8.5l3 3 6-7",
-            Self::Wait => "M8 4v4.2l2.7 1.8M8 14.2A6.2 6.2 0 1 0 8 1.8a6.2 6.2 0 0 0 0 12.4z",
-            Self::Bad => "M4 4l8 8M12 4l-8 8",
-            Self::Note => "M8 7.4v4M8 4.4v.2M8 14.2A6.2 6.2 0 1 0 8 1.8a6.2 6.2 0 0 0 0 12.4z",
-        }
-    }
 }
 
 /// A state as a sign and a word.
@@ -46,11 +36,8 @@ pub(crate) struct Chip {
 
 impl fmt::Display for Chip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (class, sign, word) = (self.tone.class(), self.tone.sign(), self.word);
-        write!(
-            f,
-            r#"<span class="chip {class}"><svg viewBox="0 0 16 16" aria-hidden="true"><path d="{sign}"/></svg>{word}</span>"#
-        )
+        // The sign before the word is the style sheet's.
+        write!(f, r#"<span class="chip {}">{}</span>"#, self.tone.class(), self.word)
     }
 }
 
@@ -192,8 +179,13 @@ fn not_paid(order: &Order) -> Standing {
                 Step::Pay("Pay with another card"),
             )
         },
-        AttemptStatus::Canceled
-        | AttemptStatus::Reversed
+        AttemptStatus::Canceled => wait(
+            "Not paid",
+            "The last try was not finished.",
+            "Nothing has been charged. You can try again, with the same card or another.",
+            Step::Pay("Try again and pay"),
+        ),
+        AttemptStatus::Reversed
         | AttemptStatus::Processing
         | AttemptStatus::RequiresAction
         | AttemptStatus::Succeeded

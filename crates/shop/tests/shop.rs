@@ -203,7 +203,7 @@ async fn a_buyer_pays_and_the_webhook_packs_the_goods() {
     let (florin, shop) = open().await;
     let mut browser = Browser::new(&shop);
     browser.add("enamel-mug", 2).await;
-    browser.get("/cart").await.says("Pay 37.90 EUR");
+    browser.get("/cart").await.says("Pay 37.90\u{a0}EUR");
 
     let page = browser.check_out().await;
     assert!(page.starts_with(&florin.pay), "{page}");
@@ -219,7 +219,7 @@ async fn a_buyer_pays_and_the_webhook_packs_the_goods() {
     florin.provider(&page, "pay");
     let back = browser.get(&format!("{path}/back?session_id=x")).await;
     assert_eq!(back.location(), path);
-    let packing = "signature checked, written down, goods packed.";
+    let packing = "Signature checked, written down, goods packed.";
     until("the goods are packed and the delivery shows it", || async {
         browser.get(&path).await.text.contains(packing)
     })
@@ -380,7 +380,7 @@ async fn a_declined_card_leads_to_a_second_attempt_of_the_same_order() {
     let path = browser.order_path().await;
     let order = browser.get(&path).await;
     order.says("Your card was declined.");
-    order.says("Pay with another card 38.90 EUR");
+    order.says("Pay with another card 38.90\u{a0}EUR");
     // What came over the wire is text, never markup.
     order.says("the &#60;b&#62;card&#60;/b&#62; has insufficient funds");
 
@@ -498,7 +498,7 @@ async fn a_buyer_can_cancel_and_a_refund_shows() {
     florin.refund(500);
     let path = browser.order_path().await;
     until("the refund shows", || async {
-        browser.get(&path).await.text.contains("5.00 EUR goes back")
+        browser.get(&path).await.text.contains("5.00\u{a0}EUR goes back")
     })
     .await;
 }

@@ -239,7 +239,7 @@ pub struct BalanceShape {
 }
 
 /// All balances of the merchant in this mode.
-#[utoipa::path(get, path = "/v1/balances", tag = "books",
+#[utoipa::path(get, path = "/v1/balances", tag = "ledger",
     responses((status = 200, description = "All of them", body = List<BalanceShape>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
@@ -259,10 +259,10 @@ pub(super) async fn balances(
 }
 
 /// Ledger entries, newest first (`order=oldest` for oldest first).
-#[utoipa::path(get, path = "/v1/ledger_entries", tag = "books",
+#[utoipa::path(get, path = "/v1/ledger_entries", tag = "ledger",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query, description = "The last id of the page before"),
         ("from" = Option<String>, Query, description = "At or after"), ("to" = Option<String>, Query, description = "Before"),
-        ("order" = Option<String>, Query, description = "newest or oldest")),
+        ("order" = Option<String>, Query, description = "`newest` first, or `oldest`")),
     responses((status = 200, description = "A page", body = List<EntryShape>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
@@ -302,9 +302,10 @@ pub(super) async fn ledger(
     Ok(Json(List::page(entries, limit)))
 }
 
-/// Ledger entries of an order, oldest first.
-#[utoipa::path(get, path = "/v1/orders/{id}/ledger_entries", tag = "books", params(("id" = String, Path)),
-    responses((status = 200, description = "All of them", body = List<EntryShape>),
+/// Ledger entries of an order, newest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/ledger_entries", tag = "ledger",
+    params(("id" = String, Path, description = "The order"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query)),
+    responses((status = 200, description = "A page", body = List<EntryShape>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn order_ledger(
@@ -315,16 +316,13 @@ pub(super) async fn order_ledger(
 ) -> Result<Json<List<EntryShape>>, Problem> {
     caller.may(Scope::Read)?;
     let params = Params::read(query.as_deref(), &[])?;
-    params.limit()?;
     let order = doors.engine.view(caller.tenant, order_id(&id)?).await?.order.id;
-    let mut data = Vec::new();
+    let mut all = Vec::new();
     for row in doors.store.events_of(order).await.map_err(Problem::from)? {
-        data.extend(EntryShape::of_row(&row, true)?);
+        all.extend(EntryShape::of_row(&row, true)?);
     }
-    if params.text("after").is_some() {
-        data.clear();
-    }
-    Ok(Json(List { data, has_more: false }))
+    all.reverse();
+    List::of_all(all, &params, |entry| &entry.id).map(Json)
 }
 
 /// Events of the merchant in this mode, newest first.
@@ -403,9 +401,10 @@ pub(super) async fn get(
         .map(|told| Json(EventShape::of(&told, doors.rails())))
 }
 
-/// Events of an order, oldest first.
-#[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "events", params(("id" = String, Path)),
-    responses((status = 200, description = "All of them", body = List<EventShape>),
+/// Events of an order, newest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "events",
+    params(("id" = String, Path, description = "The order"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query)),
+    responses((status = 200, description = "A page", body = List<EventShape>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn of_order(
@@ -416,14 +415,9 @@ pub(super) async fn of_order(
 ) -> Result<Json<List<EventShape>>, Problem> {
     caller.may(Scope::Read)?;
     let params = Params::read(query.as_deref(), &[])?;
-    params.limit()?;
     let told = doors.engine.events(caller.tenant, order_id(&id)?).await?;
-    let data = if params.text("after").is_some() {
-        Vec::new()
-    } else {
-        told.iter().map(|one| EventShape::of(one, doors.rails())).collect()
-    };
-    Ok(Json(List { data, has_more: false }))
+    let all = told.iter().rev().map(|one| EventShape::of(one, doors.rails()));
+    List::of_all(all.collect(), &params, |event| &event.id).map(Json)
 }
 
 /// Sends an event to its endpoints again.

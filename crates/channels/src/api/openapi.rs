@@ -24,10 +24,11 @@ use super::{events, orders, settings};
         settings::delete_endpoint, settings::rotate_endpoint,
     ),
     tags(
-        (name = "orders", description = "What is to be paid, and every try to pay it"),
+        (name = "orders", description = "What is to be paid"),
+        (name = "attempts", description = "Every try to pay an order; at most one of them ever takes money"),
         (name = "refunds", description = "Money that goes back"),
         (name = "events", description = "What happened"),
-        (name = "books", description = "Where the money is: double entry, to the minor unit"),
+        (name = "ledger", description = "Where the money is: double entry, to the minor unit"),
         (name = "webhooks", description = "Who is told, and whether they heard it"),
         (name = "customers", description = "Who pays, as you know them"),
         (name = "methods", description = "Stored methods: tokens, never card numbers"),
@@ -55,7 +56,45 @@ pub fn document() -> utoipa::openapi::OpenApi {
         Vec::<String>::new(),
     )]);
     bodies_that_may_be_left_out(&mut document);
+    what_all_calls_have(&mut document);
     document
+}
+
+/// What a parameter is that means the same in every call.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("after", "The last id of the page before"),
+    ("customer", "The customer's id"),
+    ("endpoint", "The endpoint's id"),
+    ("id", "Its id"),
+    ("limit", "How many; 20 if nothing is said"),
+    ("order", "The order's id"),
+    ("status", "Where it stands"),
+];
+
+/// A name for each call that no other has, and words for the parameters that many calls share.
+fn what_all_calls_have(document: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let words: Vec<&str> = path
+            .split(['/', '{', '}'])
+            .filter(|word| !word.is_empty() && *word != "v1")
+            .collect();
+        let methods = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in methods {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(format!("{method}_{}", words.join("_")));
+            for parameter in operation.parameters.iter_mut().flatten() {
+                let RefOr::T(parameter) = parameter else { continue };
+                let shared = PARAMETERS.iter().find(|row| row.0 == parameter.name);
+                if parameter.description.is_none() {
+                    parameter.description = shared.map(|row| row.1.to_owned());
+                }
+            }
+        }
+    }
 }
 
 /// A body of which nothing is required may be left out: it then reads as `{}`.

@@ -244,7 +244,7 @@ pub(super) async fn refund(
 }
 
 /// Reports how an uncertain step stands.
-#[utoipa::path(post, path = "/v1/attempts/{id}/resolve", tag = "orders", request_body = ResolveBody,
+#[utoipa::path(post, path = "/v1/attempts/{id}/resolve", tag = "attempts", request_body = ResolveBody,
     params(("id" = String, Path, description = "The attempt")),
     responses((status = 200, description = "Booked", body = OrderShape),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
@@ -347,10 +347,11 @@ const STATUSES: &[&str] = &[
 /// Orders, newest first.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query, description = "The last id of the page before"),
-        ("reference" = Option<String>, Query), ("status" = Option<String>, Query), ("customer" = Option<String>, Query),
+        ("reference" = Option<String>, Query, description = "Your own name for it"), ("status" = Option<String>, Query, description = "Its `payment_order_status`"),
+        ("customer" = Option<String>, Query, description = "The customer's id"),
         ("attention" = Option<bool>, Query, description = "Only those that need a person"),
         ("from" = Option<String>, Query, description = "Made at or after"), ("to" = Option<String>, Query, description = "Made before"),
-        ("metadata" = Option<BTreeMap<String, String>>, Query, style = DeepObject, explode)),
+        ("metadata" = Option<BTreeMap<String, String>>, Query, description = "As `metadata[name]=value`; all of them must hold", style = DeepObject, explode)),
     responses((status = 200, description = "A page", body = List<OrderShape>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
@@ -393,9 +394,10 @@ pub(super) async fn list(
     )))
 }
 
-/// Attempts of an order, oldest first.
-#[utoipa::path(get, path = "/v1/orders/{id}/attempts", tag = "orders", params(("id" = String, Path, description = "The order")),
-    responses((status = 200, description = "All of them", body = List<AttemptShape>),
+/// Attempts of an order, newest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/attempts", tag = "attempts",
+    params(("id" = String, Path, description = "The order"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query)),
+    responses((status = 200, description = "A page", body = List<AttemptShape>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn attempts(
@@ -404,15 +406,14 @@ pub(super) async fn attempts(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<AttemptShape>>, Problem> {
-    parts(&doors, &caller, &id, query.as_deref(), |view| {
-        AttemptShape::all(view, doors.rails())
-    })
-    .await
+    let all = |view: &View| AttemptShape::all(view, doors.rails());
+    parts(&doors, &caller, &id, query.as_deref(), all, |attempt| &attempt.id).await
 }
 
-/// Captures of an order, oldest first.
-#[utoipa::path(get, path = "/v1/orders/{id}/captures", tag = "orders", params(("id" = String, Path, description = "The order")),
-    responses((status = 200, description = "All of them", body = List<StepShape>),
+/// Captures of an order, newest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/captures", tag = "orders",
+    params(("id" = String, Path, description = "The order"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query)),
+    responses((status = 200, description = "A page", body = List<StepShape>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn captures(
@@ -421,12 +422,16 @@ pub(super) async fn captures(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<StepShape>>, Problem> {
-    parts(&doors, &caller, &id, query.as_deref(), StepShape::captures).await
+    parts(&doors, &caller, &id, query.as_deref(), StepShape::captures, |step| {
+        &step.id
+    })
+    .await
 }
 
-/// Refunds of an order, oldest first.
-#[utoipa::path(get, path = "/v1/orders/{id}/refunds", tag = "refunds", params(("id" = String, Path, description = "The order")),
-    responses((status = 200, description = "All of them", body = List<StepShape>),
+/// Refunds of an order, newest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/refunds", tag = "refunds", 
+    params(("id" = String, Path, description = "The order"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query)),
+    responses((status = 200, description = "A page", body = List<StepShape>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn refunds(
@@ -435,7 +440,10 @@ pub(super) async fn refunds(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<StepShape>>, Problem> {
-    parts(&doors, &caller, &id, query.as_deref(), StepShape::refunds).await
+    parts(&doors, &caller, &id, query.as_deref(), StepShape::refunds, |step| {
+        &step.id
+    })
+    .await
 }
 
 /// One refund.
@@ -461,21 +469,17 @@ async fn parts<T>(
     id: &str,
     query: Option<&str>,
     all: impl Fn(&View) -> Vec<T>,
+    id_of: impl Fn(&T) -> &str,
 ) -> Result<Json<List<T>>, Problem>
 where
     T: Send,
 {
     caller.may(Scope::Read)?;
-    // An order has at most a hundred or so of each, so one page holds them; `limit` and `after` are taken so that lists are all alike.
     let params = Params::read(query, &[])?;
-    params.limit()?;
     let view = doors.engine.view(caller.tenant, order_id(id)?).await?;
-    let data = if params.text("after").is_some() {
-        Vec::new()
-    } else {
-        all(&view)
-    };
-    Ok(Json(List { data, has_more: false }))
+    let mut all = all(&view);
+    all.reverse();
+    List::of_all(all, &params, id_of).map(Json)
 }
 
 /// Carries out a command and answers the order.

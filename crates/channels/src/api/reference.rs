@@ -1,25 +1,39 @@
-//! Pages of the API's origin: the reference, made from the same description as `openapi.json`; a page for each problem; the front.
-//! No scripts at all.
+//! Pages of the API's origin: the reference, made from the same description as `openapi.json`; a page for each problem; the front; and what a
+//! person reads who opens an address that is for programs. No scripts at all.
 
+mod describe;
+
+use std::fmt;
 use std::sync::OnceLock;
 
 use askama::Template;
-use axum::extract::Path;
+use askama::filters::HtmlSafe;
+use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use serde_json::Value;
 
+use self::describe::{Group, Object, groups, objects};
+use crate::Doors;
 use crate::problem::{CODES, Problem};
 
 const STYLE: &str = include_str!("reference/style.css");
 const PROBLEMS: &str = include_str!("../../../../docs/problems.md");
 /// Only our own style sheet: no script, no frame, no form, no other origin.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; \
+                      form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'; report-uri /policy-reports";
 
 #[derive(Template)]
 #[template(path = "reference/index.html")]
-struct Reference {
+struct Reference<'a> {
+    api: &'a str,
     groups: Vec<Group>,
+    objects: Vec<Object>,
+}
+
+#[derive(Template)]
+#[template(path = "reference/problems.html")]
+struct ProblemsPage {
+    rows: &'static [(&'static str, u16, &'static str, &'static str)],
 }
 
 #[derive(Template)]
@@ -28,41 +42,67 @@ struct ProblemPage {
     code: &'static str,
     title: &'static str,
     status: u16,
-    text: Vec<String>,
+    what: String,
+    fix: &'static str,
 }
 
 #[derive(Template)]
 #[template(path = "reference/front.html")]
-struct Front {}
-
-struct Group {
-    name: String,
-    about: String,
-    calls: Vec<Operation>,
+struct Front<'a> {
+    stripe: &'a str,
 }
 
-struct Operation {
-    method: String,
-    path: String,
-    summary: String,
-    fields: Vec<Field>,
-    answers: Vec<(String, String)>,
+/// What a person is told who opened an address with a browser.
+#[derive(Template)]
+#[template(path = "reference/says.html")]
+struct Says<'a> {
+    title: &'a str,
+    text: &'a str,
+    /// What to do now.
+    fix: &'a str,
+    /// Small, for support.
+    code: &'a str,
 }
 
-struct Field {
-    name: String,
-    place: String,
-    kind: String,
-    required: bool,
-    about: String,
+/// What a payer is told on a page of this origin.
+#[derive(Template)]
+#[template(path = "reference/payer.html")]
+struct PayerPage<'a> {
+    merchant: Option<&'a str>,
+    title: &'a str,
+    text: &'a str,
+    facts: &'a [(&'a str, String)],
 }
 
-pub(super) async fn page() -> Response {
+/// Text of a description on a page: what stands between backticks is code.
+struct Marked<'a>(&'a str);
+
+impl fmt::Display for Marked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escaped = self.0.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        for (at, piece) in escaped.split('`').enumerate() {
+            if at % 2 == 1 {
+                write!(f, "<code>{piece}</code>")?;
+            } else {
+                f.write_str(piece)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl HtmlSafe for Marked<'_> {}
+
+pub(super) async fn page(State(doors): State<Doors>) -> Response {
     static PAGE: OnceLock<String> = OnceLock::new();
     let page = PAGE.get_or_init(|| {
-        Reference { groups: groups() }
-            .render()
-            .expect("the reference's template renders")
+        let document = serde_json::to_value(super::document()).expect("the description is JSON");
+        let reference = Reference {
+            api: &doors.settings.api_url,
+            groups: groups(&document),
+            objects: objects(&document),
+        };
+        reference.render().expect("the reference's template renders")
     });
     html(StatusCode::OK, page.clone())
 }
@@ -77,30 +117,39 @@ pub(super) async fn style() -> impl IntoResponse {
     )
 }
 
-pub(super) async fn front() -> Response {
-    html(StatusCode::OK, Front {}.render().expect("the front's template renders"))
+pub(super) async fn mark() -> impl IntoResponse {
+    (
+        [
+            (header::CONTENT_TYPE, "image/svg+xml"),
+            (header::CACHE_CONTROL, "public, max-age=3600"),
+        ],
+        include_str!("../../assets/pay.svg"),
+    )
+}
+
+pub(super) async fn front(State(doors): State<Doors>) -> Response {
+    let front = Front {
+        stripe: &doors.settings.stripe_url,
+    };
+    html(StatusCode::OK, front.render().expect("the front's template renders"))
+}
+
+pub(super) async fn problems() -> Response {
+    let page = ProblemsPage { rows: CODES };
+    html(StatusCode::OK, page.render().expect("the problems' template renders"))
 }
 
 pub(super) async fn problem(Path(code): Path<String>) -> Result<Response, Problem> {
     let row = CODES
         .iter()
         .find(|row| row.0 == code)
-        .ok_or_else(|| Problem::new("not_found", "there is no problem of this code"))?;
-    let heading = format!("## `{}`", row.0);
-    let text = PROBLEMS
-        .lines()
-        .skip_while(|line| *line != heading)
-        .skip(1)
-        .take_while(|line| !line.starts_with("## "));
-    let text = text
-        .filter(|line| !line.is_empty())
-        .map(|line| line.replace('`', ""))
-        .collect();
+        .ok_or_else(|| Problem::new("not_found", format!("there is no problem of the code `{code}`")))?;
     let page = ProblemPage {
         code: row.0,
         title: row.2,
         status: row.1,
-        text,
+        what: paragraph(row.0),
+        fix: row.3,
     };
     Ok(html(
         StatusCode::OK,
@@ -108,117 +157,49 @@ pub(super) async fn problem(Path(code): Path<String>) -> Result<Response, Proble
     ))
 }
 
+/// What `docs/problems.md` says about a code, without its title and what to do, which the page shows in its own places.
+fn paragraph(code: &str) -> String {
+    let heading = format!("## `{code}`");
+    let lines = PROBLEMS
+        .lines()
+        .skip_while(|line| *line != heading)
+        .skip(1)
+        .take_while(|line| !line.starts_with("## "));
+    let text: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("What to do:"))
+        .collect();
+    let text = text.join(" ");
+    text.split_once("). ").map_or(text.clone(), |(_, what)| what.to_owned())
+}
+
+/// A page that says one thing.
+pub(crate) fn says(status: StatusCode, title: &str, text: &str, fix: &str, code: &str) -> Response {
+    let page = Says { title, text, fix, code };
+    html(status, page.render().expect("the template renders"))
+}
+
+/// A page for a payer: nothing of it is about programs.
+pub(crate) fn says_to_payer(
+    status: StatusCode,
+    merchant: Option<&str>,
+    title: &str,
+    text: &str,
+    facts: &[(&str, String)],
+) -> Response {
+    let page = PayerPage {
+        merchant,
+        title,
+        text,
+        facts,
+    };
+    html(status, page.render().expect("the template renders"))
+}
+
 fn html(status: StatusCode, page: String) -> Response {
     let policy = (HeaderName::from_static("content-security-policy"), POLICY);
     let sniff = (HeaderName::from_static("x-content-type-options"), "nosniff");
-    (status, [policy, sniff], Html(page)).into_response()
-}
-
-/// The description, by tag.
-fn groups() -> Vec<Group> {
-    let document = serde_json::to_value(super::document()).expect("the description is JSON");
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut groups: Vec<Group> = document["tags"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|tag| Group {
-            name: text(tag, "name"),
-            about: text(tag, "description"),
-            calls: Vec::new(),
-        })
-        .collect();
-    for (path, methods) in document["paths"].as_object().into_iter().flatten() {
-        for (method, operation) in methods.as_object().into_iter().flatten() {
-            let tag = operation.pointer("/tags/0").and_then(Value::as_str).unwrap_or_default();
-            let Some(group) = groups.iter_mut().find(|group| group.name == tag) else {
-                continue;
-            };
-            let answers = operation["responses"].as_object().into_iter().flatten();
-            group.calls.push(Operation {
-                method: method.to_uppercase(),
-                path: path.clone(),
-                summary: text(operation, "summary"),
-                fields: fields(&document, operation),
-                answers: answers
-                    .map(|(status, answer)| (status.clone(), text(answer, "description")))
-                    .collect(),
-            });
-        }
-    }
-    groups
-}
-
-fn fields(document: &Value, operation: &Value) -> Vec<Field> {
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut fields = Vec::new();
-    for parameter in operation["parameters"].as_array().into_iter().flatten() {
-        fields.push(Field {
-            name: text(parameter, "name"),
-            place: text(parameter, "in"),
-            kind: kind(&parameter["schema"]),
-            required: parameter["required"].as_bool().unwrap_or(false),
-            about: text(parameter, "description"),
-        });
-    }
-    let reference = operation
-        .pointer("/requestBody/content/application~1json/schema/$ref")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let schema = reference
-        .strip_prefix('#')
-        .and_then(|pointer| document.pointer(pointer))
-        .unwrap_or(&Value::Null);
-    let required: Vec<&str> = schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
-        fields.push(Field {
-            name: name.clone(),
-            place: "body".to_owned(),
-            kind: kind(member),
-            required: required.contains(&name.as_str()),
-            about: text(member, "description"),
-        });
-    }
-    fields
-}
-
-/// A schema in one or two words.
-fn kind(schema: &Value) -> String {
-    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-        return reference.rsplit('/').next().unwrap_or_default().to_owned();
-    }
-    match &schema["type"] {
-        Value::String(kind) if kind == "array" => format!("list of {}", kind_of_items(schema)),
-        Value::String(kind) => kind.clone(),
-        Value::Array(kinds) => kinds
-            .iter()
-            .filter_map(Value::as_str)
-            .filter(|kind| *kind != "null")
-            .collect::<Vec<_>>()
-            .join(" or "),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            let options = schema
-                .get("oneOf")
-                .or_else(|| schema.get("anyOf"))
-                .and_then(Value::as_array);
-            options
-                .into_iter()
-                .flatten()
-                .map(kind)
-                .filter(|kind| kind != "null")
-                .collect::<Vec<_>>()
-                .join(" or ")
-        }
-    }
-}
-
-fn kind_of_items(schema: &Value) -> String {
-    kind(&schema["items"])
+    let referrer = (header::REFERRER_POLICY, "same-origin");
+    (status, [policy, sniff, referrer], Html(page)).into_response()
 }
 
 #[cfg(test)]
@@ -226,14 +207,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_call_stands_in_the_reference_with_what_it_does() {
-        let groups = groups();
-        let calls: Vec<&Operation> = groups.iter().flat_map(|group| &group.calls).collect();
-        assert!(calls.len() > 40, "{}", calls.len());
-        for call in calls {
-            assert!(!call.summary.is_empty(), "{} {} says nothing", call.method, call.path);
-            assert!(!call.answers.is_empty(), "{} {}", call.method, call.path);
+    fn every_problem_has_a_paragraph_that_says_what_it_means() {
+        for row in CODES {
+            let what = paragraph(row.0);
+            assert!(what.len() > 20 && !what.contains("(HTTP"), "{}: {what}", row.0);
         }
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_nothing_is_markup() {
+        assert_eq!(
+            Marked("with `confirm`: <b> & how").to_string(),
+            "with <code>confirm</code>: &lt;b&gt; &amp; how"
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ use florin_store::Mode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::params::Params;
 use crate::Rails;
+use crate::problem::Problem;
 
 /// A moment as RFC 3339 in UTC.
 pub fn rfc3339(at: Timestamp) -> String {
@@ -199,6 +201,18 @@ impl<T> List<T> {
         data.truncate(limit as usize);
         Self { data, has_more }
     }
+
+    /// The page that was asked for out of everything there is, newest first.
+    pub fn of_all(all: Vec<T>, params: &Params, id_of: impl Fn(&T) -> &str) -> Result<Self, Problem> {
+        let limit = params.limit()?;
+        let Some(after) = params.text("after") else {
+            return Ok(Self::page(all, limit));
+        };
+        let Some(at) = all.iter().position(|item| id_of(item) == after) else {
+            return Err(Problem::new("not_found", format!("`{after}` is not in this list")).at("after"));
+        };
+        Ok(Self::page(all.into_iter().skip(at + 1).collect(), limit))
+    }
 }
 
 impl OrderShape {
@@ -367,5 +381,24 @@ fn capture_word(order: &Order) -> &'static str {
         CaptureAt::Once => "at_once",
         CaptureAt::Later => "later",
         CaptureAt::At(_) => "at",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_everything_begins_behind_the_id_that_was_named() {
+        let all = || ["c", "b", "a"].map(str::to_owned).to_vec();
+        let page = |query: &str| {
+            let params = Params::read(Some(query), &[]).unwrap();
+            List::of_all(all(), &params, |id: &String| id).map(|list| (list.data.concat(), list.has_more))
+        };
+        assert_eq!(page("").unwrap(), ("cba".to_owned(), false));
+        assert_eq!(page("limit=2").unwrap(), ("cb".to_owned(), true));
+        assert_eq!(page("limit=2&after=b").unwrap(), ("a".to_owned(), false));
+        assert_eq!(page("after=a").unwrap(), (String::new(), false));
+        assert_eq!(page("after=x").unwrap_err().code, "not_found");
     }
 }

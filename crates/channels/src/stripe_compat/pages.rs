@@ -10,14 +10,13 @@ mod pay;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, SHA384, digest};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -28,18 +27,15 @@ use florin_services::ask::{Ask, What};
 use florin_services::view::View;
 use florin_services::{base64, dice};
 use florin_store::Mode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::note::Note;
-use super::{Door, DoorKind};
+use super::{Door, DoorKind, gate};
+use crate::policy::{BODY_BYTES_MAX, Reports};
 use crate::returned::opened_by;
 
 /// Where browsers report what the policy stopped.
 const REPORTS: &str = "/c/reports";
-/// A form or a report is a few hundred bytes; browsers send several reports at once.
-const BODY_BYTES_MAX: usize = 64 << 10;
-/// Of one body of reports; the rest is only counted.
-const REPORTS_LOGGED: usize = 5;
 /// Parameters that a returning payer brings; more is hostile.
 const PARAMS_MAX: usize = 32;
 /// Longest value of one.
@@ -55,7 +51,7 @@ pub(super) struct Pages {
     style: Asset,
     mark: Asset,
     policy: HeaderValue,
-    violations: AtomicU64,
+    reports: Reports,
 }
 
 /// A file that pages ask for, named by its content, so that it may be kept for ever.
@@ -89,7 +85,7 @@ impl Pages {
             ),
             mark: Asset::new("pay", "svg", "image/svg+xml", include_str!("../../assets/pay.svg")),
             policy: policy(origin.starts_with("https://")),
-            violations: AtomicU64::new(0),
+            reports: Reports::about("pay"),
         }
     }
 }
@@ -232,20 +228,22 @@ impl Door {
         self.plain(
             StatusCode::NOT_FOUND,
             "This page does not exist",
+            "Nothing was charged",
             "Check the address, or go back to the shop and start again.",
         )
     }
 
     fn not_now(&self) -> Response {
-        let text = "Nothing was charged by opening this page. Load it again in a moment.";
-        self.plain(StatusCode::SERVICE_UNAVAILABLE, "This page cannot be shown now", text)
+        let text = "Opening this page charges nothing. Load it again in a moment.";
+        let title = "This page cannot be shown now";
+        self.plain(StatusCode::SERVICE_UNAVAILABLE, title, "Please wait a moment", text)
     }
 
     /// A page about no order.
-    fn plain(&self, status: StatusCode, headline: &str, text: &str) -> Response {
+    fn plain(&self, status: StatusCode, title: &str, headline: &str, text: &str) -> Response {
         let page = Says {
-            frame: self.framed("Payment".to_owned(), false, None),
-            title: headline.to_owned(),
+            frame: self.framed("Florin".to_owned(), false, None),
+            title: title.to_owned(),
             tone: Tone::Note,
             headline,
             text: text.to_owned(),
@@ -350,13 +348,15 @@ fn due_of(view: &View) -> Due {
     }
 }
 
-/// An amount for people: `EUR 1,234.50`.
-fn written(money: Money) -> String {
+/// An amount for people: `1,234.50 EUR`, never broken over two lines.
+pub(crate) fn written(money: Money) -> String {
     let decimal = money.decimal();
     let (whole, part) = decimal
         .split_once('.')
         .map_or((decimal.as_str(), None), |(whole, part)| (whole, Some(part)));
-    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let (sign, digits) = whole
+        .strip_prefix('-')
+        .map_or(("", whole), |digits| ("\u{2212}", digits));
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
@@ -365,7 +365,7 @@ fn written(money: Money) -> String {
         grouped.push(digit);
     }
     let part = part.map(|part| format!(".{part}")).unwrap_or_default();
-    format!("{} {sign}{grouped}{part}", money.currency())
+    format!("{sign}{grouped}{part}\u{a0}{}", money.currency())
 }
 
 /// Whether a form was sent by a page of ours. Browsers say where a form was; what says nothing is no browser. A proxy in front may have
@@ -393,6 +393,28 @@ fn params_of(query: Option<String>) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// What somebody reads who opens the door's address with a browser: it is for programs.
+pub(super) async fn front(State(door): State<Door>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if !accept.is_some_and(|accept| accept.contains("text/html")) {
+        return gate::unrecognised(method, uri).await.into_response();
+    }
+    let text = match door.kind {
+        DoorKind::Merchant { .. } => {
+            "Programs written with Stripe's libraries work here when they are given this address and a key of Florin's."
+        }
+        DoorKind::Provider { .. } => {
+            "This is the pretend payment provider of Florin's sandbox. It takes published test cards and no real money."
+        }
+    };
+    door.plain(
+        StatusCode::OK,
+        "Florin speaks Stripe's language here",
+        "This address is for programs",
+        text,
+    )
+}
+
 // ---- files and reports ----------------------------------------------------------------------------------------------------------
 
 async fn asset(State(door): State<Door>, Path(name): Path<String>) -> Response {
@@ -413,40 +435,12 @@ async fn asset(State(door): State<Door>, Path(name): Path<String>) -> Response {
     }
 }
 
-/// Takes reports in either form: a list (`report-to`) or one object (`report-uri`).
 async fn report(State(door): State<Door>, body: Bytes) -> StatusCode {
-    let mut reports = match serde_json::from_slice(&body) {
-        Ok(Value::Array(reports)) => reports,
-        Ok(report @ Value::Object(_)) => vec![report],
-        Ok(_) | Err(_) => return StatusCode::BAD_REQUEST,
-    };
-    // Anybody may send some: one request counts as many as it may log.
-    reports.truncate(REPORTS_LOGGED);
-    door.pages.violations.fetch_add(reports.len() as u64, Ordering::Relaxed);
-    metrics::counter!("florin_policy_reports_total", "pages" => "pay").increment(reports.len() as u64);
-    for report in &reports {
-        // Which rule and what it stopped; the page's own address stays out, because it opens the page.
-        let inside = report
-            .get("body")
-            .or_else(|| report.get("csp-report"))
-            .unwrap_or(report);
-        let text = |names: [&str; 2]| {
-            let found = names
-                .into_iter()
-                .find_map(|name| inside.get(name).and_then(Value::as_str));
-            found.unwrap_or_default().chars().take(200).collect::<String>()
-        };
-        let (rule, stopped) = (
-            text(["effectiveDirective", "effective-directive"]),
-            text(["blockedURL", "blocked-uri"]),
-        );
-        tracing::warn!(rule, stopped, "a browser refused something on a payment page");
-    }
-    StatusCode::NO_CONTENT
+    door.pages.reports.take(&body)
 }
 
 async fn count(State(door): State<Door>) -> Json<Value> {
-    Json(json!({ "violations": door.pages.violations.load(Ordering::Relaxed) }))
+    door.pages.reports.count()
 }
 
 #[cfg(test)]
@@ -473,14 +467,17 @@ mod tests {
     #[test]
     fn amounts_are_grouped_and_never_cut() {
         for (minor, code, text) in [
-            (5, "EUR", "EUR 0.05"),
-            (123_450, "EUR", "EUR 1,234.50"),
-            (100_000_000_000, "JPY", "JPY 100,000,000,000"),
-            (999, "JPY", "JPY 999"),
-            (1_000_500, "KWD", "KWD 1,000.500"),
-            (-123_456, "USD", "USD -1,234.56"),
+            (5, "EUR", "0.05 EUR"),
+            (123_450, "EUR", "1,234.50 EUR"),
+            (100_000_000_000, "JPY", "100,000,000,000 JPY"),
+            (999, "JPY", "999 JPY"),
+            (1_000_500, "KWD", "1,000.500 KWD"),
+            (-123_456, "USD", "−1,234.56 USD"),
         ] {
-            assert_eq!(written(Money::new(minor, code.parse().unwrap())), text);
+            assert_eq!(
+                written(Money::new(minor, code.parse().unwrap())),
+                text.replace(' ', "\u{a0}")
+            );
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{Shop, clock};
 /// Stripe's published test cards that show something different each; no other number is taken anywhere in the sandbox.
 pub(super) const TEST_CARDS: &[(&str, &str)] = &[
     ("4242 4242 4242 4242", "pays"),
-    ("4000 0025 0000 3155", "asks for 3-D Secure first"),
+    ("4000 0000 0000 3220", "asks for 3-D Secure first"),
     ("4000 0000 0000 9995", "is declined: no funds"),
     ("4000 0000 0000 0002", "is declined"),
 ];

@@ -46,10 +46,14 @@ pub(super) fn flow(purchase: &Purchase, scene: &Scene, newest: Option<&Order>) -
     let start = purchase.created_at;
     let events = scene.events.as_deref().unwrap_or_default();
     let attempts = scene.attempts.as_deref().unwrap_or_default();
-    let when = |kinds: &[&str]| {
-        let found = events.iter().find(|event| kinds.contains(&event.kind.as_str()));
-        found.map(|event| Moment::after(start, event.created_at))
+    let of = |kinds: &[&str]| {
+        let found = events.iter().filter(|event| kinds.contains(&event.kind.as_str()));
+        found
+            .map(|event| Moment::after(start, event.created_at))
+            .collect::<Vec<_>>()
     };
+    // Of several tries the last one counts.
+    let when = |kinds: &[&str]| of(kinds).pop();
     let paid = newest.is_some_and(Order::is_paid);
     let last = attempts
         .last()
@@ -57,6 +61,7 @@ pub(super) fn flow(purchase: &Purchase, scene: &Scene, newest: Option<&Order>) -
         .map(|attempt| attempt.status);
     let page = match last {
         Some(AttemptStatus::RequiresAction) => Reached::Now,
+        Some(AttemptStatus::Canceled) if !paid => Reached::Failed,
         Some(_) => Reached::Done,
         None => Reached::Later,
     };
@@ -64,8 +69,8 @@ pub(super) fn flow(purchase: &Purchase, scene: &Scene, newest: Option<&Order>) -
         _ if paid => Reached::Done,
         Some(AttemptStatus::Succeeded) => Reached::Done,
         Some(AttemptStatus::Processing) => Reached::Now,
-        Some(AttemptStatus::Declined | AttemptStatus::Canceled | AttemptStatus::Reversed) => Reached::Failed,
-        Some(AttemptStatus::RequiresAction | AttemptStatus::Unknown) | None => Reached::Later,
+        Some(AttemptStatus::Declined | AttemptStatus::Reversed) => Reached::Failed,
+        Some(AttemptStatus::RequiresAction | AttemptStatus::Canceled | AttemptStatus::Unknown) | None => Reached::Later,
     };
     let booked = scene
         .ledger
@@ -83,7 +88,10 @@ pub(super) fn flow(purchase: &Purchase, scene: &Scene, newest: Option<&Order>) -
             name: "Order",
             line: "The shop registers it with Florin, once.",
             state: Reached::Done,
-            when: when(&["order.created"]).or(Some(Moment::after(start, start))),
+            when: of(&["order.created"])
+                .into_iter()
+                .next()
+                .or(Some(Moment::after(start, start))),
         },
         Stage {
             name: "Payment page",
@@ -96,7 +104,8 @@ pub(super) fn flow(purchase: &Purchase, scene: &Scene, newest: Option<&Order>) -
             line: "The bank says yes or no to Florin.",
             state: bank,
             when: when(&["attempt.succeeded"])
-                .or_else(|| when(&["attempt.declined", "attempt.canceled", "attempt.reversed"])),
+                .or_else(|| when(&["attempt.declined", "attempt.reversed"]))
+                .filter(|_| bank != Reached::Later),
         },
         Stage {
             name: "Books",

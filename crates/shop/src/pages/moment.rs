@@ -43,13 +43,7 @@ impl Moment {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            r#"<time datetime="{}" title="{}">{}</time>"#,
-            self.at,
-            self.exact(),
-            self.text
-        )
+        write!(f, r#"<span class="when" title="{}">{}</span>"#, self.exact(), self.text)
     }
 }
 

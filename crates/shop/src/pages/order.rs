@@ -113,7 +113,10 @@ async fn view(shop: &Shop, token: &str) -> Option<View> {
     // Webhooks may have come while Florin was asked.
     let purchase = purchase(shop, token)?;
     let newest = purchase.newest(asked);
-    let told = newest.is_some() && newest == purchase.news.as_ref().map(|news| &news.order);
+    let told = newest.is_some_and(|newest| {
+        let news = purchase.news.as_ref();
+        news.is_some_and(|news| news.order.says_the_same_as(newest))
+    });
     let standing = standing(newest, purchase.packed.is_some());
     let money = |minor: i64| (minor > 0).then(|| Money::new(minor, &purchase.currency));
     let start = purchase.created_at;

@@ -146,7 +146,11 @@ fn attempt_row(number: usize, attempt: &Attempt, start: Timestamp) -> AttemptRow
 }
 
 fn event_row(event: &Event, start: Timestamp) -> EventRow {
-    let (sentence, tone) = event_words(&event.kind);
+    let (sentence, tone) = match event.kind.as_str() {
+        // An order that was begun and not finished is as open as on its first day.
+        "order.created" if event.sequence > 1 => ("The order is open again.", Tone::Note),
+        kind => event_words(kind),
+    };
     EventRow {
         id: Id(event.id.clone()),
         kind: event.kind.clone(),
@@ -229,9 +233,9 @@ fn delivery_row(delivery: &Delivery, purchase: &Purchase, ours: &str, start: Tim
     let heard = purchase.heard.iter().find(|heard| to_us && heard.id == delivery.event);
     let verdict = heard.map(|heard| {
         let word = match heard.verdict {
-            Verdict::Applied => "signature checked, written down",
-            Verdict::Older => "signature checked, older than what the shop knew, so ignored",
-            Verdict::Duplicate => "signature checked, known already, so ignored",
+            Verdict::Applied => "Signature checked, written down",
+            Verdict::Older => "Signature checked, older than what the shop knew, so ignored",
+            Verdict::Duplicate => "Signature checked, known already, so ignored",
         };
         let packed = purchase.packed.as_ref().is_some_and(|packed| packed.event == heard.id);
         let packed = if packed { ", goods packed" } else { "" };
@@ -305,7 +309,10 @@ mod tests {
             .iter()
             .map(|total| format!("{} {}", total.label, total.debit))
             .collect();
-        assert_eq!(totals, ["Total posted, EUR 10.99 EUR", "Total pending, JPY 5 JPY"]);
+        assert_eq!(
+            totals,
+            ["Total posted, EUR 10.99\u{a0}EUR", "Total pending, JPY 5\u{a0}JPY"]
+        );
         assert!(books.totals.iter().all(|total| total.debit == total.credit));
         assert_eq!(books.entries.len(), 4);
     }

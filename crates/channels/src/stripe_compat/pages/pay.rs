@@ -99,6 +99,7 @@ pub(super) async fn pay(
         return Err(door.plain(
             StatusCode::FORBIDDEN,
             "This form was sent from another page",
+            "Nothing was charged",
             "Open the payment page again and pay there.",
         ));
     }
@@ -349,7 +350,7 @@ impl Typed {
         let wrong = Wrong {
             number: match (field("number"), &card) {
                 ("", _) => Some("Enter the card number."),
-                (_, None) => Some("This is no test card. This page takes only the test cards below."),
+                (_, None) => Some("This is not a test card. This page takes only the test cards below."),
                 (_, Some(_)) => None,
             },
             exp: expiry(field("exp"), now).err(),
