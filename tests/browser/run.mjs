@@ -140,6 +140,13 @@ for (const [name, go] of stops(visitor.page, florin)) {
 }
 await visitor.close();
 
+await kit.test('each of these pages does what it does under its own policy', async () => {
+  const strict = await openPage(browser, florin);
+  for (const [, go] of stops(strict.page, florin)) await go();
+  assert.deepEqual(strict.complaints.filter((one) => /security policy|asked somebody else/i.test(one)), []);
+  await strict.close();
+});
+
 await kit.test('what the shop shows of an order is small enough to be there at once', () => visit({}, async (page) => {
   await goToPayment(page, florin);
   await payWith(page, CARDS.pays);
