@@ -126,7 +126,9 @@ const PROBLEM_BYTES_MAX: usize = 64 << 10;
 fn is_a_persons(request: &Request) -> bool {
     let path = request.uri().path();
     let asks = |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("text/html"));
-    request.method() == Method::GET && !path.starts_with("/v1/") && request.headers().get(header::ACCEPT).is_some_and(asks)
+    request.method() == Method::GET
+        && !path.starts_with("/v1/")
+        && request.headers().get(header::ACCEPT).is_some_and(asks)
 }
 
 /// The same problem as a page.

@@ -97,8 +97,12 @@ pub(super) async fn retrieve_product(
 ) -> Result<Answer, Wrong> {
     let (caller, given) = get.read(&[])?;
     let reader = Reader::new(&door, caller.tenant);
-    let product = reader.product(&id).await?.ok_or_else(|| no_product(&id))?;
-    finish(&reader, product, &given, false).await
+    // A deleted product is shown where something still names it, and nowhere else.
+    let product = reader
+        .product(&id)
+        .await?
+        .filter(|product| product.get("deleted").is_none());
+    finish(&reader, product.ok_or_else(|| no_product(&id))?, &given, false).await
 }
 
 pub(super) async fn update_product(

@@ -688,12 +688,12 @@ impl Clauses {
             Wrong::invalid(message).at("query")
         };
         let mut clauses = Self::default();
-        for clause in query.split(" AND ").map(str::trim) {
-            let (name, value) = clause.rsplit_once(':').ok_or_else(|| wrong(clause))?;
-            let quoted = |text: &str| {
-                let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote).map(str::to_owned);
-                inside('\'').or_else(|| inside('"'))
+        for clause in split_outside_quotes(query, " AND ") {
+            let sides = split_outside_quotes(clause, ":");
+            let [name, value] = sides.as_slice() else {
+                return Err(wrong(clause));
             };
+            let (name, value) = (*name, *value);
             let metadata = name
                 .strip_prefix("metadata[")
                 .and_then(|rest| rest.strip_suffix(']'))
@@ -718,6 +718,38 @@ impl Clauses {
     }
 }
 
+/// The pieces between separators that stand in no quotes, without the white space around them.
+fn split_outside_quotes<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
+    let (mut pieces, mut begin, mut quote, mut escaped) = (Vec::new(), 0, None, false);
+    for (at, letter) in text.char_indices() {
+        match (quote, letter) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), letter) if letter == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(letter),
+            (None, _) if at >= begin && text[at..].starts_with(separator) => {
+                pieces.push(text[begin..at].trim());
+                begin = at + separator.len();
+            }
+            (None, _) => {}
+        }
+    }
+    pieces.push(text[begin..].trim());
+    pieces
+}
+
+/// What stands in quotes; a quote within is written with a backslash before it.
+fn quoted(text: &str) -> Option<String> {
+    let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    let inside = inside('\'').or_else(|| inside('"'))?;
+    let (mut plain, mut letters) = (String::new(), inside.chars());
+    while let Some(letter) = letters.next() {
+        plain.push(if letter == '\\' { letters.next()? } else { letter });
+    }
+    Some(plain)
+}
+
 /// The order behind an intent's or charge's id, for other routes.
 pub(super) fn order_of(intent: Option<&str>, charge: Option<&str>) -> Option<OrderId> {
     let by_intent = intent.and_then(|id| ids::order_of("pi", id));
@@ -727,6 +759,27 @@ pub(super) fn order_of(intent: Option<&str>, charge: Option<&str>) -> Option<Ord
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_search_reads_what_stands_in_quotes_as_it_is() {
+        let clauses = Clauses::parse(r#"metadata['a:b']:'o\'neil AND "sons"'  AND  customer:"cus_1""#).unwrap();
+        let metadata = [("a:b".to_owned(), r#"o'neil AND "sons""#.to_owned())];
+        assert_eq!(
+            (clauses.metadata.as_slice(), clauses.customer.as_deref()),
+            (metadata.as_slice(), Some("cus_1"))
+        );
+        for odd in [
+            "status:'a",
+            "status:'a\\",
+            "status",
+            "",
+            "status:'a' AND ",
+            "a:b:c",
+            "status:'a''b",
+        ] {
+            assert!(Clauses::parse(odd).is_err(), "{odd}");
+        }
+    }
 
     #[test]
     fn a_search_reads_as_stripe_writes_it() {

@@ -73,17 +73,31 @@ pub(super) async fn choose(
                  the request."
             ))
             .at("customer")),
+            (None, _) if is_spent(&method) => Err(spent().at(param)),
             (Some(_) | None, _) => Ok(stored.to_string()),
         };
     }
     if ids::part_of("pm", id).is_some() {
-        let message = "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a \
-                       connected account without Customer attachment, or was detached from a Customer. It may not be used again.";
-        return Err(Wrong::invalid(message).at(param));
+        return Err(spent().at(param));
     }
     test_card(reader, id)
         .map(|card| card.name.to_owned())
         .ok_or_else(|| Wrong::missing_at(param, "PaymentMethod", id))
+}
+
+/// What a method that was taken from its customer is marked with.
+const DETACHED: &str = "detached";
+
+fn is_spent(method: &Method) -> bool {
+    method.door.contains_key(DETACHED)
+}
+
+/// Who was taken from a customer, or paid without one, pays no more.
+fn spent() -> Wrong {
+    Wrong::invalid(
+        "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a connected account \
+         without Customer attachment, or was detached from a Customer. It may not be used again.",
+    )
 }
 
 /// A test card by Stripe's name of its payment method; in live mode there is none.
@@ -155,6 +169,9 @@ pub(super) async fn attach(State(door): State<Door>, Path(id): Path<String>, pos
             "The payment method you provided has already been attached to a customer.",
         ));
     }
+    if is_spent(&stored) {
+        return Err(spent().at("payment_method"));
+    }
     let attached = |method: &mut Method| method.customer = Some(customer);
     let method = directory
         .change(Some(caller.tenant), &stored.id.to_string(), attached)
@@ -170,7 +187,10 @@ pub(super) async fn detach(State(door): State<Door>, Path(id): Path<String>, pos
         let message = "The payment method you provided is not attached to a customer so detachment is impossible.";
         return Err(Wrong::invalid(message));
     }
-    let detached = |method: &mut Method| method.customer = None;
+    let detached = |method: &mut Method| {
+        method.customer = None;
+        method.door.insert(DETACHED.to_owned(), true.into());
+    };
     let method = door
         .doors
         .directory
