@@ -91,7 +91,11 @@ pub(super) fn backup(connection: &Connection, to: &Path) -> Result<(), Fault> {
         Err(error) => return Err(trouble("replace the unfinished copy beside", &error)),
     }
     super::create_private(unfinished)?;
-    connection.execute("vacuum into ?1", [path])?;
+    // The copy is written by a connection that may write nothing else.
+    connection.pragma_update(None, "query_only", false)?;
+    let copied = connection.execute("vacuum into ?1", [path]);
+    connection.pragma_update(None, "query_only", true)?;
+    copied?;
     File::open(unfinished)
         .and_then(|file| file.sync_all())
         .map_err(|error| trouble("flush", &error))?;
