@@ -14,6 +14,7 @@ use florin_store::{
 
 use super::record::Examined;
 use super::{Finding, Law, PAGE, Report};
+use crate::notify::stripe;
 use crate::snapshot::{self, Named, event_ids};
 use crate::told;
 use crate::view::View;
@@ -216,8 +217,17 @@ pub(super) async fn deliveries(store: &dyn Store, tenant: Tenant, report: Report
 
 /// Whether an event of this id and name is in the order's rows. A row holds several versions, and stands under the last of them.
 fn is_of_an_event(delivery: &DeliveryRow, events: &BTreeMap<(OrderId, u32), EventRow>) -> bool {
-    let Some((order, version)) = told::parse(&delivery.event) else {
+    // An endpoint that is told in Stripe's words is told one of ours as several.
+    let (ours, place) = match stripe::parse(&delivery.event) {
+        Some((ours, place)) => (ours, Some(place)),
+        None => (delivery.event.as_str(), None),
+    };
+    let Some((order, version)) = told::parse(ours) else {
         return false;
+    };
+    let is_named = |name: &str| match place {
+        Some(place) => stripe::names(name).get(place) == Some(&delivery.name.as_str()),
+        None => name == delivery.name,
     };
     let row = events
         .range((order, version)..)
@@ -232,7 +242,7 @@ fn is_of_an_event(delivery: &DeliveryRow, events: &BTreeMap<(OrderId, u32), Even
         names
             .iter()
             .zip(ids)
-            .any(|(named, id)| id == delivery.event && named.name == delivery.name)
+            .any(|(named, id)| id == ours && is_named(&named.name))
     })
 }
 
