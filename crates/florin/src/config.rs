@@ -392,6 +392,7 @@ const OTHER_NAMES: &[&str] = &[
     "FLORIN_FULL",
     "FLORIN_BIN",
     "FLORIN_TARGET",
+    florin_services::crash::VARIABLE,
 ];
 
 struct Environment<'a> {

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod base64;
 pub mod chain;
 pub mod clock;
+pub mod crash;
 pub mod dice;
 pub mod directory;
 pub mod egress;

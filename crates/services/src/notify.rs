@@ -1,34 +1,32 @@
 //! Webhooks out: takes deliveries that are due, signs the very bytes it sends, and writes what became of them.
 //!
-//! First tries go out in order per order; one that fails does not hold up the rest, which is why every event carries its order's
-//! sequence number. Retries follow [`plan::WAITS_S`] with jitter. 410 switches the endpoint off; redirects are not followed; private
-//! addresses are refused unless the operator allowed them. What is said, and in whose words, is the business of the [`Teller`].
+//! First tries go out in order per order and endpoint (`lines.rs`); one that fails does not hold up the rest, which is why every event
+//! carries its order's sequence number. Retries follow [`plan::WAITS_S`] with jitter. 410 switches the endpoint off; redirects are not
+//! followed; private addresses are refused unless the operator allowed them. What is said, and in whose words, is the business of the
+//! [`Teller`].
 
+pub mod health;
+mod lines;
 pub mod net;
 pub mod plan;
 pub mod sign;
 pub mod stripe;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use florin_core::id::{EndpointId, NodeId, OrderId};
+use florin_core::id::NodeId;
 use florin_core::time::Timestamp;
-use florin_store::{Claim, DeliveryRow, DeliveryStatus, Store};
+use florin_store::{DeliveryRow, DeliveryStatus, Store};
 use serde::{Deserialize, Serialize};
 
+use crate::crash;
 use crate::directory::{Directory, Endpoint};
+use lines::Lines;
 
 /// What endpoint secrets are sealed for.
 pub const ENDPOINT_SECRET: &str = "webhook endpoint";
-/// Deliveries taken at once. More than the orders in one claim never go out side by side.
-const CLAIM_MAX: u32 = 256;
-/// Requests out at once over all endpoints.
-const PARALLEL_MAX: usize = 64;
-/// Length of a delivery's lease: the longest try and some.
-const LEASE_S: u32 = 60;
 /// How long to rest when nothing is due and nobody rings.
 const REST_MS: u64 = 1_000;
 
@@ -100,64 +98,41 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Sends until `stop` is asked for; what is under way then is finished.
+    /// Sends until `stop` is asked for; what is under way then gets a last moment, and goes out again after the next start.
     pub async fn run(self: Arc<Self>, stop: tokio_util::sync::CancellationToken) {
-        let rest = std::time::Duration::from_millis(REST_MS);
+        let mut lines = Lines::default();
+        // What this node was sending when it died is its own, at once.
+        let (mut own, mut look) = (true, true);
         while !stop.is_cancelled() {
-            match self.round().await {
-                Ok(0) => {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = self.bell.notified() => {}
-                        () = tokio::time::sleep(rest) => {}
+            if look {
+                match lines.take(&self, own).await {
+                    Ok(taken) => (own, look) = (own && taken > 0, taken > 0),
+                    Err(fault) => {
+                        tracing::warn!(%fault, "cannot read webhook deliveries; trying again");
+                        look = false;
                     }
                 }
-                Ok(_) => {}
-                Err(fault) => {
-                    tracing::warn!(%fault, "cannot read or write webhook deliveries; trying again");
-                    tokio::time::sleep(rest).await;
-                }
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.bell.notified() => look = true,
+                () = tokio::time::sleep(std::time::Duration::from_millis(REST_MS)) => look = true,
+                ended = lines.ended(), if lines.any_out() => lines.settle(&self, ended).await,
             }
         }
+        lines.finish(&self).await;
     }
 
-    /// Takes what is due and sends it. Answers how many were taken.
+    /// Takes what is due and sends it, to the end. Answers how many were taken.
     pub async fn round(self: &Arc<Self>) -> Result<usize, florin_store::Fault> {
-        let claim = Claim {
-            node: self.node,
-            now: self.directory.now(),
-            lease_s: LEASE_S,
-            limit: CLAIM_MAX,
-            own: false,
-        };
-        let taken = self.store.claim_deliveries(&claim).await?;
-        let count = taken.len();
-        let mut lines: BTreeMap<(EndpointId, OrderId), Vec<DeliveryRow>> = BTreeMap::new();
-        for delivery in taken {
-            lines
-                .entry((delivery.endpoint, delivery.order))
-                .or_default()
-                .push(delivery);
+        let mut lines = Lines::default();
+        let taken = lines.take(self, false).await?;
+        while lines.any_out() {
+            let ended = lines.ended().await;
+            lines.settle(self, ended).await;
         }
-        let gate = Arc::new(tokio::sync::Semaphore::new(PARALLEL_MAX));
-        let mut sent = tokio::task::JoinSet::new();
-        for mut line in lines.into_values() {
-            line.sort_by(|a, b| a.event.cmp(&b.event));
-            let (this, gate) = (Arc::clone(self), Arc::clone(&gate));
-            sent.spawn(async move {
-                let _permit = gate.acquire().await;
-                for delivery in &mut line {
-                    this.deliver(delivery).await;
-                }
-                line
-            });
-        }
-        while let Some(line) = sent.join_next().await {
-            if let Ok(line) = line {
-                self.store.write_deliveries(&line).await?;
-            }
-        }
-        Ok(count)
+        Ok(taken)
     }
 
     /// One try: `delivery` is what it has become.
@@ -184,7 +159,9 @@ impl Notifier {
                 return;
             }
         };
+        crash::point("before_deliver");
         let answer = self.sender.post(&endpoint.url, &message).await;
+        crash::point("after_deliver");
         let duration_ms = u32::try_from((self.wall)().millis_since(sent_at)).unwrap_or(0);
         let at = self.directory.now();
         let this_try = match answer {

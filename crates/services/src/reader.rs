@@ -21,6 +21,7 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
+use crate::crash;
 use crate::directory::{Dialect, Directory, Endpoint};
 use crate::notify::stripe;
 use crate::snapshot::{self, Named, event_ids};
@@ -108,8 +109,11 @@ impl Reader {
         }
         let fold = made.into_fold(from, to, &rows);
         let delivers = !fold.deliveries.is_empty();
+        crash::point("before_fold");
         // Not written: another node read the same rows at the same time and was faster.
-        if self.store.fold(&fold).await? && delivers {
+        let folded = self.store.fold(&fold).await?;
+        crash::point("after_fold");
+        if folded && delivers {
             self.deliveries.notify_one();
         }
         metrics::counter!("florin_reader_rows_total").increment(rows.len() as u64);

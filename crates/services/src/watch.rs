@@ -12,14 +12,14 @@ use florin_core::id::{ConnectionId, EndpointId, OrderId};
 use florin_core::order::{About, Attempt, Case, Open, Order, StepName};
 use florin_core::status::{self, Attention};
 use florin_core::time::Timestamp;
-use florin_store::{Backlog, DeliverySearch, DeliveryStatus, Fault, OrderRow, Search, Store, Tenant, Wanted};
+use florin_store::{Backlog, Fault, OrderRow, Search, Store, Tenant, Wanted};
 use metrics::{counter, gauge};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::{Directory, Endpoint, tenants_of};
 use crate::engine::Engine;
-use crate::notify::plan::tries_of;
+use crate::notify::health::{self, SICK_S, Standing};
 use crate::snapshot;
 
 /// How often a node looks.
@@ -34,12 +34,8 @@ pub const OPEN_MAX: u64 = 5_000;
 pub const NAMED_MAX: usize = 100;
 /// Endpoints that are asked about in one look.
 const ENDPOINTS_MAX: usize = 2_000;
-/// Pending deliveries of one endpoint that are read to find the oldest.
-const PENDING_MAX: u32 = 200;
 /// Work that has been due for longer has been forgotten by somebody (`docs/runbook.md`).
 pub const OUTBOX_OLD_S: i64 = 300;
-/// An endpoint that has taken nothing for so long is sick.
-pub const SICK_S: i64 = 3_600;
 /// A queue counts as full for so long after somebody was turned away.
 const FULL_FOR: Duration = Duration::from_secs(60);
 
@@ -146,7 +142,7 @@ pub struct Sick {
     pub endpoint: EndpointId,
     /// Whose.
     pub tenant: Tenant,
-    /// Since when it has taken nothing of something.
+    /// Since when it has taken nothing.
     pub since: Timestamp,
     /// What it answered last, or why there was no answer.
     pub last: String,
@@ -341,35 +337,16 @@ fn to_settle(order: &Order) -> Vec<StepName> {
     steps.into_iter().collect()
 }
 
-/// Whether an endpoint has taken nothing of something for too long.
+/// Whether an endpoint has taken nothing for too long.
 async fn sick(store: &dyn Store, endpoint: &Endpoint, now: Timestamp) -> Result<Option<Sick>, Fault> {
-    let search = DeliverySearch {
+    let health = health::of(store, endpoint, now).await?;
+    let sick = health.failing_since.filter(|_| health.standing == Standing::Sick);
+    Ok(sick.map(|since| Sick {
+        endpoint: endpoint.id,
         tenant: endpoint.tenant,
-        endpoint: Some(endpoint.id),
-        order: None,
-        status: Some(DeliveryStatus::Pending),
-        after: None,
-        limit: PENDING_MAX,
-    };
-    let pending = store.deliveries(&search).await?;
-    let tried = pending.iter().filter_map(|delivery| {
-        let tries = tries_of(delivery);
-        let last = tries.last()?;
-        let said = last.status_code.map_or_else(
-            || last.error.clone().unwrap_or_else(|| "no answer".to_owned()),
-            |status| format!("it answered {status}"),
-        );
-        Some((tries.first()?.at, said))
-    });
-    let oldest = tried.min_by_key(|(since, _)| *since);
-    Ok(oldest
-        .filter(|(since, _)| is_older(*since, now, SICK_S))
-        .map(|(since, last)| Sick {
-            endpoint: endpoint.id,
-            tenant: endpoint.tenant,
-            since,
-            last,
-        }))
+        since,
+        last: health.last_error.unwrap_or_default(),
+    }))
 }
 
 /// Watches a node and its database.

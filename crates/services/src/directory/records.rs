@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::cache::{Cache, MARKER_ID, MARKER_KIND};
 use super::documents::{ApiKey, Connection, Customer, Endpoint, Merchant, Method};
 use super::{Directory, DirectoryError};
+use crate::crash;
 
 /// Tries before a change that keeps meeting other changes gives up.
 const TRIES_MAX: u32 = 8;
@@ -236,7 +237,9 @@ impl Directory {
                 removed: false,
             });
         }
+        crash::point("before_put");
         let done = self.store.put(&records, keys).await? == Outcome::Done;
+        crash::point("after_put");
         if done && D::CACHED {
             self.reload().await?;
         }

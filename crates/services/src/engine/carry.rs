@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Inner;
+use crate::crash;
 use crate::egress::{EXCHANGE_S_MAX, Road, Sent};
 use crate::lane::{Job, LEASE_S};
 use crate::worker::breaker::Breaker;
@@ -129,7 +130,9 @@ impl Inner {
                 return Ended::Unsent;
             }
             let began = Instant::now();
+            crash::point("before_send");
             let sent = self.egress.send(road, message).await;
+            crash::point("after_send");
             let ended = match sent {
                 Sent::Reply(reply) => Ended::Reply(reply),
                 Sent::Silence(why) => {

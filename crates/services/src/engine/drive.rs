@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::{Called, Inner, Message, carry};
+use crate::crash;
 use crate::lane::{Job, Lane, Need, Output, Reply, Token};
 
 /// A caller, and the place that it takes up.
@@ -71,7 +72,9 @@ impl Driver {
                 }
                 Need::Commit(batch) => {
                     let began = Instant::now();
+                    crash::point("before_commit");
                     let outcome = self.inner.store.commit(&batch).await;
+                    crash::point("after_commit");
                     self.inner.meter.commit_seconds.record(began.elapsed());
                     // What queued meanwhile is in the next batch.
                     self.take_messages();

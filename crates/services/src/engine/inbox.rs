@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{Called, Engine, Inner};
 use crate::ask::Denied;
+use crate::crash;
 use crate::lane::{Job, Reply};
 
 /// Notices read at a time.
@@ -138,7 +139,9 @@ impl Engine {
         }
         self.open().map_err(Unproven::Denied)?;
         inner.told.ours(&rows);
-        match inner.call(0, Called::Notices(rows)).await.map_err(Unproven::Denied)? {
+        let stored = inner.call(0, Called::Notices(rows)).await.map_err(Unproven::Denied)?;
+        crash::point("after_notice");
+        match stored {
             Reply::Denied(denied) => Err(Unproven::Denied(denied)),
             Reply::Stored | Reply::Answered(_) | Reply::Rebuild(_) | Reply::Running(..) => Ok(()),
         }

@@ -1,0 +1,165 @@
+//! What is being sent: for each endpoint and order one line, whose deliveries go out one after the other, in order.
+//!
+//! Lines are independent of each other, so that a receiver that is slow or away holds up nobody else; it has a bounded share of the
+//! requests that may be out at once. A delivery that falls due while its line is busy stands in it, behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use florin_core::id::{DeliveryId, EndpointId, OrderId};
+use florin_store::{Claim, DeliveryRow, Fault};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Notifier;
+
+/// Deliveries taken at once.
+const CLAIM_MAX: u32 = 256;
+/// Deliveries that stand in lines; a receiver that is away for long fills them before it keeps others waiting.
+const STANDING_MAX: usize = 4_096;
+/// Requests out at once over all endpoints.
+const PARALLEL_MAX: usize = 64;
+/// Requests out at once to one endpoint.
+const PARALLEL_OF_ONE_MAX: usize = 16;
+/// Length of a delivery's lease: the longest try and some. One that stands in a line for longer is leased again.
+const LEASE_S: u32 = 60;
+/// How long tries that are out when the process stops may take; what is not over then goes out again after the start.
+const LAST_TRIES: Duration = Duration::from_secs(2);
+
+type Line = (EndpointId, OrderId);
+/// A line that has been sent, or a panic of ours.
+type Ended = Result<(Line, Vec<DeliveryRow>), tokio::task::JoinError>;
+
+/// The lines of a node.
+pub(super) struct Lines {
+    sending: JoinSet<(Line, Vec<DeliveryRow>)>,
+    /// Lines that are busy, and what stands in each behind those that are out.
+    busy: BTreeMap<Line, Vec<DeliveryRow>>,
+    standing: BTreeSet<DeliveryId>,
+    all: Arc<Semaphore>,
+    each: BTreeMap<EndpointId, Arc<Semaphore>>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self {
+            sending: JoinSet::new(),
+            busy: BTreeMap::new(),
+            standing: BTreeSet::new(),
+            all: Arc::new(Semaphore::new(PARALLEL_MAX)),
+            each: BTreeMap::new(),
+        }
+    }
+}
+
+impl Lines {
+    /// Takes what is due, as far as there is room. Answers how many were taken.
+    pub(super) async fn take(&mut self, notifier: &Arc<Notifier>, own: bool) -> Result<usize, Fault> {
+        let room = u32::try_from(STANDING_MAX.saturating_sub(self.standing.len())).unwrap_or(CLAIM_MAX);
+        let claim = Claim {
+            node: notifier.node,
+            now: notifier.directory.now(),
+            lease_s: LEASE_S,
+            limit: CLAIM_MAX.min(room),
+            own,
+        };
+        if claim.limit == 0 {
+            return Ok(0);
+        }
+        let mut lines: BTreeMap<Line, Vec<DeliveryRow>> = BTreeMap::new();
+        let mut taken = notifier.store.claim_deliveries(&claim).await?;
+        // One that stands in a line already has only had its lease renewed.
+        taken.retain(|delivery| self.standing.insert(delivery.id));
+        let count = taken.len();
+        for delivery in taken {
+            let line = (delivery.endpoint, delivery.order);
+            lines.entry(line).or_default().push(delivery);
+        }
+        for (line, mut deliveries) in lines {
+            deliveries.sort_by(|a, b| a.event.cmp(&b.event));
+            match self.busy.get_mut(&line) {
+                Some(behind) => behind.extend(deliveries),
+                None => self.send(notifier, line, deliveries),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Sends one line: what stands in it now, in order.
+    fn send(&mut self, notifier: &Arc<Notifier>, line: Line, mut deliveries: Vec<DeliveryRow>) {
+        self.busy.insert(line, Vec::new());
+        let (notifier, all, one) = (Arc::clone(notifier), Arc::clone(&self.all), self.gate(line.0));
+        self.sending.spawn(async move {
+            let _places = (one.acquire_owned().await, all.acquire_owned().await);
+            for delivery in &mut deliveries {
+                notifier.deliver(delivery).await;
+            }
+            (line, deliveries)
+        });
+    }
+
+    fn gate(&mut self, endpoint: EndpointId) -> Arc<Semaphore> {
+        let new = || Arc::new(Semaphore::new(PARALLEL_OF_ONE_MAX));
+        Arc::clone(self.each.entry(endpoint).or_insert_with(new))
+    }
+
+    /// Whether any line is out.
+    pub(super) fn any_out(&self) -> bool {
+        !self.sending.is_empty()
+    }
+
+    /// Waits until a line has been sent. Whoever stops waiting loses nothing.
+    pub(super) async fn ended(&mut self) -> Option<Ended> {
+        self.sending.join_next().await
+    }
+
+    /// Writes what became of a line, and of all that ended meanwhile, and sends what stands behind them.
+    pub(super) async fn settle(&mut self, notifier: &Arc<Notifier>, mut ended: Option<Ended>) {
+        let mut written = Vec::new();
+        while let Some(line) = ended {
+            match line {
+                Ok((line, deliveries)) => {
+                    for delivery in &deliveries {
+                        self.standing.remove(&delivery.id);
+                    }
+                    written.extend(deliveries);
+                    let behind = self.busy.remove(&line).unwrap_or_default();
+                    if !behind.is_empty() {
+                        self.send(notifier, line, behind);
+                    }
+                }
+                Err(error) if error.is_cancelled() => {}
+                Err(panic) => self.forget(&panic),
+            }
+            ended = self.sending.try_join_next();
+        }
+        if let Err(fault) = notifier.store.write_deliveries(&written).await {
+            tracing::warn!(%fault, "cannot write what became of webhooks: they go out again when their leases are over");
+        }
+    }
+
+    /// Nobody knows whose line it was that broke, so all that stand are forgotten: they come back when their leases are over.
+    fn forget(&mut self, panic: &tokio::task::JoinError) {
+        tracing::error!(%panic, "a webhook could not be sent: all that are out go out again when their leases are over");
+        self.sending.abort_all();
+        self.busy.clear();
+        self.standing.clear();
+    }
+
+    /// Gives what is out a last moment.
+    pub(super) async fn finish(&mut self, notifier: &Arc<Notifier>) {
+        let all = async {
+            while self.any_out() {
+                let ended = self.ended().await;
+                self.settle(notifier, ended).await;
+            }
+        };
+        if tokio::time::timeout(LAST_TRIES, all).await.is_err() {
+            tracing::info!(
+                lines = self.sending.len(),
+                "webhooks that are still out go out again after the next start"
+            );
+        }
+    }
+}
