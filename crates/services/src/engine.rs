@@ -48,6 +48,8 @@ use meter::Meter;
 pub const CALLS_MAX: usize = 8_192;
 /// How long a caller waits for its step before it is answered with the order as it stands.
 pub const CALL_WAIT: Duration = Duration::from_secs(10);
+/// How long a caller waits for the commits of its call on top of that: a disk may be slow, a database may be away.
+const COMMIT_WAIT: Duration = Duration::from_secs(10);
 /// How often due orders are looked for.
 pub const POLL: Duration = Duration::from_secs(1);
 /// How long the engine takes to finish what it began when it is told to stop.
@@ -492,7 +494,11 @@ impl Inner {
                 _place: place,
             },
         );
-        // The lane's task is gone: what it had begun is in the database, or never happened.
-        answer.await.map_err(|_| Denied::Unavailable { retry_after_s: 5 })
+        // No answer: the lane's task is gone, or waits for a database that does not say what became of a commit. What it had begun is in
+        // the database, or never happened.
+        match tokio::time::timeout(self.settings.call_wait + COMMIT_WAIT, answer).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(_)) | Err(_) => Err(Denied::Unavailable { retry_after_s: 5 }),
+        }
     }
 }
