@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod events;
 pub mod gate;
+pub mod health;
 mod openapi;
 mod orders;
 pub mod params;

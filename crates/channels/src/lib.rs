@@ -65,9 +65,17 @@ impl Doors {
         self.rails().iter().copied().find(|rail| rail.table().name == name)
     }
 
-    /// Folds what was committed before this call, so that a list is exact.
+    /// Folds what was committed before this call, so that sums are exact.
     pub async fn catch_up(&self) -> Result<(), problem::Problem> {
         Ok(self.reader.catch_up().await?)
+    }
+
+    /// Folds what was committed before this call, so that a list is exact, if the database can be written to. On a disk that is full or
+    /// broken an older list is better than none.
+    pub async fn freshen(&self) {
+        if let Err(fault) = self.reader.catch_up().await {
+            tracing::warn!(%fault, "a list is shown as it was folded before");
+        }
     }
 }
 

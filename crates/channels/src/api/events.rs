@@ -362,7 +362,7 @@ pub(super) async fn list(
         oldest_first: false,
         limit: limit + 1,
     };
-    doors.catch_up().await?;
+    doors.freshen().await;
     for row in doors.store.feed(&search).await.map_err(Problem::from)? {
         let told = match doors.engine.events(caller.tenant, row.order).await {
             Ok(told) => told,
@@ -500,7 +500,7 @@ pub(super) async fn deliveries(
         after: params.after::<DeliveryId>()?,
         limit: limit + 1,
     };
-    doors.catch_up().await?;
+    doors.freshen().await;
     let rows = doors.store.deliveries(&search).await.map_err(Problem::from)?;
     Ok(Json(List::page(rows.iter().map(DeliveryShape::of).collect(), limit)))
 }
@@ -551,7 +551,7 @@ pub(super) async fn order_deliveries(
         after,
         limit: limit + 1,
     };
-    doors.catch_up().await?;
+    doors.freshen().await;
     let rows = doors.store.deliveries(&search).await.map_err(Problem::from)?;
     Ok(Json(List::page(rows.iter().map(DeliveryShape::of).collect(), limit)))
 }

@@ -378,7 +378,7 @@ pub(super) async fn list(
         after: params.after::<OrderId>()?,
         limit: limit + 1,
     };
-    doors.catch_up().await?;
+    doors.freshen().await;
     let mut views = Vec::new();
     for id in doors.store.search(&search).await.map_err(Problem::from)? {
         match doors.engine.view(caller.tenant, id).await {

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use super::ask::{Nothing, metadata, optional, parse_id, text, url};
 use super::gate::{Admin, Call, Caller};
+use super::health::HealthShape;
 use super::orders::not_found;
 use super::params::Params;
 use super::shapes::{List, mode_word, rfc3339};
@@ -319,6 +320,10 @@ pub struct EndpointShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub public_key: Option<String>,
+    /// How it does: where endpoints are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub health: Option<HealthShape>,
     /// When it was made.
     pub created_at: String,
 }
@@ -969,13 +974,11 @@ pub(super) async fn list_endpoints(
         .directory
         .list(Some(caller.tenant), None, after.as_deref(), limit + 1)
         .await?;
-    Ok(Json(List::page(
-        found
-            .iter()
-            .map(|endpoint| EndpointShape::of(endpoint, &doors))
-            .collect(),
-        limit,
-    )))
+    let mut shapes = Vec::with_capacity(found.len());
+    for endpoint in &found {
+        shapes.push(EndpointShape::with_health(endpoint, &doors).await?);
+    }
+    Ok(Json(List::page(shapes, limit)))
 }
 
 /// One endpoint.
@@ -994,7 +997,7 @@ pub(super) async fn get_endpoint(
         .get::<Endpoint>(Some(caller.tenant), &id)
         .await?
         .ok_or_else(not_found)?;
-    Ok(Json(EndpointShape::of(&found, &doors)))
+    Ok(Json(EndpointShape::with_health(&found, &doors).await?))
 }
 
 /// Changes an endpoint.
@@ -1073,7 +1076,8 @@ pub(super) async fn rotate_endpoint(
             old.until = Some(old.until.map_or(ends, |until| until.min(ends)));
         }
         endpoint.secrets.insert(0, sealed.clone());
-        endpoint.secrets.truncate(2); // two are in force while rotating
+        // Two are in force while rotating, and one to spare: who did not hear the answer rotates again, and still holds the first.
+        endpoint.secrets.truncate(3);
     };
     let mut shape = EndpointShape::of(&doors.directory.change::<Endpoint>(tenant, &id, change).await?, &doors);
     shape.secret = Some(secret.expose().clone()); // shown this once
@@ -1356,7 +1360,14 @@ impl EndpointShape {
             enabled: endpoint.enabled,
             secret: None,
             public_key: public_key(doors, endpoint),
+            health: None,
             created_at: rfc3339(endpoint.created_at),
         }
+    }
+
+    async fn with_health(endpoint: &Endpoint, doors: &Doors) -> Result<Self, Problem> {
+        let mut shape = Self::of(endpoint, doors);
+        shape.health = Some(HealthShape::of(endpoint, doors).await?);
+        Ok(shape)
     }
 }

@@ -193,7 +193,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
 
 /// One page of what happened to orders, newest first.
 async fn of_orders(reader: &Reader<'_>, page: &Page, wanted: &[String]) -> Result<(Vec<Value>, bool), Wrong> {
-    reader.catch_up().await?;
+    reader.freshen().await;
     let store = &reader.door.doors.store;
     let mut collect = Collect::new(page);
     let mut known: HashMap<OrderId, Vec<Told>> = HashMap::new();

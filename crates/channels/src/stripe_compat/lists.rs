@@ -171,7 +171,7 @@ pub(super) async fn of_orders(
         tell(reader, only, &mut collect, &objects).await?;
         return Ok(collect.done());
     }
-    reader.catch_up().await?;
+    reader.freshen().await;
     let mut search = Search {
         tenant: reader.tenant,
         reference: None,

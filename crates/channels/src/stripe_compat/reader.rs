@@ -43,9 +43,14 @@ impl<'a> Reader<'a> {
         self.tenant.mode
     }
 
-    /// Folds what was committed before this call, so that a list is exact.
+    /// Folds what was committed before this call, so that sums are exact.
     pub(super) async fn catch_up(&self) -> Result<(), Wrong> {
         Ok(self.door.doors.reader.catch_up().await?)
+    }
+
+    /// Folds what was committed before this call, if the database can be written to.
+    pub(super) async fn freshen(&self) {
+        self.door.doors.freshen().await;
     }
 
     /// An order of this caller that is a payment; none if there is none.
