@@ -1,5 +1,6 @@
 //! `florin audit`: every law, on a database that may be in use. `docs/audit.md` lists them.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -19,7 +20,11 @@ const PROGRESS_ORDERS: u64 = 2_000;
 
 pub(crate) async fn run(output: Output, args: &Audit) -> anyhow::Result<ExitCode> {
     let (config, store) = installation::open(&args.local).await?;
-    let mut paper = Paper { output, findings: 0 };
+    let mut paper = Paper {
+        output,
+        findings: 0,
+        explained: BTreeSet::new(),
+    };
     if let Some(order) = &args.order {
         let order = order.parse().with_context(|| format!("`{order}` is no order"))?;
         let found = audit::audit_order(&*store, florin_rails::ALL, order, SystemClock.now()).await?;
@@ -71,7 +76,7 @@ async fn whole(
     let mut seen = |orders: u64| {
         if progress && orders >= shown + PROGRESS_ORDERS {
             shown = orders;
-            eprint!("\r{orders} orders");
+            crate::say::progress(&format!("{orders} orders"));
         }
     };
     let when = When {
@@ -87,7 +92,7 @@ async fn whole(
     )
     .await?;
     if shown > 0 {
-        eprintln!();
+        crate::say::note("");
     }
     Ok(summary)
 }
@@ -96,6 +101,8 @@ async fn whole(
 struct Paper {
     output: Output,
     findings: u64,
+    /// Laws whose meaning was printed already.
+    explained: BTreeSet<String>,
 }
 
 impl Paper {
@@ -107,16 +114,18 @@ impl Paper {
                 "merchant": finding.tenant.map(|tenant| tenant.merchant), "mode": finding.tenant.map(|tenant| tenant.mode),
                 "what": finding.what, "mend": finding.law.mend(),
             });
-            return crate::print(&line.to_string());
+            return crate::say::data(&line.to_string());
         }
         let order = finding.order.map_or_else(String::new, |order| format!("{order} "));
         let version = finding
             .version
             .map_or_else(String::new, |version| format!("version {version} "));
         let whose = if whose == "product" { "" } else { "provider: " };
-        crate::print(&format!("{}  {whose}{order}{version}{}", finding.law, finding.what));
-        crate::print(&format!("    law: {}", finding.law.says()));
-        crate::print(&format!("    do: {}", finding.law.mend()));
+        crate::say::data(&format!("{}  {whose}{order}{version}{}", finding.law, finding.what));
+        if self.explained.insert(finding.law.to_string()) {
+            crate::say::data(&format!("    law: {}", finding.law.says()));
+            crate::say::data(&format!("    do: {}", finding.law.mend()));
+        }
     }
 
     fn summary(&self, summary: &Summary, compared: &[(&str, Compared)], at: Option<Timestamp>) {
@@ -137,9 +146,9 @@ impl Paper {
             })
             .collect();
         if at.is_some() && !self.output.json {
-            crate::print("account          currency           posted          pending");
+            crate::say::data("account          currency           posted          pending");
             for ((_, key), (posted, pending)) in &summary.trial {
-                crate::print(&format!(
+                crate::say::data(&format!(
                     "{:<16} {:<8} {:>16} {:>16}  {}",
                     key.account.as_str(),
                     key.currency,
@@ -160,20 +169,21 @@ impl Paper {
         );
         self.end(&looked, &line);
         for (with, compared) in compared.iter().filter(|_| !self.output.json && !self.output.quiet) {
-            eprintln!(
+            crate::say::note(&format!(
                 "held against the {with}: {} attempts, {} payments; {} attempts in flight were left out",
                 compared.attempts, compared.theirs, compared.moving
-            );
+            ));
         }
     }
 
     fn end(&self, looked: &str, line: &Value) {
         if self.output.json {
-            crate::print(&line.to_string());
+            crate::say::data(&line.to_string());
         } else if self.findings > 0 {
-            eprintln!("{looked}: {} findings", self.findings);
+            let findings = if self.findings == 1 { "finding" } else { "findings" };
+            crate::say::note(&format!("{looked}: {} {findings}", self.findings));
         } else if !self.output.quiet {
-            eprintln!("{looked}: every law holds");
+            crate::say::note(&format!("{looked}: every law holds"));
         }
     }
 

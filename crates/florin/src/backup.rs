@@ -40,18 +40,18 @@ pub(crate) async fn backup(output: Output, args: &Backup) -> anyhow::Result<Exit
     let bytes = std::fs::metadata(&args.to)?.len();
     let (_, root) = installation::keyring(&config)?;
     if output.json {
-        crate::print(&json!({ "object": "backup", "file": args.to, "bytes": bytes }).to_string());
+        crate::say::data(&json!({ "object": "backup", "file": args.to, "bytes": bytes }).to_string());
     } else {
-        crate::print(&format!("{} ({bytes} bytes), whole and checked", args.to.display()));
+        crate::say::data(&format!("{} ({bytes} bytes), whole and checked", args.to.display()));
         if !output.quiet {
             match root {
-                installation::RootKey::File(file) => eprintln!(
+                installation::RootKey::File(file) => crate::say::note(&format!(
                     "It holds webhook secrets sealed under the root key in {}: keep that key too, and somewhere else.",
                     file.display()
-                ),
+                )),
                 installation::RootKey::Configured => {
-                    eprintln!(
-                        "It holds webhook secrets sealed under the configured root key: keep that key too, and somewhere else."
+                    crate::say::note(
+                        "It holds webhook secrets sealed under the configured root key: keep that key too, and somewhere else.",
                     );
                 }
                 installation::RootKey::Missing => {}
@@ -164,7 +164,7 @@ async fn laws(file: &Path) -> anyhow::Result<u64> {
     let when = When { now: None, at: None };
     let mut report = |finding: audit::Finding| {
         let order = finding.order.map_or_else(String::new, |order| format!("{order} "));
-        eprintln!("{}  {order}{}", finding.law, finding.what);
+        crate::say::note(&format!("{}  {order}{}", finding.law, finding.what));
     };
     let summary = audit::audit(&*store, florin_rails::ALL, when, &mut report, &mut |_| {}).await?;
     Ok(summary.breaches())
@@ -194,9 +194,10 @@ async fn settle(
     reader.catch_up().await?;
     let newest = newest(&**store).await?;
     let (keyring, _) = installation::keyring(config)?;
-    let mut lacking = 0_u64;
+    let (mut lacking, mut unasked) = (0_u64, 0_u64);
     let mut report = |lack: Lack| {
         lacking += 1;
+        unasked += u64::from(lack.payment.is_none());
         said(output, &lack);
     };
     let looked_at = match keyring {
@@ -215,15 +216,23 @@ async fn settle(
             "object": "restore", "newest_event": newest.millis(), "open_orders": prepared.open, "asked_about": prepared.messages,
             "compared": looked_at, "lacking": lacking,
         });
-        crate::print(&line.to_string());
-    } else if !output.quiet && !new {
-        eprintln!("{looked_at} payments were compared, {lacking} differ.");
+        crate::say::data(&line.to_string());
     } else if !output.quiet {
-        eprintln!(
-            "The database is back. {} orders are open; {} messages that were out are asked about and not sent again. \
-             {looked_at} payments were compared, {lacking} differ. Start the server; what it asks settles most of them.",
-            prepared.open, prepared.messages
-        );
+        if new {
+            crate::say::note(&format!(
+                "The database is back. Orders that are open: {}. Messages that were out, and are asked about and not sent again: {}.",
+                prepared.open, prepared.messages
+            ));
+        }
+        crate::say::note(&format!(
+            "Payments that were compared with the providers: {looked_at}. Those that differ: {}. Connections that could not be asked: {unasked}.",
+            lacking - unasked
+        ));
+        if new {
+            crate::say::note(
+                "Start the server: what it asks settles most differences. Then `florin restore --compare` lists the rest.",
+            );
+        }
     }
     Ok(ExitCode::from(u8::from(lacking > 0)))
 }
@@ -245,11 +254,11 @@ fn said(output: Output, lack: &Lack) {
         let line = json!({
             "object": "lack", "connection": lack.connection, "payment": lack.payment, "order": lack.order, "what": lack.what,
         });
-        return crate::print(&line.to_string());
+        return crate::say::data(&line.to_string());
     }
     let payment = lack.payment.as_deref().unwrap_or("-");
     let order = lack.order.map_or_else(|| "-".to_owned(), |order| order.to_string());
-    crate::print(&format!("{}  {payment}  {order}  {}", lack.connection, lack.what));
+    crate::say::data(&format!("{}  {payment}  {order}  {}", lack.connection, lack.what));
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Failure {
     /// On standard error: a sentence, or JSON.
     pub(crate) fn print(&self, json: bool) {
         if json {
-            eprintln!("{}", self.problem);
+            crate::say::note(&self.problem.to_string());
             return;
         }
         let text = |name: &str| {
@@ -59,17 +59,17 @@ impl Failure {
                 .and_then(Value::as_str)
                 .filter(|text| !text.is_empty())
         };
-        eprintln!(
+        crate::say::note(&format!(
             "florin: {}",
             text("detail")
                 .or_else(|| text("title"))
                 .unwrap_or("the server gave no reason")
-        );
+        ));
         if let Some(fix) = text("fix") {
-            eprintln!("  {fix}");
+            crate::say::note(&format!("  {fix}"));
         }
         if let Some(id) = text("request_id") {
-            eprintln!("  request {id}");
+            crate::say::note(&format!("  request {id}"));
         }
     }
 }

@@ -13,13 +13,13 @@ use florin_services::{dice, engine};
 use florin_store::{Mode, Tenant};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{self, App, Plan};
 use crate::cli::{Dev, Output, Sandbox};
 use crate::config::{Log, LogFormat};
+use crate::places::Places;
 use crate::serve::{admin_door, point};
 use crate::{log, stripe, web};
 
@@ -46,18 +46,18 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
     app::private_folder(&args.data)?;
     let kept = Kept::read(&args.data)?;
     let at = |offset: u16| SocketAddr::new(args.host, if args.port == 0 { 0 } else { args.port + offset });
-    let api_listener = app::listen(at(0)).await?;
-    let shop_listener = app::listen(at(1)).await?;
-    let stripe_listener = app::listen(at(2)).await?;
-    let admin_listener = app::listen(at(5)).await?;
+    let mut places = Places::of(&args.data);
+    let api_listener = places.listen("api", at(0)).await?;
+    let shop_listener = places.listen("shop", at(1)).await?;
+    let stripe_listener = places.listen("stripe", at(2)).await?;
+    let admin_listener = places.listen("admin", at(5)).await?;
     let (api_url, shop_url) = (app::url_of(&api_listener)?, app::url_of(&shop_listener)?);
     let (stripe_url, admin_url) = (app::url_of(&stripe_listener)?, app::url_of(&admin_listener)?);
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let provider_listener = app::listen(at(3)).await?;
-    let issuer_listener = app::listen(at(4)).await?;
-    let outside = World::start(&args.data, &kept, provider_listener, issuer_listener, &stop, &tasks).await?;
+    let outside = World::start(&args.data, &kept, &mut places, [at(3), at(4)], &stop, &tasks).await?;
+    places.keep()?;
 
     let plan = Plan {
         data: args.data.clone(),
@@ -132,7 +132,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
 
     web::asked_to_stop().await;
     if !output.quiet && !output.json {
-        eprintln!("Stopping: finishing what is under way.");
+        crate::say::note("Stopping: finishing what is under way.");
     }
     product.stop().await;
     outside.app.stop().await;
@@ -153,8 +153,9 @@ pub(crate) async fn sandbox(output: Output, args: &Sandbox) -> anyhow::Result<()
     let kept = Kept::read(&args.data)?;
     let at = |offset: u16| SocketAddr::from(([127, 0, 0, 1], if args.port == 0 { 0 } else { args.port + offset }));
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let (provider, issuer) = (app::listen(at(0)).await?, app::listen(at(1)).await?);
-    let outside = World::start(&args.data, &kept, provider, issuer, &stop, &tasks).await?;
+    let mut places = Places::of(&args.data);
+    let outside = World::start(&args.data, &kept, &mut places, [at(0), at(1)], &stop, &tasks).await?;
+    places.keep()?;
     if let Some(hook) = &args.hook {
         outside.tell(hook, &kept.provider_hook).await?;
     }
@@ -163,9 +164,9 @@ pub(crate) async fn sandbox(output: Output, args: &Sandbox) -> anyhow::Result<()
         "key": kept.provider_key, "hook_secret": kept.provider_hook,
     });
     if output.json {
-        crate::print(&line.to_string());
+        crate::say::banner(&line.to_string());
     } else {
-        crate::print(&format!(
+        crate::say::banner(&format!(
             "provider  {}\nissuer    {}\nkey       {}",
             outside.url, outside.issuer_url, kept.provider_key
         ));
@@ -193,8 +194,8 @@ impl World {
     async fn start(
         data: &Path,
         kept: &Kept,
-        provider: TcpListener,
-        issuer: TcpListener,
+        places: &mut Places,
+        [provider, issuer]: [SocketAddr; 2],
         stop: &CancellationToken,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
@@ -202,7 +203,9 @@ impl World {
         let settings = clerk::Settings::new(data.join("issuer.book"));
         let opened = tokio::task::spawn_blocking(move || clerk::Clerk::open(settings, clerk::wall_clock()));
         let clerk = opened.await?.context("cannot open the issuer's book")?;
-        let control = app::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let provider = places.listen("provider", provider).await?;
+        let issuer = places.listen("issuer", issuer).await?;
+        let control = places.listen("control", SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let (url, issuer_url, control_url) = (app::url_of(&provider)?, app::url_of(&issuer)?, app::url_of(&control)?);
         let faults = Faults::default();
         tasks.spawn(serve(control, http::control(clerk.clone(), faults), stop.clone()));
@@ -352,7 +355,7 @@ impl Kept {
 /// What a newcomer reads first.
 fn welcome(output: Output, line: &Value, data: &Path) {
     if output.json {
-        crate::print(&line.to_string());
+        crate::say::banner(&line.to_string());
         return;
     }
     let text = |name: &str| {
@@ -361,7 +364,7 @@ fn welcome(output: Output, line: &Value, data: &Path) {
             .unwrap_or("(left out)")
             .to_owned()
     };
-    crate::print(&format!(
+    crate::say::banner(&format!(
         "Florin is running, with a pretend provider and a shop to buy from. Nothing here is real money.\n\n  \
          Shop      {}   buy something with card {}\n  \
          API       {}   reference at {}/docs\n  \

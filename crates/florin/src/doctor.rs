@@ -73,25 +73,25 @@ impl Doctor {
         if self.output.json {
             let mend = (!mend.is_empty()).then_some(mend);
             let line = json!({ "object": "check", "check": what, "grade": grade.word(), "says": says, "mend": mend });
-            return crate::print(&line.to_string());
+            return crate::say::data(&line.to_string());
         }
         if self.output.quiet && grade == Grade::Good {
             return;
         }
-        crate::print(&format!("{:<5}  {what:<13}  {says}", grade.word()));
+        crate::say::data(&format!("{:<5}  {what:<13}  {says}", grade.word()));
         if !mend.is_empty() {
-            crate::print(&format!("       {:<13}  {mend}", ""));
+            crate::say::data(&format!("       {:<13}  {mend}", ""));
         }
     }
 
     fn end(&self) {
         if self.output.json {
-            crate::print(&json!({ "object": "doctor", "wrong": self.wrong }).to_string());
+            crate::say::data(&json!({ "object": "doctor", "wrong": self.wrong }).to_string());
         } else if !self.output.quiet {
             match self.wrong {
-                0 => eprintln!("Nothing is wrong."),
-                1 => eprintln!("One thing is wrong."),
-                many => eprintln!("{many} things are wrong."),
+                0 => crate::say::note("Nothing is wrong."),
+                1 => crate::say::note("One thing is wrong."),
+                many => crate::say::note(&format!("{many} things are wrong.")),
             }
         }
     }
@@ -117,7 +117,10 @@ impl Doctor {
                 self.wrong(
                     "database",
                     format!("{error:#}"),
-                    "start the database server, or name the folder or the address of the database that you mean",
+                    match &config.database {
+                        Some(_) => "start the database server, or name the address of the database that you mean",
+                        None => "name the folder that you mean with --data; `florin serve` makes a new database there",
+                    },
                 );
                 machine::doors(self, &config).await;
                 return;
@@ -230,7 +233,7 @@ impl Doctor {
             }
         }
         if shut.is_empty() {
-            self.good("sealed", format!("the secrets of {opened} webhook endpoints open"));
+            self.good("sealed", format!("webhook secrets open under the root key: {opened}"));
         } else {
             self.wrong(
                 "sealed",
@@ -280,7 +283,7 @@ impl Doctor {
             }
         }
         if broken == 0 {
-            self.good("connections", format!("{whole}, with their rails and secrets"));
+            self.good("connections", format!("with their rails and secrets: {whole}"));
         }
     }
 }

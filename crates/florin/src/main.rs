@@ -11,6 +11,8 @@ mod dev;
 mod doctor;
 mod installation;
 mod log;
+mod places;
+mod say;
 mod serve;
 mod stripe;
 mod web;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        eprintln!("florin: the TLS provider was installed twice");
+        say::note("florin: the TLS provider was installed twice");
     }
     match run(&cli) {
         Ok(code) => code,
@@ -68,17 +70,21 @@ fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
     match &cli.command {
         Command::Openapi => {
             let document = florin_channels::api::document();
-            print(&serde_json::to_string_pretty(&document).map_err(anyhow::Error::from)?);
+            say::data(&serde_json::to_string_pretty(&document).map_err(anyhow::Error::from)?);
             return Ok(ExitCode::SUCCESS);
         }
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "florin", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "florin", &mut script);
+            say::data(String::from_utf8_lossy(&script).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         Command::Man => {
+            let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command())
-                .render(&mut std::io::stdout())
+                .render(&mut page)
                 .map_err(anyhow::Error::from)?;
+            say::data(String::from_utf8_lossy(&page).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         Command::Bench(options) => {
@@ -140,11 +146,11 @@ async fn migrate(output: Output, local: &cli::Local) -> anyhow::Result<()> {
     let before = store.level().await?;
     let after = store.migrate().await?;
     if output.json {
-        print(&serde_json::json!({ "before": before, "after": after }).to_string());
+        say::data(&serde_json::json!({ "before": before, "after": after }).to_string());
     } else if before == after {
-        print(&format!("the tables are at level {after} already"));
+        say::data(&format!("the tables are at level {after} already"));
     } else {
-        print(&format!("the tables went from level {before} to level {after}"));
+        say::data(&format!("the tables went from level {before} to level {after}"));
     }
     Ok(())
 }
@@ -157,13 +163,4 @@ fn recorder() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle> {
 fn failed(json: bool, error: &anyhow::Error) -> ExitCode {
     Failure::new(client::FAILED, "failed", format!("{error:#}"), "").print(json);
     ExitCode::from(client::FAILED)
-}
-
-/// Standard output is data.
-#[expect(
-    clippy::print_stdout,
-    reason = "the command line writes its data here and nowhere else"
-)]
-fn print(text: &str) {
-    println!("{text}");
 }

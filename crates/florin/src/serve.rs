@@ -129,10 +129,10 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
     let line = json!({ "api": api_url, "stripe": stripe_url, "admin": admin_url, "openapi": format!("{api_url}/openapi.json"),
         "keys": keys, "checkpoint": checkpoint });
     if output.json {
-        crate::print(&line.to_string());
+        crate::say::banner(&line.to_string());
     } else if !output.quiet {
-        crate::print(&format!("API     {api_url}\nStripe  {stripe_url}\nadmin   {admin_url}"));
-        crate::print(&format!(
+        crate::say::banner(&format!("API     {api_url}\nStripe  {stripe_url}\nadmin   {admin_url}"));
+        crate::say::banner(&format!(
             "The admin key is in {}",
             config.data.join("admin.key").display()
         ));

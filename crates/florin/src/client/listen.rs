@@ -29,11 +29,11 @@ pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> 
         && !output.quiet
     {
         // Shown because the program that is tried here must verify with it; it lives as long as this command.
-        eprintln!(
+        crate::say::note(&format!(
             "events go to {}; verify them with {}",
             forward.url,
             forward.secret.expose()
-        );
+        ));
     }
     let mut newest = api.list("/v1/events", &[], 1).await?.first().and_then(id_of);
     let mut seen = 0;
@@ -109,7 +109,7 @@ impl Forward {
         let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
         let signature = match sign::standard(std::slice::from_ref(&self.secret), text("id"), now, body.as_bytes()) {
             Ok(signature) => signature,
-            Err(error) => return eprintln!("cannot sign: {error}"),
+            Err(error) => return crate::say::note(&format!("cannot sign: {error}")),
         };
         let headers = [
             ("webhook-id", text("id").to_owned()),
@@ -117,8 +117,8 @@ impl Forward {
             ("webhook-signature", signature),
         ];
         match self.http.post_bytes(&self.url, &headers, body.into_bytes()).await {
-            Ok(status) => eprintln!("  {} -> {status}", text("type")),
-            Err(error) => eprintln!("  {} -> {error}", text("type")),
+            Ok(status) => crate::say::note(&format!("  {} -> {status}", text("type"))),
+            Err(error) => crate::say::note(&format!("  {} -> {error}", text("type"))),
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::Output;
+pub(super) use crate::say::data as line;
 
 /// One object.
 pub(super) fn object(output: Output, value: &Value) {
@@ -22,17 +23,8 @@ pub(super) fn list(output: Output, items: &[Value], empty: &str) {
         line(&if output.json { item.to_string() } else { summary(item) });
     }
     if items.is_empty() && !output.json && !output.quiet {
-        eprintln!("{empty}");
+        crate::say::note(empty);
     }
-}
-
-/// Standard output is data.
-#[expect(
-    clippy::print_stdout,
-    reason = "the command line writes its data here and nowhere else"
-)]
-pub(super) fn line(text: &str) {
-    println!("{text}");
 }
 
 /// The line by which people know a thing.
