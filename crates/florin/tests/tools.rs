@@ -222,6 +222,19 @@ fn a_tool_says_what_is_missing_and_makes_nothing() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
+    for arguments in [&["openapi"][..], &["man"], &["completions", "bash"], &["doctor"]] {
+        let mut asked = command(arguments);
+        let mut child = asked.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let done = child.wait_with_output().unwrap();
+        const READER_GONE: i32 = 141;
+        assert_eq!(done.status.code(), Some(READER_GONE), "{arguments:?}: {}", said(&done));
+        assert!(done.stderr.is_empty(), "{arguments:?}: {}", said(&done));
+    }
+}
+
+#[test]
 fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
     let mut dev = Dev::start("doctor");
     dev.client(&["webhooks", "create", "http://127.0.0.1:9/hook"]);

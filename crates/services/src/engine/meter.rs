@@ -19,9 +19,9 @@ pub(super) struct Meter {
     pub(super) waiting: Gauge,
     /// Steps that a worker is at.
     pub(super) busy: Gauge,
-    /// Commits that met somebody else's.
+    /// Orders that were due and taken up by this node, its own and those of nodes that are gone.
     pub(super) claimed: Counter,
-    /// Calls that were turned away because every place was taken.
+    /// Notices that could not be told to an order yet.
     pub(super) untold: Counter,
     damaged: Gauge,
     /// Seconds that messages to providers took, by rail and end: looked up once for each.
