@@ -5,4 +5,5 @@
 pub mod check;
 pub mod explorer;
 pub mod provider;
+pub mod proxy;
 pub mod sim;
