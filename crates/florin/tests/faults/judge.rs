@@ -1,9 +1,14 @@
 //! The judge of every fault test. When the fault is over and everything has come to its end, what callers were told, the database, the
 //! ledger, the events, the webhooks and the provider's own book have to be one story:
 //!
-//! 1. what was acknowledged is there; 2. one key moved money once and has one answer; 3. nothing was called failed that was not;
-//! 4. the books balance, and the balances are their sums; 5. no more was captured than held, or given back than captured; 6. every event
-//! was told, in order; 7. no secret stands in a file or a log; 8. nothing is left open.
+//! 1. what was acknowledged is there;
+//! 2. one key moved money once and has one answer;
+//! 3. nothing was called failed that was not;
+//! 4. the books balance, and the balances are their sums;
+//! 5. no more was captured than held, or given back than captured;
+//! 6. every event was told, in order;
+//! 7. no secret stands in a file or a log;
+//! 8. nothing is left open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

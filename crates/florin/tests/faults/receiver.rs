@@ -16,6 +16,8 @@ pub enum Manner {
     Takes,
     /// Answers with this status.
     Refuses(u16),
+    /// Answers 422 to events of this type, and takes the others.
+    Chokes(&'static str),
     /// Sends the caller elsewhere.
     Redirects(String),
     /// Takes it, and says so so much later.
@@ -86,6 +88,8 @@ impl Shared {
             let (status, headers) = match &manner {
                 Manner::Takes | Manner::IsSlow(_) => (200, Vec::new()),
                 Manner::Refuses(status) => (*status, Vec::new()),
+                Manner::Chokes(kind) if is_of(&message.body, kind) => (422, Vec::new()),
+                Manner::Chokes(_) => (200, Vec::new()),
                 Manner::Redirects(to) => (307, vec![("location", to.as_str())]),
             };
             locked(&self.arrived).push(Arrived {
@@ -103,4 +107,9 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// Whether an event is of this type.
+fn is_of(body: &[u8], kind: &str) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|event| event["type"] == kind)
 }

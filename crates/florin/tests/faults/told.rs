@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::count;
 use crate::receiver::{Manner, Receiver};
 use crate::till::{CONVERGES, Till, sale};
-use crate::world::{Place, World};
+use crate::world::{PLACES, Place, World};
 
 /// Sales whose events are told.
 const SALES: usize = 3;
@@ -97,7 +97,7 @@ async fn fault_40_receivers_that_fail_redirect_or_are_slow_hold_nobody_else_up()
         receiver.behave(Manner::Takes);
     }
     // What failed once comes again by itself: at the latest when the next try of its plan falls due.
-    fall_due(&world);
+    fall_due(&world).await;
     world.check(node).await;
     for receiver in [&bad, &lost] {
         let taken = receiver
@@ -110,12 +110,64 @@ async fn fault_40_receivers_that_fail_redirect_or_are_slow_hold_nobody_else_up()
 }
 
 /// Time goes by: the next try of every delivery falls due. Answers how many there are.
-fn fall_due(world: &World) -> usize {
-    let database = rusqlite::Connection::open(world.data().join("florin.db")).unwrap();
-    database.busy_timeout(Duration::from_secs(30)).unwrap();
-    database
-        .execute("update deliveries set due = 0 where due is not null", [])
-        .unwrap()
+async fn fall_due(world: &World) -> usize {
+    const SQL: &str = "update deliveries set due = 0 where due is not null";
+    match world.direct() {
+        Some(url) => {
+            let changed = crate::cluster::connect(url).await.execute(SQL, &[]).await.unwrap();
+            usize::try_from(changed).unwrap()
+        }
+        None => {
+            let database = rusqlite::Connection::open(world.data().join("florin.db")).unwrap();
+            database.busy_timeout(Duration::from_secs(30)).unwrap();
+            database.execute(SQL, []).unwrap()
+        }
+    }
+}
+
+async fn health(till: &Till, endpoint: &str) -> Value {
+    let found = till.get(&format!("/v1/webhook_endpoints/{endpoint}")).await.said();
+    found.body["health"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_39_a_webhook_that_its_receiver_never_takes_is_given_up_while_the_rest_flows() {
+    for place in PLACES {
+        let (world, node) = World::new(place).await;
+        let receiver = Receiver::start();
+        receiver.behave(Manner::Chokes("order.captured"));
+        let endpoint = endpoint(&world.till, &receiver).await;
+        assert_eq!(health(&world.till, &endpoint).await["status"], "untried", "{place:?}");
+        for number in 0..SALES {
+            let key = format!("sale-{number}");
+            world.till.settle(&key, "/v1/orders", &sale(&key, 1000)).await;
+        }
+        arrived(&receiver, SALES * EVENTS).await;
+        let deadline = Instant::now() + CONVERGES;
+        while fall_due(&world).await > 0 {
+            assert!(Instant::now() < deadline, "{place:?}: the poison is never given up");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let given_up = deliveries(&world.till, "&status=failed").await;
+        assert_eq!(given_up.len(), SALES, "{place:?}");
+        assert!(
+            given_up.iter().all(|delivery| delivery["type"] == "order.captured"),
+            "{place:?}: {given_up:?}"
+        );
+        let taken = deliveries(&world.till, "&status=succeeded").await;
+        assert_eq!(taken.len(), SALES * (EVENTS - 1), "{place:?}: the rest was taken");
+        let sick = health(&world.till, &endpoint).await;
+        assert_eq!(
+            (&sick["status"], &sick["last_error"]),
+            (&json!("failing"), &json!("it answered 422")),
+            "{place:?}"
+        );
+        receiver.behave(Manner::Takes);
+        world.till.settle("last", "/v1/orders", &sale("last", 1000)).await;
+        world.quiet().await;
+        assert_eq!(health(&world.till, &endpoint).await["status"], "healthy", "{place:?}");
+        world.check(node).await;
+    }
 }
 
 /// Deliveries that fail for three days.
@@ -138,7 +190,7 @@ async fn fault_40_a_receiver_that_is_away_for_days_is_told_everything_by_hand_wh
     // Days go by: every retry of the plan falls due.
     let deadline = Instant::now() + CONVERGES;
     loop {
-        let due = fall_due(&world);
+        let due = fall_due(&world).await;
         if due == 0 {
             break;
         }

@@ -490,7 +490,8 @@ async fn news_that_did_not_happen_are_found() {
 
 #[tokio::test]
 async fn a_posting_that_is_missing_changed_or_made_up_is_found() {
-    let changes: [(&str, fn(&mut Vec<EventRow>)); 3] = [
+    type Change = fn(&mut Vec<EventRow>);
+    let changes: [(&str, Change); 3] = [
         ("missing", |rows| rows[2].postings = None),
         ("changed", |rows| {
             let postings = rows[2].postings.as_mut().unwrap();
