@@ -192,7 +192,10 @@ pub(crate) fn admin_door(app: &App, metrics: PrometheusHandle) -> axum::Router {
                 return Err("stopping".to_owned());
             }
             if health.broken {
-                return Err("the disk failed: nothing is acknowledged any more; start the process again".to_owned());
+                return Err(
+                    "the disk or a lane failed: nothing is acknowledged any more; see the log, and start the process again"
+                        .to_owned(),
+                );
             }
             match tokio::time::timeout(Duration::from_secs(2), store.clock()).await {
                 Ok(Ok(_)) => Ok(()),

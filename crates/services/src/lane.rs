@@ -31,12 +31,14 @@ use florin_store::{Batch, Fault, Found, KeyRow, Outcome, Tenant, Wanted};
 
 use ask::is_answered;
 pub use ask::{WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN};
+pub(crate) use build::replayed;
 pub use job::{Job, Output, Rebuild, Reply, Start, Token};
 pub use kept::ORDERS_KEPT_MAX;
 pub use open::Roads;
 pub use rebuild::rebuild;
 
 use crate::ask::{Denied, What};
+use crate::worker::Turned;
 use build::Draft;
 use kept::{Cache, Kept, Unfit};
 use open::World;
@@ -352,9 +354,10 @@ impl Lane {
                 return Need::Pause(0);
             }
             Fault::Refused(why) => {
+                // It would be refused again. What it is about is found again by whoever takes the order when it is due.
                 tracing::error!(why, job = ?jobs, "the database refused a command");
-                jobs.retain(|queued| matches!(queued.job, Job::Ask { .. } | Job::Notices { .. }));
-                (Denied::Unavailable { retry_after_s: 5 }, 0)
+                self.deny(jobs, &Denied::Unavailable { retry_after_s: 5 });
+                return Need::Pause(0);
             }
         };
         let (callers, ours): (Vec<_>, Vec<_>) = jobs
@@ -379,7 +382,22 @@ impl Lane {
                     self.outputs.push(Output::Reply(token, Reply::Denied(denied.clone())));
                 }
                 Job::Told { id, .. } => self.outputs.push(Output::Untold(id)),
-                Job::Turn(_) | Job::Due(_) | Job::Shelve { .. } | Job::Mark(_) | Job::Nudge(_) => {}
+                Job::Turn(turned) => self.drop_turn(*turned, denied),
+                Job::Due(_) | Job::Shelve { .. } | Job::Mark(_) | Job::Nudge(_) => {}
+            }
+        }
+    }
+
+    /// A turn that cannot be written: its step is nobody's any more, and what waited for it goes on.
+    fn drop_turn(&mut self, turned: Turned, denied: &Denied) {
+        let key = (turned.order, turned.step);
+        self.outputs.extend(turned.done.into_iter().map(Output::Untold));
+        if self.busy.get(&key).is_some_and(|busy| busy.ticket == turned.ticket)
+            && let Some(busy) = self.busy.remove(&key)
+        {
+            self.queue.extend(busy.after);
+            for token in self.looking.remove(&key).unwrap_or_default() {
+                self.outputs.push(Output::Reply(token, Reply::Denied(denied.clone())));
             }
         }
     }

@@ -41,7 +41,7 @@ pub struct Entry {
     pub since: Timestamp,
     /// When somebody has to look at it.
     pub due: Timestamp,
-    /// Copies or questions that brought nothing.
+    /// Copies or questions that brought nothing; of a step that is not begun, starts that did not succeed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub asked: u16,
     /// The order's fence up to which nobody unplanned has taken it over.
@@ -168,6 +168,7 @@ impl Entry {
     pub fn put_off(&mut self, now: Timestamp, fence: u32) {
         self.fence = fence + 1; // the claim that comes when it is due is planned
         self.due = match &self.at {
+            Place::Held if self.asked > 0 => now.plus_seconds(self.gap_s(now)),
             Place::Held => now.plus_seconds(HELD_S),
             Place::Out { message, .. } => {
                 let every_s = match message.repeat {

@@ -94,6 +94,8 @@ pub struct Turned {
     pub fence: u32,
     /// The rail was told that its wait is over.
     pub over: bool,
+    /// The message was answered, or never left, and no other copy of it had gone: "not now" leaves no doubt.
+    pub sole: bool,
     /// What it learned and what comes next.
     pub turn: Turn,
     /// Some message of this errand had no answer.
@@ -130,7 +132,28 @@ pub struct Carry {
     out: Option<Arc<Exchange>>,
     asks: u8,
     lost: bool,
+    /// What was heard last is about the message that was written down, and about its only copy.
+    sole: bool,
     learned: Vec<(Name, String)>,
+}
+
+impl Effect {
+    /// The turn of an errand that failed: nothing is known.
+    pub fn unclear(&self) -> Turned {
+        Turned {
+            ticket: self.ticket,
+            tenant: self.tenant,
+            order: self.order,
+            step: self.step,
+            at: self.at.clone(),
+            fence: self.fence,
+            over: matches!(self.errand, Errand::Over),
+            sole: false,
+            turn: Turn::new(Next::Unclear),
+            lost: false,
+            done: self.done.clone(),
+        }
+    }
 }
 
 impl Carry {
@@ -141,6 +164,7 @@ impl Carry {
             out: None,
             asks: 0,
             lost: false,
+            sole: false,
             learned: Vec::new(),
         };
         carry.effect.task.now = now;
@@ -168,11 +192,6 @@ impl Carry {
         self.effect.lane
     }
 
-    /// The turn of a worker that failed: nothing is known.
-    pub fn unclear(&mut self) -> Turned {
-        self.turned(Turn::new(Next::Unclear))
-    }
-
     fn start(&mut self) -> Move {
         let rail = self.effect.road.rail;
         let task = &self.effect.task;
@@ -195,7 +214,7 @@ impl Carry {
     /// The message that was out has ended.
     pub fn heard(&mut self, ended: Ended, now: Timestamp) -> Move {
         let Some(out) = self.out.take() else {
-            return Move::Turn(Box::new(self.unclear()));
+            return Move::Turn(Box::new(self.effect.unclear()));
         };
         self.effect.task.now = now;
         let rail = self.effect.road.rail;
@@ -205,6 +224,7 @@ impl Carry {
         };
         let written = matches!(&self.effect.errand, Errand::Send { message, .. } if Arc::ptr_eq(message, &out));
         self.lost |= !matches!(ended, Ended::Reply(_));
+        self.sole = written && !again && !matches!(ended, Ended::Silence);
         let turn = match ended {
             Ended::Reply(mut reply) => {
                 reply.again = again;
@@ -256,18 +276,11 @@ impl Carry {
         let mut learn = std::mem::take(&mut self.learned);
         learn.append(&mut turn.learn);
         turn.learn = learn;
-        let effect = &mut self.effect;
         Turned {
-            ticket: effect.ticket,
-            tenant: effect.tenant,
-            order: effect.order,
-            step: effect.step,
-            at: effect.at.clone(),
-            fence: effect.fence,
-            over: matches!(effect.errand, Errand::Over),
+            sole: self.sole,
             turn,
             lost: self.lost,
-            done: std::mem::take(&mut effect.done),
+            ..self.effect.unclear()
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum Mishap {
     LoseCommit,
     /// The next commit finds no space; nothing happens.
     Full,
+    /// The next commit is called a mistake of ours; nothing happens.
+    Reject,
     /// The next commit meets a failed flush, and so does everything written after it until the store is opened again. Whether
     /// that commit is on the disk is left open: here it is not.
     Break,
@@ -116,7 +118,9 @@ impl MemoryStore {
         let mut waiting = locked(&self.mishaps);
         let strikes = match waiting.front()? {
             Mishap::Refuse => true,
-            Mishap::LoseAnswer | Mishap::LoseCommit | Mishap::Full | Mishap::Break => call == Call::Commit,
+            Mishap::LoseAnswer | Mishap::LoseCommit | Mishap::Full | Mishap::Reject | Mishap::Break => {
+                call == Call::Commit
+            }
         };
         if strikes { waiting.pop_front() } else { None }
     }
@@ -136,6 +140,9 @@ impl MemoryStore {
                 Some(Mishap::Refuse) => return Err(Fault::Unavailable("the simulated database is away".to_owned())),
                 Some(Mishap::LoseCommit) => return Err(lost()),
                 Some(Mishap::Full) => return Err(Fault::Full("the simulated disk is full".to_owned())),
+                Some(Mishap::Reject) => {
+                    return Err(Fault::Refused("the simulated database takes no such row".to_owned()));
+                }
                 Some(Mishap::Break) => {
                     *locked(&self.broken) = true;
                     return Err(broken());

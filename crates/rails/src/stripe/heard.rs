@@ -262,6 +262,10 @@ fn refused(task: &Task, exchange: &str, reply: &Reply) -> Turn {
     let in_use = problem
         .as_ref()
         .is_some_and(|problem| problem.code.as_deref() == Some("idempotency_key_in_use"));
+    // A key that is in use says that another copy is being carried out. If none of ours is known, its outcome is not either.
+    if reply.status == 409 && in_use && !reply.again && !exchange.starts_with("look") {
+        return Turn::new(Next::Unclear);
+    }
     if reply.status == 429 || (reply.status == 409 && in_use) {
         return Turn::new(Next::Again {
             after_s: come_back(reply),

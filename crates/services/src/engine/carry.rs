@@ -1,7 +1,6 @@
 //! Carries errands to providers: one task each, bounded per connection, held back while a provider does not answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::crash;
 use crate::egress::{EXCHANGE_S_MAX, Road, Sent};
 use crate::lane::{Job, LEASE_S};
 use crate::worker::breaker::Breaker;
-use crate::worker::{Carry, Effect, Ended, Move};
+use crate::worker::{Carry, Effect, Ended, Move, Turned};
 
 /// Messages of one connection that may be out at a time.
 const EXCHANGES_MAX: usize = 512;
@@ -76,33 +75,48 @@ impl Providers {
 
 /// Starts an errand.
 pub(super) fn begin(inner: &Arc<Inner>, effect: Effect) {
-    let shared = Arc::clone(inner);
     inner.carrying.fetch_add(1, Ordering::Relaxed);
-    inner.spawn(async move {
-        carry(&shared, effect).await;
-        shared.carrying.fetch_sub(1, Ordering::Relaxed);
-    });
+    let under_way = UnderWay {
+        inner: Arc::clone(inner),
+        lane: effect.lane,
+        unclear: Some(Box::new(effect.unclear())),
+    };
+    inner.spawn(carry(under_way, effect));
 }
 
-async fn carry(inner: &Arc<Inner>, effect: Effect) {
+/// An errand under way. If it fails (a rail that panics), its step is told that nothing is known: nobody else would free it.
+struct UnderWay {
+    inner: Arc<Inner>,
+    lane: usize,
+    unclear: Option<Box<Turned>>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // An engine that is halted stops as a power cut would.
+        if let Some(unclear) = self.unclear.take().filter(|_| !self.inner.stop.is_cancelled()) {
+            tracing::error!(order = %unclear.order, step = %unclear.step, "an errand failed: this is a mistake of ours");
+            self.inner.job(self.lane, Job::Turn(unclear));
+        }
+        self.inner.carrying.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn carry(mut under_way: UnderWay, effect: Effect) {
     let handed_over = Instant::now();
-    let now = inner.clock.now();
-    let (mut carry, mut next) = Carry::begin(effect, now);
+    let inner = Arc::clone(&under_way.inner);
+    let (mut carry, mut next) = Carry::begin(effect, inner.clock.now());
     loop {
         match next {
             Move::Turn(turned) => {
+                under_way.unclear = None;
                 return inner.job(carry.lane(), Job::Turn(turned));
             }
             Move::Send(message) => {
                 let road = Arc::clone(carry.road());
                 let ended = inner.send_message(&road, &message, handed_over).await;
                 tracing::debug!(order = %carry.order(), step = %carry.step(), exchange = %message.name, ended = ended_word(&ended), "sent");
-                let now = inner.clock.now();
-                // A rail that panics must not take its step with it.
-                next = match catch_unwind(AssertUnwindSafe(|| carry.heard(ended, now))) {
-                    Ok(next) => next,
-                    Err(_) => Move::Turn(Box::new(carry.unclear())),
-                };
+                next = carry.heard(ended, inner.clock.now());
             }
         }
     }

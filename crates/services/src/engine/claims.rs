@@ -20,12 +20,13 @@ pub(super) async fn watch(inner: Arc<Inner>) {
     // What this node had leased before it died is its own, at once.
     while claim(&inner, true).await {}
     loop {
-        let draining = inner.draining.load(Ordering::Relaxed);
+        // What cannot be carried out here is left to nodes that can.
+        let stopped = inner.draining.load(Ordering::Relaxed) || inner.broken.load(Ordering::Relaxed);
         let full = inner
             .lanes
             .iter()
             .any(|lane| lane.depth.load(Ordering::Relaxed) > QUEUE_FULL);
-        if !draining && !full && claim(&inner, false).await {
+        if !stopped && !full && claim(&inner, false).await {
             continue;
         }
         tokio::time::sleep(inner.settings.poll).await;

@@ -34,6 +34,7 @@ pub(super) async fn drive(
     from: mpsc::UnboundedReceiver<Message>,
     (depth, at_work): (Arc<AtomicUsize>, Arc<AtomicBool>),
 ) {
+    let _alarm = Alarm(Arc::clone(&inner));
     let mut driver = Driver {
         inner,
         lane,
@@ -45,6 +46,18 @@ pub(super) async fn drive(
         tokens: 0,
     };
     driver.run().await;
+}
+
+/// A lane that ends before its engine is halted: nothing is acknowledged any more, so nothing may be taken on either.
+struct Alarm(Arc<Inner>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if !self.0.stop.is_cancelled() {
+            tracing::error!("a lane ended: this is a mistake of ours; start the process again");
+            self.0.broken.store(true, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Driver {

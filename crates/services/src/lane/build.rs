@@ -8,7 +8,7 @@ use florin_core::id::OrderId;
 use florin_core::order::{Command, Order, Refusal, StepName};
 use florin_core::rail::{About, Item, Next};
 use florin_core::time::Timestamp;
-use florin_store::{Batch, Changed, KeyRow, Lease, NoticeId, NoticeRow, OrderRow, Tenant};
+use florin_store::{Batch, Changed, Found, IdemKey, KeyRow, Lease, NoticeId, NoticeRow, OrderRow, Tenant};
 
 use super::kept::{Kept, Unfit};
 use super::working::Working;
@@ -168,7 +168,7 @@ impl Lane {
                     }
                     let steps: Vec<StepName> = working.kept.work.iter().map(|entry| entry.step).collect();
                     for step in steps {
-                        self.act(draft, *order, step, now);
+                        self.nudge(draft, *order, step, now);
                     }
                 }
                 Taken::Yes
@@ -233,7 +233,7 @@ impl Lane {
             if draft.keys.contains_key(&(ask.tenant, key.key.clone())) {
                 return Taken::Unsure; // its answer is found when the first one is durable
             }
-            if let Some(reply) = replayed(loaded, ask) {
+            if let Some(reply) = replay(loaded, ask.tenant, key) {
                 draft.answers.push(Pending::Ready(token, reply));
                 return Taken::Yes;
             }
@@ -266,7 +266,7 @@ impl Lane {
             if let Err(cannot) = open::settle(&self.world, &mut working, true, now) {
                 draft
                     .answers
-                    .push(Pending::Ready(token, Reply::Denied(unsupported(cannot))));
+                    .push(Pending::Ready(token, Reply::Denied(unstarted(cannot))));
                 return Taken::Yes;
             }
         }
@@ -299,7 +299,7 @@ impl Lane {
             if draft.keys.contains_key(&(ask.tenant, key.key.clone())) {
                 return Taken::Unsure;
             }
-            if let Some(reply) = replayed(loaded, ask) {
+            if let Some(reply) = replay(loaded, ask.tenant, key) {
                 draft.answers.push(Pending::Ready(token, reply));
                 return Taken::Yes;
             }
@@ -325,7 +325,7 @@ impl Lane {
             Ok(did) => {
                 let caller = !matches!(ask.what, What::Resolve { .. });
                 if let Err(cannot) = self.settle_work(draft, id, caller, now) {
-                    return Taken::Poisoned(unsupported(cannot));
+                    return Taken::Poisoned(unstarted(cannot));
                 }
                 draft.answers.push(Pending::Order(token, id, did.step));
                 (id, did.step, None)
@@ -335,7 +335,9 @@ impl Lane {
                 (id, None, Some(refusal))
             }
         };
-        if let Some(key) = &ask.key {
+        // What is refused only because something else is under way may be asked again under the same key.
+        let passes = matches!(later.2, Some(Refusal::StepInFlight));
+        if let Some(key) = ask.key.as_ref().filter(|_| !passes) {
             let bound = Bound {
                 hash: key.hash,
                 later: Some(later),
@@ -420,7 +422,7 @@ impl Lane {
         let current = working.kept.fence == turned.fence || ours == Some(working.kept.fence);
         let whole = turn::take(working, turned, current, now);
         if let Err(cannot) = self.settle_work(draft, id, false, now) {
-            tracing::error!(order = %id, %step, why = cannot.0, "an owed step cannot be started");
+            tracing::error!(order = %id, %step, %cannot, "an owed step cannot be started");
         }
         // A question about a step that is over is asked by nobody else: one that brought nothing is asked again.
         let inconclusive =
@@ -473,7 +475,7 @@ impl Lane {
             .map(|entry| entry.step)
             .collect();
         if let Err(cannot) = self.settle_work(draft, row.id, false, now) {
-            tracing::error!(order = %row.id, why = cannot.0, "an owed step cannot be started");
+            tracing::error!(order = %row.id, %cannot, "an owed step cannot be started");
         }
         for step in due {
             if let Some(busy) = self.busy.get_mut(&(row.id, step)) {
@@ -551,12 +553,23 @@ impl Lane {
             Some(Place::Wait { .. }) => working.errands.push((step, errand, vec![id.clone()])),
             // Told when its exchange is over; a copy that was to go later goes now, because something happened there.
             Some(Place::Out { .. } | Place::Held) => {
-                self.act(draft, order, step, now);
+                self.nudge(draft, order, step, now);
                 self.outputs.push(Output::Untold(id.clone()));
             }
             None => working.errands.push((step, errand, vec![id.clone()])),
         }
         Taken::Yes
+    }
+
+    /// Does now what an entry will be due for. A lease says that its message may be out, through another lane of this node too: then
+    /// whoever has the order when it is due does it.
+    fn nudge(&mut self, draft: &mut Draft, order: OrderId, step: StepName, now: Timestamp) {
+        let leased = (draft.orders.get_mut(&order)).is_some_and(|working| {
+            working.kept.lease.is_some() && working.entry(step).is_some_and(|entry| entry.is_out())
+        });
+        if !leased {
+            self.act(draft, order, step, now);
+        }
     }
 
     /// Does now what an entry is due for, unless a worker is at it or another node holds it.
@@ -626,7 +639,7 @@ impl Lane {
             };
             batch.keys.push(KeyRow {
                 tenant,
-                key: florin_store::IdemKey { key, hash: bound.hash },
+                key: IdemKey { key, hash: bound.hash },
                 made: made.text(),
                 created_at: now,
             });
@@ -693,18 +706,27 @@ fn order_of(job: &Job) -> Option<OrderId> {
     }
 }
 
-fn unsupported(cannot: open::Cannot) -> Denied {
-    Denied::Misuse {
-        param: "method",
-        code: "unsupported",
-        detail: cannot.0,
+fn unstarted(cannot: open::Cannot) -> Denied {
+    match cannot {
+        open::Cannot::Never(detail) => Denied::Misuse {
+            param: "method",
+            code: "unsupported",
+            detail,
+        },
+        open::Cannot::NotNow(why) => {
+            tracing::error!(why, "what was asked cannot be started now");
+            Denied::Unavailable { retry_after_s: 5 }
+        }
     }
 }
 
-/// The answer of a call whose key came before.
-fn replayed(loaded: &Loaded, ask: &Ask) -> Option<Reply> {
-    let key = ask.key.as_ref()?;
-    let named = (ask.tenant, key.key.clone());
+/// The answer of a call whose key came before, as the store found it.
+pub(crate) fn replayed(found: Found, tenant: Tenant, key: &IdemKey) -> Option<Reply> {
+    replay(&Loaded::of(found), tenant, key)
+}
+
+fn replay(loaded: &Loaded, tenant: Tenant, key: &IdemKey) -> Option<Reply> {
+    let named = (tenant, key.key.clone());
     if let Some((order, hash)) = loaded.by_key.get(&named) {
         return Some(if *hash == key.hash {
             Reply::Rebuild(Rebuild {

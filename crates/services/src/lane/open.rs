@@ -3,6 +3,7 @@
 //! Rails are pure, so a lane calls `start` while it builds the batch: the event that starts a step and the step's first message are one
 //! commit. A cancel or reversal begins only when no message of the authorisation is out.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use florin_core::decline::{Code, Decline};
@@ -37,27 +38,43 @@ pub(super) struct World {
     pub(super) origin: String,
 }
 
-/// A rail cannot do what was asked.
-#[derive(Debug)]
-pub(super) struct Cannot(pub(super) String);
+/// A step cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cannot {
+    /// The rail cannot do it: a known no, because nothing was sent and nothing will be.
+    #[error("{0}")]
+    Never(String),
+    /// Something of ours is missing or wrong: this node may not know the connection yet.
+    #[error("{0}")]
+    NotNow(String),
+}
 
-/// Starts what is new and drops what is over. With `asked`, a step that the rail cannot do is an error of the caller; without, it is a
-/// known no, because nothing was sent.
+/// Starts what is new and drops what is over. With `asked`, a step that cannot be started is the caller's to hear of. Without, what the
+/// rail cannot do is a known no, and anything else is tried again later: only a provider, or its table, declines.
 pub(super) fn settle(world: &World, working: &mut Working, asked: bool, now: Timestamp) -> Result<(), Cannot> {
+    let mut later = Vec::new();
     for _ in 0..STARTS_MAX {
         let open: Vec<StepName> = working.order().in_flight().iter().map(|open| open.step).collect();
         let before = working.kept.work.len();
         working.kept.work.retain(|entry| open.contains(&entry.step));
         working.dirty |= working.kept.work.len() != before;
-        let Some(step) = open.into_iter().find(|step| startable(working, *step)) else {
+        let next = open
+            .into_iter()
+            .find(|step| !later.contains(step) && startable(working, *step));
+        let Some(step) = next else {
             hold(working, now);
             return Ok(());
         };
         match begin(world, working, step, now) {
             Ok((turn, task)) => turn::start(working, step, turn, task, now),
             Err(cannot) if asked => return Err(cannot),
-            Err(cannot) => {
-                tracing::error!(order = %working.order().id, %step, why = cannot.0, "the rail cannot do what is owed");
+            Err(Cannot::NotNow(why)) => {
+                tracing::error!(order = %working.order().id, %step, why, "what is owed cannot be started now");
+                put_off(working, step, now);
+                later.push(step);
+            }
+            Err(Cannot::Never(why)) => {
+                tracing::error!(order = %working.order().id, %step, why, "the rail cannot do what is owed");
                 let says = Says::Declined(Decline::new(Code::Unsupported));
                 working.fact(Fact::Answer { step, says, note: None }, now);
                 if working.order().open_step(step).is_some() {
@@ -99,30 +116,61 @@ fn is_held(working: &Working, step: StepName) -> bool {
 fn hold(working: &mut Working, now: Timestamp) {
     let open: Vec<StepName> = working.order().in_flight().iter().map(|open| open.step).collect();
     for step in open {
-        if working.entry(step).is_none() {
-            let entry = Entry::new(step, Place::Held, now, working.kept.fence);
-            working.kept.work.push(entry);
-            working.dirty = true;
+        let fence = working.kept.fence;
+        match working.entry(step) {
+            None => {
+                working.kept.work.push(Entry::new(step, Place::Held, now, fence));
+                working.dirty = true;
+            }
+            Some(entry) if entry.at == Place::Held && entry.due <= now => {
+                entry.put_off(now, fence);
+                working.dirty = true;
+            }
+            Some(_) => {}
         }
     }
 }
 
+/// Notes a step whose start did not succeed: it is tried again, less and less often.
+fn put_off(working: &mut Working, step: StepName, now: Timestamp) {
+    let fence = working.kept.fence;
+    if working.entry(step).is_none() {
+        working.kept.work.push(Entry::new(step, Place::Held, now, fence));
+    }
+    if let Some(entry) = working.entry(step) {
+        entry.asked = entry.asked.saturating_add(1);
+        entry.put_off(now, fence);
+    }
+    working.dirty = true;
+}
+
 fn begin(world: &World, working: &Working, step: StepName, now: Timestamp) -> Result<(Turn, Box<Task>), Cannot> {
     let (road, task) = task(world, &working.kept.view, step, now)
-        .ok_or_else(|| Cannot("the connection of this attempt does not exist any more".into()))?;
+        .ok_or_else(|| Cannot::NotNow("this node does not know the connection of this attempt, or its rail".into()))?;
     let table = road.rail.table();
     if table.can(task.step).is_none() {
-        return Err(Cannot(format!("rail `{}` has no step {}", table.name, word(task.step))));
+        return Err(Cannot::Never(format!(
+            "rail `{}` has no step {}",
+            table.name,
+            word(task.step)
+        )));
     }
     if !table.takes(task.money.currency()) {
-        return Err(Cannot(format!(
+        return Err(Cannot::Never(format!(
             "rail `{}` does not take {}",
             table.name,
             task.money.currency()
         )));
     }
-    let turn = road.rail.start(&task).map_err(|cannot| Cannot(cannot.to_string()))?;
-    Ok((turn, task))
+    // A rail that panics must not take the lane with it.
+    match catch_unwind(AssertUnwindSafe(|| road.rail.start(&task))) {
+        Ok(Ok(turn)) => Ok((turn, task)),
+        Ok(Err(cannot)) => Err(Cannot::Never(cannot.to_string())),
+        Err(_) => Err(Cannot::NotNow(format!(
+            "rail `{}` failed: this is a mistake in it",
+            table.name
+        ))),
+    }
 }
 
 /// A rail's word for a step, in lower case.
@@ -244,7 +292,15 @@ pub(super) fn act(working: &mut Working, step: StepName, now: Timestamp) -> Opti
     let fence = working.kept.fence;
     let entry = working.entry(step)?;
     match entry.act(now, fence) {
-        Act::Send { again } => send(entry, again, now),
+        Act::Send { again } => {
+            if let Place::Out { sent, .. } = &mut entry.at {
+                *sent = true;
+            }
+            let errand = send(entry, again, now);
+            // After "not now" no copy was out: that one goes again is written before it goes.
+            working.dirty |= !again;
+            errand
+        }
         Act::Mark => {
             if let Place::Out { sent, .. } = &mut entry.at {
                 *sent = true;

@@ -90,7 +90,9 @@ impl Lane {
                 None => open::task(&self.world, &working.kept.view, step, now),
             };
             let Some((road, task)) = found else {
-                tracing::error!(order = %id, %step, "the connection of this attempt does not exist any more");
+                // The lease stays: the order is looked at again when it is over.
+                tracing::error!(order = %id, %step, "this node does not know the connection of this attempt, or its rail");
+                self.outputs.extend(done.into_iter().map(Output::Untold));
                 continue;
             };
             self.tickets += 1;

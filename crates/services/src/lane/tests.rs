@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use florin_core::decline::{Code, Decline};
@@ -87,6 +88,7 @@ impl Rail for Toy {
                 rail: "toy",
                 why: "no such card".into(),
             }),
+            Instrument::Stored(card) if card == "panics" => panic!("a mistake in a rail"),
             Instrument::Stored(card) if card == "once" => Ok(Turn::new(Next::Send(message("do", Repeat::Never)))),
             Instrument::Stored(_) | Instrument::Hosted => {
                 Ok(Turn::new(Next::Send(message("do", SAME))).learning("begun", "yes"))
@@ -128,11 +130,11 @@ fn page() -> Wait {
     }
 }
 
-struct OneRoad(Arc<Road>);
+struct OneRoad(Arc<Road>, Arc<AtomicBool>);
 
 impl Roads for OneRoad {
     fn road(&self, connection: ConnectionId) -> Option<Arc<Road>> {
-        (self.0.connection.id == connection).then(|| Arc::clone(&self.0))
+        (self.0.connection.id == connection && self.1.load(Relaxed)).then(|| Arc::clone(&self.0))
     }
 }
 
@@ -158,6 +160,16 @@ struct Bench {
     /// What the lane needed, in words.
     needed: Vec<&'static str>,
     untold: usize,
+    /// Whether the node knows the connection.
+    knows: Arc<AtomicBool>,
+}
+
+fn said(word: &str) -> Ended {
+    Ended::Reply(RailReply {
+        status: 200,
+        body: word.as_bytes().to_vec(),
+        ..RailReply::default()
+    })
 }
 
 fn at_once<F: Future>(future: F) -> F::Output {
@@ -188,8 +200,11 @@ impl Bench {
             connection: Arc::new(connection),
             rail: &Toy,
         });
+        let knows = Arc::new(AtomicBool::new(true));
+        let roads = OneRoad(road, Arc::clone(&knows));
         Self {
-            lane: Lane::new(0, node(number), Arc::new(OneRoad(road)), "https://pay.test".into()),
+            lane: Lane::new(0, node(number), Arc::new(roads), "https://pay.test".into()),
+            knows,
             store,
             now: T,
             tokens: 0,
@@ -303,24 +318,44 @@ impl Bench {
 
     /// The provider answers the oldest errand with a word; silence if there is none.
     fn hear(&mut self, word: Option<&str>) -> Turned {
+        self.hear_each(|_| word.map_or(Ended::Silence, said))
+    }
+
+    /// Each message of the oldest errand ends as `end` says of its name.
+    fn hear_each(&mut self, end: impl Fn(&str) -> Ended) -> Turned {
         let effect = self.effects.remove(0);
         let (mut carry, mut next) = Carry::begin(effect, self.now);
         for _ in 0..10 {
             match next {
                 Move::Turn(turned) => return *turned,
-                Move::Send(_) => {
-                    let ended = word.map_or(Ended::Silence, |word| {
-                        Ended::Reply(RailReply {
-                            status: 200,
-                            body: word.as_bytes().to_vec(),
-                            ..RailReply::default()
-                        })
-                    });
-                    next = carry.heard(ended, self.now);
-                }
+                Move::Send(message) => next = carry.heard(end(&message.name), self.now),
             }
         }
         panic!("the errand never ends")
+    }
+
+    fn end(&mut self, end: impl Fn(&str) -> Ended) {
+        let turned = self.hear_each(end);
+        self.lane.push(Job::Turn(Box::new(turned)));
+        self.run();
+    }
+
+    /// The oldest errand's message never left.
+    fn unsent(&mut self) {
+        self.end(|_| Ended::Unsent);
+    }
+
+    /// Time goes by until there is something to do for the order, which is claimed whenever it is due.
+    fn until_due(&mut self, number: u128) {
+        for _ in 0..10 {
+            let due = self.stored(number).due.expect("something is open");
+            self.pass(due.millis_since(self.now).max(0) / 1_000);
+            assert_eq!(self.claim(false), 1);
+            if !self.effects.is_empty() {
+                return;
+            }
+        }
+        panic!("nothing is ever done");
     }
 
     fn turn(&mut self, word: Option<&str>) {
@@ -713,6 +748,192 @@ fn not_now_is_no_fact_and_the_same_message_goes_later() {
         matches!(bench.effects[0].errand, Errand::Send { again: false, .. }),
         "the provider surely did nothing"
     );
+}
+
+#[test]
+fn a_copy_that_went_after_not_now_is_not_forgotten_when_the_next_one_never_leaves() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("later"));
+    bench.until_due(1);
+    assert!(
+        bench.stored(1).work.unwrap().contains("\"sent\":true"),
+        "written before the copy goes"
+    );
+    bench.turn(None); // it arrived, and its answer was lost
+    bench.until_due(1);
+    assert!(matches!(bench.effects[0].errand, Errand::Send { again: true, .. }));
+    bench.unsent();
+    assert_eq!(bench.stored_word(1), "processing", "an earlier copy may have charged");
+    bench.until_due(1);
+    bench.turn(Some("taken"));
+    assert_eq!(bench.stored_word(1), "captured");
+}
+
+#[test]
+fn not_now_to_the_copy_of_a_node_that_came_back_says_nothing_about_the_first() {
+    let mut dead = Bench::new();
+    dead.sale(1);
+    dead.run();
+    let mut reborn = Bench::over(Arc::new(dead.store.another()), 1);
+    reborn.pass(1);
+    let mut reborn = Bench::over(Arc::new(reborn.store.another()), 1);
+    reborn.now = T.plus_seconds(1);
+    assert_eq!(reborn.claim(true), 1);
+    reborn.turn(Some("later"));
+    reborn.until_due(1);
+    reborn.unsent();
+    assert_eq!(
+        reborn.stored_word(1),
+        "processing",
+        "the dead node's copy may have charged"
+    );
+}
+
+#[test]
+fn a_provider_that_says_not_now_for_ever_is_asked_what_it_did_if_a_copy_may_have_arrived() {
+    for (silences, word) in [(0, "created"), (1, "processing")] {
+        let mut bench = Bench::new();
+        bench.sale(1);
+        bench.run();
+        for _ in 0..silences {
+            bench.turn(None);
+            bench.until_due(1);
+        }
+        for _ in 0..crate::work::AGAINS_MAX {
+            bench.turn(Some("later"));
+            bench.until_due(1);
+        }
+        bench.turn(None);
+        assert_eq!(bench.stored_word(1), word, "{silences} copies without an answer");
+    }
+}
+
+#[test]
+fn not_now_to_a_question_is_no_leave_to_send_again_what_may_go_once() {
+    let mut bench = Bench::new();
+    bench.ask("k", create(1, CaptureAt::Once, Some("once")));
+    bench.run();
+    bench.end(|name| if name == "look" { said("later") } else { Ended::Silence });
+    bench.until_due(1);
+    assert!(
+        matches!(bench.effects[0].errand, Errand::Silence),
+        "{:?}",
+        bench.effects[0].errand
+    );
+}
+
+#[test]
+fn a_turn_that_the_database_will_not_take_frees_its_step_for_whoever_finds_it_due() {
+    let mut bench = Bench::new();
+    let sale = bench.sale(1);
+    bench.run();
+    bench.told("evt_1", 1);
+    bench.store.next_fault(Mishap::Reject);
+    bench.turn(Some("taken"));
+    assert_eq!(bench.stored_word(1), "processing");
+    assert!(bench.effects.is_empty(), "its lease holds");
+    bench.pass(LEASE_S + 1);
+    assert_eq!(bench.claim(false), 1);
+    assert!(matches!(bench.effects[0].errand, Errand::Send { again: true, .. }));
+    bench.turn(Some("taken"));
+    assert_eq!((bench.word(sale), bench.stored_word(1)), ("captured", "captured"));
+}
+
+#[test]
+fn a_notice_does_not_send_a_second_copy_of_what_another_lane_has_out() {
+    let mut first = Bench::new();
+    first.sale(1);
+    first.run();
+    let out = first.effects.remove(0);
+    // The second lane of the same node: the order moved to it when the load changed.
+    let mut second = Bench::over(Arc::new(first.store.another()), 1);
+    second.told("evt_1", 1);
+    second.lane.push(Job::Nudge(order(1)));
+    second.run();
+    assert!(second.effects.is_empty(), "{:?}", second.effects);
+    assert_eq!(second.untold, 1, "it is told when the message is answered");
+    first.effects.push(out);
+    first.turn(Some("taken"));
+    assert_eq!(first.stored_word(1), "captured");
+}
+
+#[test]
+fn an_owed_step_waits_for_a_connection_that_this_node_does_not_know() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("act"));
+    // A node that has not heard of the connection takes the order over when its window ends, and owes a cancel.
+    let mut stranger = Bench::over(Arc::new(bench.store.another()), 2);
+    stranger.knows.store(false, Relaxed);
+    stranger.pass(WINDOW_S);
+    assert_eq!(stranger.claim(false), 1);
+    assert!(stranger.effects.is_empty());
+    assert_eq!(stranger.stored_word(1), "processing", "nobody said no");
+    stranger.knows.store(true, Relaxed);
+    stranger.pass(LEASE_S + 1);
+    assert_eq!(stranger.claim(false), 1);
+    let cancel = (stranger.effects.iter()).position(|effect| effect.step.kind == StepKind::Cancel);
+    stranger
+        .effects
+        .swap(0, cancel.expect("it is begun when the connection is known"));
+    stranger.turn(Some("released"));
+    assert_eq!(stranger.stored_word(1), "expired");
+}
+
+#[test]
+fn a_call_that_needs_a_connection_which_this_node_does_not_know_is_told_to_come_back() {
+    let mut bench = Bench::new();
+    bench.knows.store(false, Relaxed);
+    let sale = bench.sale(1);
+    bench.run();
+    assert!(
+        matches!(bench.replies[&sale], Reply::Denied(Denied::Unavailable { .. })),
+        "{:?}",
+        bench.replies[&sale]
+    );
+}
+
+#[test]
+fn a_rail_that_panics_at_a_start_takes_nothing_with_it() {
+    let mut bench = Bench::new();
+    let bad = bench.ask("k", create(1, CaptureAt::Once, Some("panics")));
+    let good = bench.sale(2);
+    bench.run();
+    assert!(matches!(bench.replies[&bad], Reply::Denied(Denied::Unavailable { .. })));
+    bench.turn(Some("taken"));
+    assert_eq!(bench.word(good), "captured");
+}
+
+#[test]
+fn a_refusal_because_something_runs_is_not_kept_under_the_key() {
+    let mut bench = Bench::new();
+    bench.ask("k", create(1, CaptureAt::Later, Some("card")));
+    bench.run();
+    bench.turn(Some("held"));
+    let capture = What::Capture {
+        order: order(1),
+        amount: None,
+        last: true,
+    };
+    bench.ask("capture", capture);
+    bench.run();
+    let refused = bench.ask("void", What::Void { order: order(1) });
+    bench.run();
+    let refusal = florin_core::order::Refusal::StepInFlight;
+    assert!(
+        matches!(&bench.replies[&refused], Reply::Denied(Denied::Refused { refusal: said, .. }) if *said == refusal),
+        "{:?}",
+        bench.replies[&refused]
+    );
+    bench.turn(Some("no"));
+    let again = bench.ask("void", What::Void { order: order(1) });
+    bench.run();
+    assert!(!bench.replies.contains_key(&again), "it is carried out now");
+    bench.turn(Some("released"));
+    assert_eq!(bench.word(again), "canceled");
 }
 
 #[test]

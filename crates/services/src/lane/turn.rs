@@ -126,13 +126,11 @@ fn unclear(working: &mut Working, step: StepName, now: Timestamp) {
 
 fn again(working: &mut Working, step: StepName, after_s: u32, from: Option<&Turned>, now: Timestamp) {
     let fence = working.kept.fence;
-    let copied = from.is_some_and(|turned| turned.fence > 0 && turned.fence != fence);
     let Some(entry) = working.entry(step) else { return };
-    let first = entry.asked == 0 && !copied;
     if let Place::Out { sent, agains, .. } = &mut entry.at {
         *agains = agains.saturating_add(1);
-        // This copy surely did nothing; an earlier one may have.
-        *sent &= !first;
+        // This copy surely did nothing; an earlier one may have. The next copy is marked before it goes.
+        *sent &= !from.is_some_and(|turned| turned.sole);
     }
     entry.fence = fence + 1;
     entry.due = now.plus_seconds(i64::from(after_s));

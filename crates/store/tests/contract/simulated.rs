@@ -17,6 +17,7 @@ async fn each_mishap_strikes_once_and_says_the_truth() {
         (Mishap::Refuse, false),
         (Mishap::LoseCommit, false),
         (Mishap::Full, false),
+        (Mishap::Reject, false),
         (Mishap::LoseAnswer, true),
     ] {
         store.next_fault(mishap);
@@ -25,6 +26,7 @@ async fn each_mishap_strikes_once_and_says_the_truth() {
             Mishap::Refuse => assert!(matches!(outcome, Err(Fault::Unavailable(_)))),
             Mishap::LoseCommit | Mishap::LoseAnswer => assert!(matches!(outcome, Err(Fault::Unknown(_)))),
             Mishap::Full => assert!(matches!(outcome, Err(Fault::Full(_)))),
+            Mishap::Reject => assert!(matches!(outcome, Err(Fault::Refused(_)))),
             Mishap::Break => unreachable!(),
         }
         assert_eq!(store.was_committed(&batch).await, Ok(there), "{mishap:?}");

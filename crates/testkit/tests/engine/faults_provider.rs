@@ -1,11 +1,13 @@
 //! A provider that fails: fault tests 22 to 26 of `reliability.md`, as far as one process shows them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use florin_core::order::{CaptureAt, Says, StepName};
+use florin_core::rail::{Event, Heard, Rail, Table, Task, Turn, Unsupported};
 use florin_core::status::{self, Attention};
-use florin_services::ask::{State, What};
+use florin_services::ask::{Ask, State, What};
 use florin_services::engine::{Engine, Settings};
 use florin_services::view::View;
 
@@ -128,6 +130,69 @@ async fn nonsense(fate: Fate) {
     world.until(&engine, order, is("captured")).await;
     world.check().await;
     assert_eq!(world.server.provider.lock().unwrap().approvals(order), 1, "{fate:?}");
+}
+
+/// Stripe's rail, with a mistake in what it does with a payer who comes back: it panics the first time.
+struct Clumsy;
+
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+fn stripe() -> &'static dyn Rail {
+    florin_rails::by_name("stripe").unwrap()
+}
+
+impl Rail for Clumsy {
+    fn table(&self) -> &'static Table {
+        stripe().table()
+    }
+
+    fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
+        stripe().start(task)
+    }
+
+    fn read(&self, task: &Task, exchange: &str, heard: Heard<'_>) -> Turn {
+        stripe().read(task, exchange, heard)
+    }
+
+    fn wake(&self, task: &Task, wait: &str, event: Event<'_>) -> Turn {
+        assert!(
+            !matches!(event, Event::Back(_)) || FAILED.swap(true, Ordering::SeqCst),
+            "a mistake in a rail"
+        );
+        stripe().wake(task, wait, event)
+    }
+}
+
+#[tokio::test]
+async fn a_rail_that_panics_leaves_its_step_free_for_the_next_question() {
+    let world = World::new(Place::Memory).await;
+    let engine = world
+        .engine_of(1, world.connect(), impatient(), world.clock.clone(), &[&Clumsy])
+        .await;
+    let made = engine
+        .ask(world.create("A-1", 2500, CaptureAt::Once, Some("hosted")))
+        .await;
+    let order = answered(made).order.order.id;
+    let page = world.server.provider.lock().unwrap().open_pages().pop().unwrap();
+    let now = world.clock_now();
+    world.server.provider.lock().unwrap().pay(&page, "card_visa", now);
+    let back = || {
+        let params = Default::default();
+        engine.ask(Ask {
+            tenant: world.tenant,
+            key: None,
+            what: What::Back { order, params },
+        })
+    };
+    assert_eq!(word(&answered(back().await).order), "requires_action", "it failed");
+    assert_eq!(word(&answered(back().await).order), "captured");
+    for _ in 0..500 {
+        if engine.health().carrying == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("an errand that failed still counts");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use florin_core::id::{ConnectionId, Ids, NodeId, OrderId};
 use florin_core::money::{Currency, Money};
 use florin_core::order::{CaptureAt, Initiator, Kind};
-use florin_core::rail::Notice;
+use florin_core::rail::{Notice, Rail};
 use florin_core::secret::Secret;
 use florin_core::time::Timestamp;
 use florin_services::ask::{Answered, Ask, Denied, NewOrder, Pay, What};
@@ -142,6 +142,18 @@ impl World {
         settings: Settings,
         clock: TestClock,
     ) -> Arc<Engine> {
+        self.engine_of(node, store, settings, clock, florin_rails::ALL).await
+    }
+
+    /// A node of a release with rails of its own.
+    pub async fn engine_of(
+        &self,
+        node: u128,
+        store: Arc<dyn Store>,
+        settings: Settings,
+        clock: TestClock,
+        rails: &'static [&'static dyn Rail],
+    ) -> Arc<Engine> {
         let values: Values = [
             ("stripe_key".to_owned(), vec![Secret::new("sk_test_canary".to_owned())]),
             ("stripe_hook".to_owned(), vec![Secret::new(HOOK_SECRET.to_owned())]),
@@ -152,7 +164,7 @@ impl World {
             directory: directory(&store, &clock).await,
             store,
             keyring: Arc::new(Keyring::new(values, &Secret::new([1; 32]))),
-            rails: florin_rails::ALL,
+            rails,
             clock: Arc::new(clock),
             ids: Box::new(SystemIds::new(move || ids.now())),
             node: NodeId::from_uuid(uuid::Uuid::from_u128(node)),
