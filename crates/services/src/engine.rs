@@ -183,7 +183,7 @@ pub struct Health {
     pub turned_away: u64,
     /// Errands at providers.
     pub carrying: usize,
-    /// The disk failed: nothing is acknowledged any more, and the process has to be started again.
+    /// The disk failed, or a lane ended: nothing is acknowledged any more, and the process has to be started again.
     pub broken: bool,
     /// It is being stopped.
     pub draining: bool,
@@ -264,35 +264,18 @@ impl Engine {
     /// stops nothing.
     pub async fn ask(&self, mut ask: Ask) -> Result<Answered, Denied> {
         self.open()?;
-        let start = match &mut ask.what {
-            What::Create { order, start } => {
-                let token = || dice::token::<16>();
-                order
-                    .id
-                    .get_or_insert_with(|| OrderId::from_uuid(self.inner.new_uuid()));
-                order.details.page_token.get_or_insert_with(token);
-                let currency = order.amount;
-                match start {
-                    Some(pay) => Some(self.inner.start_of(ask.tenant, pay, currency).await?),
-                    None => None,
-                }
-            }
-            What::Confirm { order, pay } => {
-                let due = florin_core::money::Money::zero(florin_core::money::Currency::EUR); // the lane knows what is due
-                let _ = order;
-                Some(self.inner.start_of(ask.tenant, pay, due).await?)
-            }
-            What::Leave { .. }
-            | What::Capture { .. }
-            | What::Void { .. }
-            | What::Cancel { .. }
-            | What::Refund { .. }
-            | What::Amend { .. }
-            | What::Describe { .. }
-            | What::Back { .. }
-            | What::Resolve { .. } => None,
-        };
         let tenant = ask.tenant;
+        let start = match self.start_of(&mut ask).await {
+            Ok(start) => start,
+            // A connection that is switched off by now says nothing about the call that came before with this key: it may have charged.
+            Err(denied) => {
+                let before = match &ask.key {
+                    Some(key) => self.answered_before(tenant, key).await?,
+                    None => None,
+                };
+                return before.ok_or(denied);
+            }
+        };
         let lane = match &ask.what {
             What::Create { order, .. } => order.id,
             What::Confirm { order, .. }
@@ -309,6 +292,36 @@ impl Engine {
         let lane = lane.map_or(0, |order| self.inner.lane_of(order));
         let reply = self.inner.call(lane, Called::Ask(ask, start)).await?;
         self.inner.answer(tenant, reply).await
+    }
+
+    /// How the attempt is to be made that this call starts, if it starts one.
+    async fn start_of(&self, ask: &mut Ask) -> Result<Option<Box<crate::lane::Start>>, Denied> {
+        match &mut ask.what {
+            What::Create { order, start } => {
+                let token = || dice::token::<16>();
+                order
+                    .id
+                    .get_or_insert_with(|| OrderId::from_uuid(self.inner.new_uuid()));
+                order.details.page_token.get_or_insert_with(token);
+                match start {
+                    Some(pay) => self.inner.start_of(ask.tenant, pay, order.amount).await.map(Some),
+                    None => Ok(None),
+                }
+            }
+            What::Confirm { pay, .. } => {
+                let due = florin_core::money::Money::zero(florin_core::money::Currency::EUR); // the lane knows what is due
+                self.inner.start_of(ask.tenant, pay, due).await.map(Some)
+            }
+            What::Leave { .. }
+            | What::Capture { .. }
+            | What::Void { .. }
+            | What::Cancel { .. }
+            | What::Refund { .. }
+            | What::Amend { .. }
+            | What::Describe { .. }
+            | What::Back { .. }
+            | What::Resolve { .. } => Ok(None),
+        }
     }
 
     /// Whether new work is taken.

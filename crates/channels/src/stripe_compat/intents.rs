@@ -102,7 +102,9 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     let currency = given.currency("currency").ok_or_else(Wrong::ours)?;
     let amount = money::read(given.integer("amount").unwrap_or_default(), currency, "amount")?;
     let (mut details, mut note) = fresh();
-    describe(&reader, &given, &mut details, &mut note, 0).await?;
+    if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, 0).await {
+        return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await;
+    }
     note.any_method = given
         .table("automatic_payment_methods")
         .and_then(|table| table.flag("enabled"))
@@ -120,7 +122,10 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     let start = match (confirm, note.method.clone()) {
         (false, _) => None,
         (true, None) => return Err(without_method()),
-        (true, Some(method)) => Some(pay(&reader, &method, &details, &token).await?),
+        (true, Some(method)) => match pay(&reader, &method, &details, &token).await {
+            Ok(pay) => Some(pay),
+            Err(wrong) => return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await,
+        },
     };
     note.keep(&mut details);
     details.page_token = Some(token);
@@ -196,7 +201,9 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
     let (mut details, mut note) = kept(&view);
     let (attempts, open) = (view.order.attempts().count(), view.order.phase == Phase::Created);
     let chosen = note.chosen(attempts).map(str::to_owned);
-    describe(&reader, &given, &mut details, &mut note, attempts).await?;
+    if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, attempts).await {
+        return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await;
+    }
     let method = match (given.owned("payment_method").or(chosen), open) {
         (Some(method), _) => method,
         (None, true) if !was_asked(&reader, key.as_ref()).await? => return Err(without_method()),
@@ -207,13 +214,11 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
         note.return_url = given.owned("return_url");
     }
     note.keep(&mut details);
-    let pay = pay(
-        &reader,
-        &method,
-        &details,
-        view.details.page_token.as_deref().unwrap_or_default(),
-    )
-    .await?;
+    let token = view.details.page_token.as_deref().unwrap_or_default();
+    let pay = match pay(&reader, &method, &details, token).await {
+        Ok(pay) => pay,
+        Err(wrong) => return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await,
+    };
     if open && details != *view.details {
         let what = What::Describe {
             order,
@@ -476,6 +481,14 @@ async fn pay(reader: &Reader<'_>, method: &str, details: &Details, token: &str) 
 /// Where a payer who was sent away comes back to: a page of this door, which sends them on.
 pub(super) fn back_url(door: &Door, token: &str) -> String {
     format!("{}/c/back/{token}", door.scene().origin)
+}
+
+/// The answer of the same call, if it came before; else why this one is not carried out. A method that was removed since says nothing about a
+/// call that may have charged.
+pub(super) async fn before(reader: &Reader<'_>, key: Option<&IdemKey>, wrong: Wrong) -> Result<Answered, Wrong> {
+    let Some(key) = key else { return Err(wrong) };
+    let before = reader.door.doors.engine.answered_before(reader.tenant, key).await?;
+    before.ok_or(wrong)
 }
 
 /// Whether a call with this key was carried out before.

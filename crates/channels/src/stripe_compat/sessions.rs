@@ -13,7 +13,7 @@ use florin_services::view::View;
 use serde_json::Value;
 
 use super::gate::{Answer, Get, Post};
-use super::intents::{ask, back_url, capture_at, finish, fresh, kept, refused, settled, unexpected};
+use super::intents::{ask, back_url, before, capture_at, finish, fresh, kept, refused, settled, unexpected};
 use super::lists::{self, Orders, Page};
 use super::note::{LineNote, SessionNote};
 use super::params::{Field, Given, Kind, LIST, SHIPPING, may, must};
@@ -326,21 +326,18 @@ pub(super) async fn confirm_page(
             .at("expected_amount"));
     }
     let method = given.text("payment_method").unwrap_or_default();
-    let method = methods::choose(&reader, "payment_method", method, view.details.customer).await?;
-    let what = What::Confirm {
-        order,
-        pay: pay(&door, &view, method),
+    let asked = match methods::choose(&reader, "payment_method", method, view.details.customer).await {
+        Ok(method) => {
+            let what = What::Confirm {
+                order,
+                pay: pay(&door, &view, method),
+            };
+            let tenant = caller.tenant;
+            door.doors.engine.ask(Ask { tenant, key, what }).await
+        }
+        Err(wrong) => Ok(before(&reader, key.as_ref(), wrong).await?),
     };
-    let answered = match door
-        .doors
-        .engine
-        .ask(Ask {
-            tenant: caller.tenant,
-            key,
-            what,
-        })
-        .await
-    {
+    let answered = match asked {
         Ok(answered) => answered,
         Err(Denied::Refused { order, replayed, .. }) => {
             return Err(unexpected(&reader, &order, "confirmed", replayed).await?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use florin_core::id::{OrderId, PartId};
 use florin_core::time::Timestamp;
-use florin_store::{EventRow, Fault, Found, OrderRow, Tenant, Wanted};
+use florin_store::{EventRow, Fault, Found, IdemKey, OrderRow, Tenant, Wanted};
 
 use super::{Engine, Inner};
 use crate::ask::{Answered, Denied, State};
@@ -49,6 +49,23 @@ impl Engine {
             }
         })?;
         found.ok_or(Denied::NotFound)
+    }
+
+    /// The answer of the call that came before with this key, if one did. For doors: what stands in the way of a call by now is said only
+    /// of a new one.
+    pub async fn answered_before(&self, tenant: Tenant, key: &IdemKey) -> Result<Option<Answered>, Denied> {
+        let named = vec![(tenant, key.key.clone())];
+        let wanted = Wanted {
+            keys: named.clone(),
+            order_keys: named,
+            ..Wanted::default()
+        };
+        let found = self.inner.store.load(&wanted).await;
+        let found = found.map_err(|fault| self.inner.unread(fault))?;
+        match lane::replayed(found, tenant, key) {
+            Some(reply) => self.inner.answer(tenant, reply).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The public events of an order, oldest first.

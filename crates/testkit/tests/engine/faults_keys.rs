@@ -7,13 +7,14 @@ use florin_core::ledger::Account;
 use florin_core::money::Currency;
 use florin_core::order::CaptureAt;
 use florin_services::ask::{Answered, Denied, State, What};
+use florin_services::directory::Connection;
 use florin_services::engine::{Engine, Settings};
 use florin_store::{IdemKey, Mode, Store, Tenant};
 use florin_testkit::check;
 
 use crate::server::Fate;
 use crate::stopping::Stopping;
-use crate::world::{PLACES, Place, World, answered, eur, is, word};
+use crate::world::{PLACES, Place, World, answered, eur, is, key, word};
 
 /// Everybody asks for the same sale at once. Each is answered with it, at once or when it runs.
 async fn crowd(world: &World, engines: &[Arc<Engine>], callers: usize) -> Vec<Answered> {
@@ -122,7 +123,7 @@ async fn fault_15_a_taken_reference_names_its_order() {
         let engine = world.engine(1).await;
         let sold = answered(engine.ask(world.sale("A-1")).await);
         let mut other = world.sale("A-1");
-        other.key = Some(crate::world::key("a new key"));
+        other.key = Some(key("a new key"));
         match engine.ask(other).await {
             Err(Denied::ReferenceTaken { order }) => assert_eq!(order, sold.order.order.id),
             other => panic!("{other:?}"),
@@ -260,6 +261,39 @@ async fn fault_18_a_caller_that_hung_up_finds_its_payment_under_its_key() {
         );
         assert_eq!(world.server.seen("POST").len(), 1);
     }
+}
+
+#[tokio::test]
+async fn fault_18_a_repeat_is_answered_although_its_connection_was_switched_off_meanwhile() {
+    let world = World::new(Place::Memory).await;
+    let engine = world.engine(1).await;
+    let first = answered(engine.ask(world.sale("A-1")).await);
+    let id = world.connection.to_string();
+    let changed = engine
+        .directory()
+        .change::<Connection>(Some(world.tenant), &id, |connection| connection.enabled = false)
+        .await;
+    changed.unwrap();
+    let again = answered(engine.ask(world.sale("A-1")).await);
+    assert_eq!((again.replayed, &again.order.order), (true, &first.order.order));
+    let new = engine.ask(world.sale("A-2")).await;
+    assert!(
+        matches!(
+            new,
+            Err(Denied::Misuse {
+                param: "connection",
+                ..
+            })
+        ),
+        "{new:?}"
+    );
+    let mut other = world.sale("A-1");
+    other.key = Some(IdemKey {
+        hash: [9; 32],
+        ..key("create A-1")
+    });
+    let other = engine.ask(other).await;
+    assert!(matches!(other, Err(Denied::KeyReused)), "{other:?}");
 }
 
 #[tokio::test]
