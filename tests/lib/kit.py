@@ -1,5 +1,6 @@
 """A `florin dev` of its own for each kit, and a count of what held: kit.mjs says it all, this is the same in Python."""
 
+import atexit
 import http.server
 import json
 import os
@@ -66,6 +67,7 @@ class Florin(dict):
         command = [binary, "dev", "--json", "--port", "0", "--data", self.data, *args]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment)
+        atexit.register(self.process.kill)  # a kit that breaks leaves nothing running
         timer = threading.Timer(START_S, self.process.kill)
         timer.start()
         line = self.process.stdout.readline()
