@@ -12,6 +12,8 @@ use florin_services::dice;
 use florin_store::{Mode, Tenant};
 use serde_json::Value;
 use tower_http::set_header::SetResponseHeaderLayer;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::api::says;
 
@@ -100,7 +102,9 @@ pub(crate) async fn watched(door: &'static str, id: String, request: Request, ne
     };
     let (response, noted) = NAMED
         .scope(named, async {
-            let response = next.run(request).await;
+            let span = tracing::debug_span!("request", door, %method, route, request_id = %id, status = Empty);
+            let response = next.run(request).instrument(span.clone()).await;
+            span.record("status", response.status().as_u16());
             (response, NAMED.with(|named| named.noted.take()))
         })
         .await;

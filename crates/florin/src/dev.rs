@@ -39,7 +39,7 @@ struct Kept {
 }
 
 pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    log::start(&Log {
+    let traces = log::start(&Log {
         filter: std::env::var("FLORIN_LOG_FILTER").unwrap_or_else(|_| "warn".to_owned()),
         format: LogFormat::Auto,
     })?;
@@ -140,12 +140,13 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
     tasks.close();
     let _ = tokio::time::timeout(web::DOORS_CLOSE, tasks.wait()).await;
     outside.clerk.close().await;
+    traces.close().await;
     Ok(())
 }
 
 /// `florin sandbox`: the pretend provider and its issuer alone, so that they outlive the server that is tried against them.
 pub(crate) async fn sandbox(output: Output, args: &Sandbox) -> anyhow::Result<()> {
-    log::start(&Log {
+    let traces = log::start(&Log {
         filter: "warn".to_owned(),
         format: LogFormat::Auto,
     })?;
@@ -177,6 +178,7 @@ pub(crate) async fn sandbox(output: Output, args: &Sandbox) -> anyhow::Result<()
     tasks.close();
     let _ = tokio::time::timeout(web::DOORS_CLOSE, tasks.wait()).await;
     outside.clerk.close().await;
+    traces.close().await;
     Ok(())
 }
 

@@ -2,14 +2,15 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::config::{Log, LogFormat};
+use crate::otel::{self, Traces};
 
-/// Starts logging; a filter that does not read is an error with the word that is wrong.
-pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
+/// Starts logging, and traces if they are wanted; a filter that does not read is an error with the word that is wrong.
+pub(crate) fn start(log: &Log) -> anyhow::Result<Traces> {
     let filter = EnvFilter::try_new(&log.filter).map_err(|error| {
         anyhow::anyhow!(
             "the log filter `{}` does not read: {error}; write `info` or `info,florin_services=debug`",
@@ -21,24 +22,25 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let registry = tracing_subscriber::registry().with(filter);
-    if json {
-        let layer = tracing_subscriber::fmt::layer()
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if json {
+        tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
             .with_current_span(true)
-            .with_span_list(false);
-        registry.with(layer.with_writer(std::io::stderr)).init();
+            .with_span_list(false)
+            .with_writer(std::io::stderr)
+            .with_filter(filter)
+            .boxed()
     } else {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        registry
-            .with(
-                tracing_subscriber::fmt::layer()
-                    .with_ansi(colours)
-                    .with_target(false)
-                    .with_writer(std::io::stderr),
-            )
-            .init();
-    }
-    Ok(())
+        tracing_subscriber::fmt::layer()
+            .with_ansi(colours)
+            .with_target(false)
+            .with_writer(std::io::stderr)
+            .with_filter(filter)
+            .boxed()
+    };
+    let (spans, traces) = otel::layer()?;
+    tracing_subscriber::registry().with(lines).with(spans).init();
+    Ok(traces)
 }

@@ -11,6 +11,7 @@ mod dev;
 mod doctor;
 mod installation;
 mod log;
+mod otel;
 mod places;
 mod say;
 mod serve;

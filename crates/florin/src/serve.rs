@@ -28,7 +28,7 @@ const BENCH_SECRET: &str = "bench_provider_key";
 
 pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut config = load(&args.local)?;
-    log::start(&config.log)?;
+    let traces = log::start(&config.log)?;
     web::raise_descriptors();
     let any = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     if let Some(port) = args.port {
@@ -144,6 +144,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
     for door in doors {
         let _ = tokio::time::timeout(web::DOORS_CLOSE, door).await;
     }
+    traces.close().await;
     Ok(())
 }
 

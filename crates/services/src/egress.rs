@@ -15,6 +15,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::directory::Connection;
 use crate::keyring::Keyring;
@@ -95,9 +97,16 @@ impl Egress {
             Err(why) => return Sent::Unsent(why),
         };
         let limit = Duration::from_secs(EXCHANGE_S_MAX);
-        tokio::time::timeout(limit, self.exchange(request))
+        let span =
+            tracing::debug_span!("exchange", name = %exchange.name, connection = %road.connection.id, status = Empty);
+        let sent = tokio::time::timeout(limit, self.exchange(request))
+            .instrument(span.clone())
             .await
-            .unwrap_or(Sent::Silence("no whole reply in time"))
+            .unwrap_or(Sent::Silence("no whole reply in time"));
+        if let Sent::Reply(reply) = &sent {
+            span.record("status", reply.status);
+        }
+        sent
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Sent {
