@@ -113,7 +113,8 @@ pub(crate) async fn watched(door: &'static str, id: String, request: Request, ne
     if let Some(noted) = noted {
         noted.log(&id, &method, &route, status);
     }
-    if status >= 500 {
+    // 503 is how a busy or stopping server says "come back", and no fault.
+    if status >= 500 && status != 503 {
         tracing::warn!(request_id = %id, door, %method, route, status, duration_us = took.as_micros() as u64, "answered");
     } else {
         tracing::debug!(request_id = %id, door, %method, route, status, duration_us = took.as_micros() as u64, "answered");
