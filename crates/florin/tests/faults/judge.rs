@@ -226,7 +226,8 @@ async fn public_events(till: &Till) -> BTreeMap<String, Vec<String>> {
     for order in orders.into_iter().step_by(step) {
         let page = till.get(&format!("/v1/orders/{order}/events?limit=100")).await.said();
         let data = page.body["data"].as_array().cloned().unwrap_or_default();
-        let events: Vec<_> = data.iter().map(|event| text(&event["id"])).collect();
+        let mut events: Vec<_> = data.iter().map(|event| text(&event["id"])).collect();
+        events.sort(); // an id ends in the order's version at that event
         assert!(!events.is_empty(), "{order} has no events: {page:?}");
         public.insert(order, events);
     }

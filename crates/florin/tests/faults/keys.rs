@@ -147,9 +147,7 @@ async fn fault_18_a_key_that_is_not_kept_any_more_is_answered_by_the_rules_and_m
     assert_eq!(captured.word(), "captured");
     // More than 30 days later: the keys of calls that made no order are gone.
     node.stop().await;
-    let database = rusqlite::Connection::open(world.data().join("florin.db")).unwrap();
-    assert!(database.execute("delete from keys", []).unwrap() > 0);
-    drop(database);
+    assert!(world.change("delete from keys").await > 0);
     let node = world.start(crate::world::Differs::default()).await;
     let late = world
         .till
@@ -172,4 +170,36 @@ async fn fault_18_a_key_that_is_not_kept_any_more_is_answered_by_the_rules_and_m
     let alive = http::ask(&node.admin, "GET", "/livez", &[], b"").await;
     assert_eq!(alive.status(), Some(200));
     world.check(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_21_a_declined_key_stays_declined_when_the_funds_have_arrived() {
+    for place in PLACES {
+        let (world, node) = World::new(place).await;
+        let poor = crate::till::declined("A-1", 900);
+        let declined = world.till.settle("poor", "/v1/orders", &poor).await;
+        assert_eq!(
+            (declined.status, declined.word()),
+            (201, "created"),
+            "{place:?}: {declined:?}"
+        );
+        assert_eq!(
+            declined.body["last_attempt"]["decline"]["code"], "insufficient_funds",
+            "{place:?}"
+        );
+        let confirm = format!("/v1/orders/{}/confirm", declined.text("id"));
+        let rich = world
+            .till
+            .settle("rich", &confirm, &json!({"method": "card_visa"}))
+            .await;
+        assert_eq!(rich.word(), "captured", "{place:?}: {rich:?}");
+        let again = world.till.post("poor", "/v1/orders", &poor).await.said();
+        assert_eq!(
+            (again.status, &again.body),
+            (201, &declined.body),
+            "{place:?}: the answer that it had"
+        );
+        assert_eq!(world.psp.provider().book().len(), 1, "{place:?}");
+        world.check(node).await;
+    }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::cluster::connect;
 use crate::count;
+use crate::money::{fee, of_merchant};
 use crate::node::Node;
 use crate::till::{Load, Manner, sale};
 use crate::world::{Differs, PLACES, Place, World};
@@ -104,6 +105,38 @@ async fn fault_48_without_memory_nothing_is_lost_whether_the_server_dies_of_it_o
     load.goes_on(10).await;
     load.stop().await;
     world.check(node).await;
+}
+
+/// Sales of one merchant at once: each posts to the same accounts.
+const HOT_SOME: usize = 300;
+const HOT_FULL: usize = 10_000;
+/// Callers that make them.
+const HOT_CALLERS: usize = 32;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_20_many_sales_at_once_on_one_account_leave_an_exact_balance() {
+    for place in PLACES {
+        let (world, node) = World::new(place).await;
+        let manner = Manner {
+            only_sales: true,
+            pause: Duration::from_millis(50),
+        };
+        let load = Load::start_with(&world.till, "hot", HOT_CALLERS, manner);
+        load.goes_on(count(HOT_SOME, HOT_FULL)).await;
+        load.stop().await;
+        world.till.settle_all().await;
+        let calls = world.till.calls();
+        let amounts = calls.values().filter_map(|call| call.body["amount"].as_i64());
+        let kept: i128 = amounts.map(|amount| i128::from(amount - fee(amount))).sum();
+        let unhappy: Vec<_> = calls
+            .values()
+            .filter(|call| call.over().is_none_or(|said| said.word() != "captured"))
+            .collect();
+        assert!(unhappy.is_empty(), "{place:?}: {unhappy:?}");
+        let balance = of_merchant(&world).await;
+        assert_eq!(balance, [("EUR".to_owned(), kept)].into(), "{place:?}");
+        world.check(node).await;
+    }
 }
 
 /// Callers that find a place, and how many times as many come.

@@ -34,6 +34,7 @@ mod network;
 mod notices;
 mod pretend;
 mod provider;
+mod records;
 mod told;
 
 /// How many cases of a kind are run: `some`, or all of them in a full run.

@@ -15,12 +15,12 @@ fn sale_in(currency: &str, amount: i64) -> Value {
 }
 
 /// What the provider of these tests takes of a sale, and keeps when it is given back: it has to be booked to the unit.
-fn fee(amount: i64) -> i64 {
+pub fn fee(amount: i64) -> i64 {
     25 + amount / 100
 }
 
 /// What the merchant has in each currency, by the balances.
-async fn of_merchant(world: &World) -> BTreeMap<String, i128> {
+pub async fn of_merchant(world: &World) -> BTreeMap<String, i128> {
     let balances = world.till.get("/v1/balances").await.said();
     let lines = balances.body["data"].as_array().cloned().unwrap_or_default();
     let mut sums = BTreeMap::new();

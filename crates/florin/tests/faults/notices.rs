@@ -201,22 +201,7 @@ async fn fault_33_forged_old_and_foreign_webhooks_change_nothing_and_both_rotate
 
 /// Notices about nobody are kept for a day, in case somebody turns up: the end of this test is earlier.
 async fn forget_strays(world: &World) {
-    match world.direct() {
-        Some(url) => {
-            let admin = crate::cluster::connect(url).await;
-            admin
-                .execute("update inbox set done = 1 where done = 0", &[])
-                .await
-                .unwrap();
-        }
-        None => {
-            let database = rusqlite::Connection::open(world.data().join("florin.db")).unwrap();
-            database.busy_timeout(Duration::from_secs(30)).unwrap();
-            database
-                .execute("update inbox set done = 1 where done = 0", [])
-                .unwrap();
-        }
-    }
+    world.change("update inbox set done = 1 where done = 0").await;
 }
 
 /// Webhooks of a storm for each that is usual.

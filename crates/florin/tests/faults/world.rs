@@ -308,6 +308,21 @@ impl World {
         }
     }
 
+    /// Changes rows, beside a server that runs or without one. Answers how many.
+    pub async fn change(&self, sql: &str) -> usize {
+        match &self.direct {
+            Some(url) => {
+                let changed = crate::cluster::connect(url).await.execute(sql, &[]).await.unwrap();
+                usize::try_from(changed).unwrap()
+            }
+            None => {
+                let database = rusqlite::Connection::open(self.data().join("florin.db")).unwrap();
+                database.busy_timeout(Duration::from_secs(30)).unwrap();
+                database.execute(sql, []).unwrap()
+            }
+        }
+    }
+
     /// The database, opened by the test. No server may run over SQLite then.
     pub async fn store(&self) -> Arc<dyn Store> {
         match &self.direct {

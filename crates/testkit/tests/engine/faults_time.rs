@@ -147,8 +147,9 @@ async fn fault_11_a_damaged_order_is_frozen_and_the_rest_is_served() {
 
 #[tokio::test]
 async fn fault_43_a_clock_that_jumps_loses_nothing_and_charges_nobody_twice() {
-    for jump_s in [3_600, -3_600, 86_400, -86_400, 31 * 86_400] {
-        let world = World::new(Place::Memory).await;
+    let jumps = [3_600, -3_600, 86_400, -86_400, 31 * 86_400];
+    for (place, jump_s) in PLACES.into_iter().flat_map(|place| jumps.map(|jump_s| (place, jump_s))) {
+        let world = World::new(place).await;
         let engine = world
             .engine_with(
                 1,
