@@ -28,13 +28,13 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Output {
     /// Print JSON: one object, or one a line for lists. Errors too.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
     /// Print nothing but data and errors.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
     /// Never ask: fail instead.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     pub(crate) no_input: bool,
 }
 
@@ -188,13 +188,13 @@ pub(crate) struct Audit {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Remote {
     /// The API's address. Without it: FLORIN_API, else what `dev` left in its data folder, else http://127.0.0.1:4000.
-    #[arg(long, env = "FLORIN_API")]
+    #[arg(long, env = "FLORIN_API", help_heading = "Server and key")]
     pub(crate) api: Option<String>,
     /// A file with the API key; `-` reads standard input. Without it: FLORIN_KEY, else the key of `dev`.
-    #[arg(long)]
+    #[arg(long, help_heading = "Server and key")]
     pub(crate) key_file: Option<PathBuf>,
     /// The data folder of `dev`.
-    #[arg(long, default_value = "florin-data")]
+    #[arg(long, default_value = "florin-data", help_heading = "Server and key")]
     pub(crate) data: PathBuf,
 }
 
@@ -494,7 +494,8 @@ pub(crate) struct Listen {
 
 #[derive(Args, Debug)]
 pub(crate) struct Trigger {
-    /// The event to cause: order.captured, order.authorized, attempt.declined, order.requires_action, refund.succeeded, order.canceled.
+    /// The event to cause.
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::client::trigger::events()))]
     pub(crate) event: String,
     #[command(flatten)]
     pub(crate) remote: Remote,

@@ -35,7 +35,10 @@ fn main() -> ExitCode {
             Err(error) => failed(false, &error),
         };
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         say::note("florin: the TLS provider was installed twice");
     }
@@ -47,6 +50,18 @@ fn main() -> ExitCode {
         }
         Err(Trouble::Server(error)) => failed(cli.output.json, &error),
     }
+}
+
+/// Help, the version, or a mistake on the command line; the mistake as JSON for whoever asked for JSON.
+fn misused(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if !json || !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    Failure::new(client::USAGE, "usage", what, "see `florin --help`").print(true);
+    ExitCode::from(client::USAGE)
 }
 
 /// Why a command did not do what it was asked.

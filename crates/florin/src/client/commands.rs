@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, Failure, USAGE, print, query_text};
+use super::{Api, FAILED, Failure, NOT_FOUND, USAGE, print, query_text};
 use crate::cli::{
     Attempts, Capture, Events, Get, Keys, Ledger, Merchants, OrderArg, Orders, Output, Pay, Refund, Webhooks,
 };
@@ -94,7 +94,20 @@ pub(crate) async fn pay(output: Output, pay: &Pay) -> Result<(), Failure> {
     if let Some(description) = &pay.description {
         body["description"] = json!(description);
     }
-    print::object(output, &Api::merchant(&pay.remote)?.post("/v1/orders", &body).await?);
+    let order = Api::merchant(&pay.remote)?.post("/v1/orders", &body).await?;
+    print::object(output, &order);
+    // The order is there and open; but who asked for a payment has none.
+    let declined = order.pointer("/last_attempt/status").and_then(Value::as_str) == Some("declined");
+    if declined {
+        let message = order.pointer("/last_attempt/decline/message").and_then(Value::as_str);
+        let fix = "pay the order with another method, or make another one";
+        return Err(Failure::new(
+            FAILED,
+            "declined",
+            message.unwrap_or("the payment was declined"),
+            fix,
+        ));
+    }
     Ok(())
 }
 
@@ -136,10 +149,40 @@ const PLACES: [(&str, &str); 8] = [
     ("ref_", "refunds"),
 ];
 
+/// The list in which a thing stands that has no address of its own, and what it is called.
+fn part_of(id: &str) -> Option<(String, &'static str)> {
+    /// Letters of an order's id behind its prefix; an attempt's begins with the same.
+    const ORDER_LETTERS: usize = 26;
+    if id.starts_with("key_") {
+        return Some(("/v1/keys".to_owned(), "key"));
+    }
+    let (member, letters) = [("attempt", "att_"), ("capture", "cap_")]
+        .into_iter()
+        .find_map(|(member, prefix)| Some((member, id.strip_prefix(prefix)?.get(..ORDER_LETTERS)?)))?;
+    Some((format!("/v1/orders/ord_{letters}/{member}s"), member))
+}
+
 pub(crate) async fn get(output: Output, get: &Get) -> Result<(), Failure> {
     let api = Api::merchant(&get.remote)?;
     if let Some((_, place)) = PLACES.into_iter().find(|(prefix, _)| get.id.starts_with(prefix)) {
         print::object(output, &api.get(&format!("/v1/{place}/{}", get.id)).await?);
+        return Ok(());
+    }
+    if let Some((place, member)) = part_of(&get.id) {
+        let all = api.list(&place, &[], 1_000).await?;
+        let found = all
+            .into_iter()
+            .find(|item| item.get("id").and_then(Value::as_str) == Some(&get.id));
+        let found = found.ok_or_else(|| {
+            let detail = format!("there is no {member} `{}`", get.id);
+            Failure::new(
+                NOT_FOUND,
+                "not_found",
+                detail,
+                "check the id, and that the key is of the same merchant and mode",
+            )
+        })?;
+        print::object(output, &found);
         return Ok(());
     }
     let query = query_text(&[("reference".to_owned(), get.id.clone())]);
@@ -152,7 +195,7 @@ pub(crate) async fn get(output: Output, get: &Get) -> Result<(), Failure> {
     let order = first.ok_or_else(|| {
         let detail = format!("there is no order with the reference `{}`", get.id);
         Failure::new(
-            super::NOT_FOUND,
+            NOT_FOUND,
             "not_found",
             detail,
             "give an id such as ord_…, or the reference the order was made with",

@@ -46,7 +46,7 @@ impl Http {
         let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let request = request.body(Full::new(bytes))?;
         let answer = async {
-            let response = self.0.request(request).await?;
+            let response = self.0.request(request).await.map_err(|error| why(&error))?;
             let status = response.status().as_u16();
             anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
         };
@@ -62,8 +62,19 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response =
-            tokio::time::timeout(ANSWER, self.0.request(request.body(Full::new(Bytes::from(body)))?)).await??;
-        Ok(response.status().as_u16())
+        let request = request.body(Full::new(Bytes::from(body)))?;
+        match tokio::time::timeout(ANSWER, self.0.request(request)).await {
+            Ok(answer) => Ok(answer.map_err(|error| why(&error))?.status().as_u16()),
+            Err(_) => anyhow::bail!("no answer within {} s", ANSWER.as_secs()),
+        }
     }
+}
+
+/// What lies at the bottom of an error: "Connection refused", not "client error".
+fn why(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
+    let mut bottom = error;
+    while let Some(deeper) = bottom.source() {
+        bottom = deeper;
+    }
+    anyhow::Error::msg(bottom.to_string())
 }

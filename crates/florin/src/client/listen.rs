@@ -10,11 +10,13 @@ use florin_core::time::Timestamp;
 use florin_services::notify::sign;
 use serde_json::{Value, json};
 
-use super::{Api, Failure, http, print};
+use super::{Api, Failure, UNREACHABLE, http, print};
 use crate::cli::{Listen, Output};
 
 /// How often the server is asked.
 const EVERY: Duration = Duration::from_millis(500);
+/// How often, while the server is away.
+const AWAY: Duration = Duration::from_secs(2);
 /// Events that may happen between two looks; more are fetched page by page.
 const BETWEEN_MAX: u32 = 10_000;
 
@@ -37,8 +39,23 @@ pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> 
     }
     let mut newest = api.list("/v1/events", &[], 1).await?.first().and_then(id_of);
     let mut seen = 0;
+    let mut lost = false;
     loop {
-        for event in news(&api, newest.as_deref()).await? {
+        let fresh = match news(&api, newest.as_deref()).await {
+            Ok(fresh) => fresh,
+            // A server that is started again is waited for; what happened meanwhile is fetched then.
+            Err(failure) if failure.code == UNREACHABLE => {
+                if !lost && !output.quiet {
+                    crate::say::note("the server cannot be reached: waiting for it");
+                }
+                lost = true;
+                tokio::time::sleep(AWAY).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        lost = false;
+        for event in fresh {
             newest = id_of(&event);
             if !wanted(&listen.event, &event) {
                 continue;

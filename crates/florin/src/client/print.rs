@@ -30,14 +30,23 @@ pub(super) fn list(output: Output, items: &[Value], empty: &str) {
 /// The line by which people know a thing.
 fn summary(value: &Value) -> String {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    let state = ["payment_order_status", "status", "type", "label", "name", "url"]
-        .into_iter()
-        .map(text)
-        .find(|text| !text.is_empty());
+    let first = |names: &[&str]| {
+        let found = names.iter().copied().map(text).find(|text| !text.is_empty());
+        found.unwrap_or_default().to_owned()
+    };
+    let happened = matches!(text("object"), "event" | "delivery");
     let parts = [
+        if happened {
+            second(text("created_at"))
+        } else {
+            String::new()
+        },
         money(value),
-        state.unwrap_or_default().to_owned(),
+        first(&["payment_order_status", "status"]),
+        text("type").to_owned(),
+        first(&["label", "name", "url", "email"]),
         text("reference").to_owned(),
+        value.get("scopes").map(shown).unwrap_or_default(),
         text("id").to_owned(),
     ];
     parts
@@ -45,6 +54,12 @@ fn summary(value: &Value) -> String {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join("  ")
+}
+
+/// A moment without the part of its second.
+fn second(at: &str) -> String {
+    at.split_once('.')
+        .map_or(at.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
 /// `EUR 10.99` from the flat members `amount` and `currency`.
@@ -60,9 +75,9 @@ fn money(value: &Value) -> String {
     }
 }
 
-/// Everything else that says something, one level deep.
+/// Everything else that says something to a person; `--json` has it all.
 fn details(value: &Value) -> Vec<(String, String)> {
-    const SAID: [&str; 8] = [
+    const SAID: [&str; 13] = [
         "id",
         "object",
         "amount",
@@ -71,6 +86,11 @@ fn details(value: &Value) -> Vec<(String, String)> {
         "payment_order_status",
         "status",
         "type",
+        "label",
+        "name",
+        "scopes",
+        "kind",
+        "version",
     ];
     let Some(members) = value.as_object() else {
         return Vec::new();
@@ -82,12 +102,56 @@ fn details(value: &Value) -> Vec<(String, String)> {
         Value::Number(number) => number.as_i64() != Some(0),
         Value::Bool(true) | Value::String(_) => true,
     };
-    let shown = |member: &Value| member.as_str().map_or_else(|| member.to_string(), str::to_owned);
+    let currency = value.get("currency");
+    let written = |name: &str, member: &Value| match (name, currency) {
+        (_, Some(currency)) if name.starts_with("amount_") => {
+            money(&serde_json::json!({ "amount": member, "currency": currency }))
+        }
+        ("last_attempt", _) => attempt(member),
+        ("next_action", _) => action(member),
+        ("decline", _) => decline(member),
+        (_, _) => shown(member),
+    };
     members
         .iter()
         .filter(|(name, member)| !SAID.contains(&name.as_str()) && says_something(member))
-        .map(|(name, member)| (name.clone(), shown(member)))
+        .map(|(name, member)| (name.clone(), written(name, member)))
         .collect()
+}
+
+/// `declined, card_visa over stripe: the card has not enough money (insufficient_funds)`.
+fn attempt(value: &Value) -> String {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let why = value.get("decline").filter(|decline| decline.is_object()).map(decline);
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    format!(
+        "{}, {} over {}{why}  {}",
+        text("status"),
+        text("method"),
+        text("rail"),
+        text("id")
+    )
+}
+
+fn action(value: &Value) -> String {
+    let url = value.get("url").and_then(Value::as_str);
+    url.map_or_else(|| value.to_string(), |url| format!("send the payer to {url}"))
+}
+
+fn decline(value: &Value) -> String {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    format!("{} ({})", text("message"), text("code"))
+}
+
+/// A value as people write it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().map(shown).collect::<Vec<_>>().join(", ")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +165,32 @@ mod tests {
             "payment_order_status": "captured", "amount_captured": 1099, "attention": [], "uncertain": false,
         });
         assert_eq!(summary(&order), "EUR 10.99  captured  A-17  ord_1");
-        assert_eq!(details(&order), [("amount_captured".to_owned(), "1099".to_owned())]);
+        assert_eq!(
+            details(&order),
+            [("amount_captured".to_owned(), "EUR 10.99".to_owned())]
+        );
+    }
+
+    #[test]
+    fn what_the_payer_must_do_and_why_a_try_failed_are_sentences() {
+        let order = serde_json::json!({
+            "id": "ord_1", "amount": 1099, "currency": "EUR",
+            "next_action": { "type": "redirect", "url": "https://pay.example/1" },
+            "last_attempt": {
+                "id": "att_1", "status": "declined", "method": "card_visa", "rail": "stripe",
+                "decline": { "code": "insufficient_funds", "message": "not enough money" },
+            },
+        });
+        let said: Vec<String> = details(&order).into_iter().map(|(_, text)| text).collect();
+        let attempt = "declined, card_visa over stripe: not enough money (insufficient_funds)  att_1";
+        assert_eq!(said, [attempt, "send the payer to https://pay.example/1"]);
+    }
+
+    #[test]
+    fn what_happened_begins_with_its_moment() {
+        let event = serde_json::json!({
+            "id": "evt_1", "object": "event", "type": "order.captured", "created_at": "2026-11-21T10:00:00.123Z",
+        });
+        assert_eq!(summary(&event), "2026-11-21T10:00:00Z  order.captured  evt_1");
     }
 }

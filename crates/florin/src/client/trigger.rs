@@ -18,12 +18,17 @@ const CAUSES: [(&str, &str, &str, &[&str]); 9] = [
     ("void.succeeded", "card_visa", "later", &["void"]),
 ];
 
+/// The events that can be caused.
+pub(crate) fn events() -> impl Iterator<Item = &'static str> {
+    CAUSES.iter().map(|cause| cause.0)
+}
+
 pub(crate) async fn run(output: Output, trigger: &Trigger) -> Result<(), Failure> {
     let cause = CAUSES
         .into_iter()
         .find(|cause| cause.0 == trigger.event)
         .ok_or_else(|| {
-            let known: Vec<&str> = CAUSES.iter().map(|cause| cause.0).collect();
+            let known: Vec<&str> = events().collect();
             Failure::new(
                 USAGE,
                 "usage",
