@@ -330,11 +330,11 @@ fn in_force(name: &str, values: Vec<String>) -> Result<Vec<Secret<String>>, Conf
     Ok(values.into_iter().map(Secret::new).collect())
 }
 
+/// Secrets by name; several values while one is being replaced.
+type Named = Vec<(String, Vec<Secret<String>>)>;
+
 /// The secrets of one merchant, under the names by which only that merchant's connections find them.
-fn owned_secrets(
-    merchant: &str,
-    modes: BTreeMap<String, BTreeMap<String, OneOrMany>>,
-) -> Result<Vec<(String, Vec<Secret<String>>)>, ConfigError> {
+fn owned_secrets(merchant: &str, modes: BTreeMap<String, BTreeMap<String, OneOrMany>>) -> Result<Named, ConfigError> {
     let id: MerchantId = merchant.parse().map_err(|_| {
         ConfigError(format!(
             "[secrets.{merchant}] names no merchant: a table under [secrets] is named by a merchant's id, as in [secrets.mer_….live]"
