@@ -167,7 +167,7 @@ pub const CODES: &[Row] = &[
         "step_in_flight",
         409,
         "A step is running",
-        "wait until it has ended, then repeat the call with a new key",
+        "wait until it has ended, then repeat the call",
     ),
     ("hold_over", 409, "The hold is over", "make a new order"),
     (

@@ -118,7 +118,9 @@ impl Doctor {
                     "database",
                     format!("{error:#}"),
                     match &config.database {
-                        Some(_) => "start the database server, or name the address of the database that you mean",
+                        Some(_) => {
+                            "see that its server runs; if you mean another database, name its address with --database"
+                        }
                         None => "name the folder that you mean with --data; `florin serve` makes a new database there",
                     },
                 );

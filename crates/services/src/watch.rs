@@ -479,6 +479,7 @@ fn measure(seen: &Seen) {
     gauge!("florin_uncertain_oldest_seconds").set(age(seen.unknown.first().map(|one| one.since)));
     gauge!("florin_attention_orders").set(whole(backlog.attention));
     gauge!("florin_endpoints_sick").set(whole(seen.sick.len() as u64));
+    gauge!("florin_endpoint_sick_oldest_seconds").set(age(seen.sick.iter().map(|sick| sick.since).min()));
 }
 
 /// A count as a gauge takes it.

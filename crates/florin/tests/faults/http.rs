@@ -71,7 +71,7 @@ pub struct Said {
 impl Said {
     /// The call may be made again, with the same key: nothing is decided.
     pub fn is_later(&self) -> bool {
-        matches!(self.status, 202 | 429 | 502 | 503 | 507)
+        matches!(self.status, 202 | 429 | 502 | 503 | 507) || self.text("code") == "step_in_flight"
     }
 
     pub fn retry_after_s(&self) -> Option<u32> {

@@ -35,6 +35,7 @@ mod notices;
 mod pretend;
 mod provider;
 mod records;
+mod stuck;
 mod told;
 
 /// How many cases of a kind are run: `some`, or all of them in a full run.

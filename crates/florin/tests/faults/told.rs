@@ -13,9 +13,9 @@ use crate::world::{PLACES, Place, World};
 /// Sales whose events are told.
 const SALES: usize = 3;
 /// Events of a sale.
-const EVENTS: usize = 5;
+pub const EVENTS: usize = 5;
 
-async fn endpoint(till: &Till, receiver: &Receiver) -> String {
+pub async fn endpoint(till: &Till, receiver: &Receiver) -> String {
     let body = json!({"url": receiver.url});
     let made = till
         .unwritten(&till.base(), &receiver.url, "/v1/webhook_endpoints", &body)
@@ -25,7 +25,7 @@ async fn endpoint(till: &Till, receiver: &Receiver) -> String {
     made.text("id").to_owned()
 }
 
-async fn arrived(receiver: &Receiver, least: usize) {
+pub async fn arrived(receiver: &Receiver, least: usize) {
     let deadline = Instant::now() + CONVERGES;
     while receiver.arrived().len() < least {
         assert!(
