@@ -230,6 +230,7 @@ async fn reader(store: Arc<dyn Store>, until: Instant) {
             let listing = ListingRow {
                 order: row.order,
                 tenant: row.tenant,
+                version: row.version,
                 status,
                 customer: None,
                 attention: false,

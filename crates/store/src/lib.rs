@@ -20,6 +20,7 @@ mod query;
 pub mod rows;
 pub mod sqlite;
 mod tenants;
+mod terms;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -111,8 +112,9 @@ pub trait Store: Send + Sync + 'static {
     /// Where a reader stands.
     fn cursor<'a>(&'a self, reader: &'a str) -> Answer<'a, Cursor>;
 
-    /// Writes what a reader made of the events up to a cursor, and the cursor, in one transaction. `false`: another node was faster and
-    /// nothing was written.
+    /// Writes what a reader made of the events up to a cursor, and the cursor. `false`: another node was faster. Balances, deliveries and
+    /// the cursor are one transaction. Listings, references and feed may be written before it, a few at a time, so that commits are not
+    /// held up by a long turn: writing them again, or an older listing after a newer one, changes nothing.
     fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool>;
 
     // ---- webhooks out ----------------------------------------------------------------------------------------------------------

@@ -292,6 +292,8 @@ pub struct ListingRow {
     pub order: OrderId,
     /// Whose it is.
     pub tenant: Tenant,
+    /// The order's version when it stood so: an older listing does not replace a newer one.
+    pub version: u32,
     /// The public word.
     pub status: String,
     /// The customer; none leaves the one that is there.
@@ -300,7 +302,7 @@ pub struct ListingRow {
     pub attention: bool,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Metadata; may be empty when the row is there already.
+    /// Metadata, all of it; none leaves what is there.
     pub metadata: Vec<(String, String)>,
 }
 

@@ -255,7 +255,20 @@ impl Store for SqliteStore {
 
     fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool> {
         let fold = fold.clone();
-        self.write(move |pen, tenants| fold::fold(&mut pen.connection, tenants, &fold))
+        Box::pin(async move {
+            let plan = self
+                .write(move |pen, tenants| fold::Plan::new(&pen.connection, tenants, fold))
+                .await?;
+            let Some(plan) = plan.map(Arc::new) else {
+                return Ok(false);
+            };
+            // Each piece waits its turn behind the commits that came meanwhile.
+            for piece in plan.pieces() {
+                let plan = Arc::clone(&plan);
+                self.write(move |pen, _| plan.write(&mut pen.connection, &piece)).await?;
+            }
+            self.write(move |pen, _| plan.end(&mut pen.connection)).await
+        })
     }
 
     fn claim_deliveries<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<DeliveryRow>> {

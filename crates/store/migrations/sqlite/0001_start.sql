@@ -100,27 +100,21 @@ create table cursors (
   row integer not null
 ) strict, without rowid;
 
+-- `terms`: eight bytes for each pair of metadata (`terms.rs`). Most orders come to `captured`, which needs no index to be found.
 create table listings (
   tenant integer not null,
   created_at integer not null,
   order_id blob not null,
+  version integer not null,
+  attention integer not null,
   status text not null,
   customer text,
-  attention integer not null,
+  terms blob,
   primary key (tenant, created_at, order_id)
 ) strict, without rowid;
-create index listings_status on listings (tenant, status, created_at, order_id);
+create index listings_status on listings (tenant, status, created_at, order_id) where status <> 'captured';
 create index listings_customer on listings (tenant, customer, created_at, order_id) where customer is not null;
 create index listings_attention on listings (tenant, created_at, order_id) where attention = 1;
-
-create table metadata (
-  tenant integer not null,
-  name text not null,
-  value text not null,
-  created_at integer not null,
-  order_id blob not null,
-  primary key (tenant, name, value, created_at, order_id)
-) strict, without rowid;
 
 -- A tenant's event rows in the order of the stream: what lists of events and of ledger entries page through. Written behind the commit,
 -- because an index by tenant on `events` would dirty one more page a sale.

@@ -123,15 +123,17 @@ pub(super) fn fold(state: &mut State, fold: &Fold) -> Result<bool, Fault> {
     state.cursors.insert(fold.reader.clone(), fold.to);
     for row in &fold.listings {
         let stored = state.listings.entry(row.order).or_insert_with(|| row.clone());
+        if stored.version > row.version {
+            continue;
+        }
+        stored.version = row.version;
         stored.status.clone_from(&row.status);
         if row.customer.is_some() {
             stored.customer.clone_from(&row.customer);
         }
         stored.attention = row.attention;
-        for pair in &row.metadata {
-            if !stored.metadata.contains(pair) {
-                stored.metadata.push(pair.clone());
-            }
+        if !row.metadata.is_empty() {
+            stored.metadata.clone_from(&row.metadata);
         }
     }
     for (reference, order) in &fold.refs {

@@ -10,6 +10,7 @@ use super::session::Session;
 use super::{read, tenants};
 use crate::codes::{currency, may_fold, plus, sum};
 use crate::tenants::{Numbers, Tenants};
+use crate::terms::terms;
 use crate::{BOOKS, BalanceRow, Cursor, DeliveryRow, Fault, FeedRow, Fold, ListingRow, ProviderRef, Tenant};
 
 /// Where a reader stands.
@@ -65,13 +66,19 @@ async fn advance(transaction: &Transaction<'_>, fold: &Fold) -> Result<bool, Fau
         == 1)
 }
 
-/// One statement cannot meet a row twice, so the last word about an order is found here.
+/// One statement cannot meet a row twice, so the newest word about an order is found here.
 async fn write_listings(
     transaction: &Transaction<'_>,
     numbers: &Numbers,
     listings: &[ListingRow],
 ) -> Result<(), Fault> {
-    let rows: BTreeMap<OrderId, &ListingRow> = listings.iter().map(|row| (row.order, row)).collect();
+    let mut rows: BTreeMap<OrderId, &ListingRow> = BTreeMap::new();
+    for row in listings {
+        let newest = rows.entry(row.order).or_insert(row);
+        if newest.version <= row.version {
+            *newest = row;
+        }
+    }
     if rows.is_empty() {
         return Ok(());
     }
@@ -79,36 +86,25 @@ async fn write_listings(
     let tenants: Vec<i32> = each().map(|row| numbers[&row.tenant]).collect();
     let created: Vec<i64> = each().map(|row| row.created_at.millis()).collect();
     let orders: Vec<Uuid> = each().map(|row| row.order.uuid()).collect();
+    let versions: Vec<i32> = each().map(|row| read::integer(row.version)).collect::<Result<_, _>>()?;
     let attention: Vec<i16> = each().map(|row| row.attention.into()).collect();
     let statuses: Vec<&str> = each().map(|row| row.status.as_str()).collect();
     let customers: Vec<Option<&str>> = each().map(|row| row.customer.as_deref()).collect();
-    let sql = "insert into listings (tenant, created_at, order_id, attention, status, customer) \
+    let metadata: Vec<Option<Vec<u8>>> = each().map(|row| terms(&row.metadata)).collect();
+    let sql = "insert into listings as l (tenant, created_at, order_id, attention, status, customer, terms, version) \
                select unnest($1::integer[]), unnest($2::bigint[]), unnest($3::uuid[]), unnest($4::smallint[]), \
-               unnest($5::text[]), unnest($6::text[]) \
+               unnest($5::text[]), unnest($6::text[]), unnest($7::bytea[]), unnest($8::integer[]) \
                on conflict (tenant, created_at, order_id) do update \
-               set attention = excluded.attention, status = excluded.status, customer = excluded.customer";
+               set attention = excluded.attention, status = excluded.status, version = excluded.version, \
+               customer = coalesce(excluded.customer, l.customer), terms = coalesce(excluded.terms, l.terms) \
+               where l.version <= excluded.version";
     transaction
-        .execute(sql, &[&tenants, &created, &orders, &attention, &statuses, &customers])
-        .await?;
-
-    let pairs = || {
-        listings
-            .iter()
-            .flat_map(|row| row.metadata.iter().map(move |pair| (row, pair)))
-    };
-    if pairs().next().is_none() {
-        return Ok(());
-    }
-    let tenants: Vec<i32> = pairs().map(|(row, _)| numbers[&row.tenant]).collect();
-    let names: Vec<&str> = pairs().map(|(_, pair)| pair.0.as_str()).collect();
-    let values: Vec<&str> = pairs().map(|(_, pair)| pair.1.as_str()).collect();
-    let created: Vec<i64> = pairs().map(|(row, _)| row.created_at.millis()).collect();
-    let orders: Vec<Uuid> = pairs().map(|(row, _)| row.order.uuid()).collect();
-    let sql = "insert into metadata (tenant, name, value, created_at, order_id) \
-               select unnest($1::integer[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bigint[]), \
-               unnest($5::uuid[]) on conflict do nothing";
-    transaction
-        .execute(sql, &[&tenants, &names, &values, &created, &orders])
+        .execute(
+            sql,
+            &[
+                &tenants, &created, &orders, &attention, &statuses, &customers, &metadata, &versions,
+            ],
+        )
         .await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::session::Session;
 use super::{read, tenants};
-use crate::query::{self, Query, Value};
+use crate::query::{self, Holds, Query, Value};
 use crate::tenants::Tenants;
 use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant};
 
@@ -131,7 +131,7 @@ pub(super) async fn search(session: &mut Session, tenants: &Tenants, search: &Se
             .into_iter()
             .collect());
     }
-    let query = query::search(tenant, search, named, after);
+    let query = query::search(tenant, search, named, after, Holds::Position);
     let rows = session.query(&query.numbered(), &values(&query)).await?;
     rows.iter().map(|row| Ok(OrderId::from_uuid(row.try_get(0)?))).collect()
 }
@@ -204,12 +204,13 @@ impl ToSql for Value {
             Self::Integer(number) if *ty == Type::INT4 => i32::try_from(*number)?.to_sql(ty, out),
             Self::Integer(number) => number.to_sql(ty, out),
             Self::Text(text) => text.to_sql(ty, out),
+            Self::Bytes(bytes) => bytes.to_sql(ty, out),
             Self::Id(id) => id.to_sql(ty, out),
         }
     }
 
     fn accepts(ty: &Type) -> bool {
-        [Type::INT2, Type::INT4, Type::INT8, Type::TEXT, Type::UUID].contains(ty)
+        [Type::INT2, Type::INT4, Type::INT8, Type::TEXT, Type::BYTEA, Type::UUID].contains(ty)
     }
 
     to_sql_checked!();

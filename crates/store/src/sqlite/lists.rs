@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::names::{Kind, Name};
 use super::read;
 use super::threads::Pen;
-use crate::query::{self, Value};
+use crate::query::{self, Holds, Value};
 
 use crate::tenants::Tenants;
 use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant};
@@ -132,7 +132,7 @@ pub(super) fn search(
         let found = named.filter(|place| query::within(search, *place, after));
         return Ok(found.map(|place| place.1).into_iter().collect());
     }
-    let query = query::search(tenant, search, named, after);
+    let query = query::search(tenant, search, named, after, Holds::Instr);
     read::rows(
         connection,
         tenants,
@@ -209,6 +209,7 @@ impl ToSql for Value {
         Ok(match self {
             Self::Integer(number) => ToSqlOutput::from(*number),
             Self::Text(text) => ToSqlOutput::from(text.as_str()),
+            Self::Bytes(bytes) => ToSqlOutput::from(bytes.as_slice()),
             Self::Id(id) => ToSqlOutput::from(id.as_bytes().as_slice()),
         })
     }

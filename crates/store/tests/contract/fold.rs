@@ -222,3 +222,100 @@ pub(crate) async fn folding_a_listing_again_replaces_it(place: &mut Place) {
         assert_eq!(place.store.search(&wanted).await.unwrap().len(), count, "{wanted:?}");
     }
 }
+
+pub(crate) async fn an_older_listing_does_not_replace_a_newer_one(place: &mut Place) {
+    place.store.commit(&making([order(1)])).await.unwrap();
+    let pair = |value: &str| vec![("table".to_owned(), value.to_owned())];
+    let newer = ListingRow {
+        version: 4,
+        metadata: pair("8"),
+        ..listing(1)
+    };
+    let older = ListingRow {
+        version: 2,
+        status: "processing".to_owned(),
+        attention: true,
+        metadata: pair("7"),
+        ..listing(1)
+    };
+    for (step, row) in [newer, older].into_iter().enumerate() {
+        let step = step as u64;
+        let turn = Fold {
+            listings: vec![row],
+            ..fold("lists", step, step + 1)
+        };
+        assert_eq!(place.store.fold(&turn).await, Ok(true));
+    }
+    use florin_store::Search;
+    for (wanted, count) in [
+        (
+            Search {
+                status: Some("captured".to_owned()),
+                ..search()
+            },
+            1,
+        ),
+        (
+            Search {
+                attention: true,
+                ..search()
+            },
+            0,
+        ),
+        (
+            Search {
+                metadata: pair("8"),
+                ..search()
+            },
+            1,
+        ),
+        (
+            Search {
+                metadata: pair("7"),
+                ..search()
+            },
+            0,
+        ),
+    ] {
+        assert_eq!(place.store.search(&wanted).await.unwrap().len(), count, "{wanted:?}");
+    }
+}
+
+pub(crate) async fn a_long_turn_is_written_whole_between_commits(place: &mut Place) {
+    const MANY: u32 = 1_000;
+    place.store.commit(&making((1..=MANY).map(order))).await.unwrap();
+    let turn = Fold {
+        listings: (1..=MANY).rev().map(listing).collect(),
+        refs: (1..=MANY)
+            .map(|number| {
+                let reference = ProviderRef {
+                    connection: connection(1),
+                    kind: "payment_intent".to_owned(),
+                    id: format!("pi_{number}"),
+                };
+                (reference, order_id(number))
+            })
+            .collect(),
+        balances: vec![balance(i128::from(MANY), 0)],
+        ..fold(BOOKS, 0, 1)
+    };
+    let (folded, committed) = tokio::join!(place.store.fold(&turn), async {
+        let batch = moving((1..=MANY).map(order));
+        place.store.commit(&batch).await
+    });
+    assert_eq!(folded, Ok(true));
+    assert_eq!(committed, Ok(florin_store::Outcome::Done));
+    let all = florin_store::Search {
+        limit: MANY,
+        ..search()
+    };
+    let newest_first: Vec<_> = (1..=MANY).rev().map(order_id).collect();
+    assert_eq!(place.store.search(&all).await.unwrap(), newest_first);
+    for (reference, order) in &turn.refs {
+        assert_eq!(place.store.order_of_ref(reference).await, Ok(Some(*order)));
+    }
+    assert_eq!(
+        place.store.balances(tenant(1)).await,
+        Ok((vec![balance(i128::from(MANY), 0)], place_at(1)))
+    );
+}

@@ -181,6 +181,7 @@ pub(crate) fn listing(number: u32) -> ListingRow {
     ListingRow {
         order: order_id(number),
         tenant: tenant(1),
+        version: 2,
         status: "captured".to_owned(),
         customer: None,
         attention: false,
