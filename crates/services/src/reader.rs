@@ -4,32 +4,43 @@
 //! that a crash repeats a turn instead of doubling it. Everything it writes can be made again from the events. Lists ask it to catch up
 //! first, so they are exact when read.
 
+mod glance;
+mod made;
+mod young;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_core::id::{ConnectionId, DeliveryId, OrderId};
-use florin_core::ledger::{Posting, PostingPhase};
-use florin_core::rail::{Memo, Rail};
+use florin_core::id::{DeliveryId, OrderId};
+use florin_core::ledger::Posting;
+use florin_core::rail::Rail;
 use florin_core::status;
-use florin_core::time::Timestamp;
-use florin_store::{
-    BOOKS, BalanceRow, DeliveryRow, DeliveryStatus, EventRow, Fault, FeedRow, Fold, ListingRow, OrderRow, ProviderRef,
-    Store, Tenant, Wanted,
-};
-use serde::Deserialize;
+use florin_store::{BOOKS, DeliveryRow, DeliveryStatus, EventRow, Fault, OrderRow, Store, Wanted};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::crash;
 use crate::directory::{Dialect, Directory, Endpoint};
 use crate::notify::stripe;
-use crate::snapshot::{self, Named, event_ids};
+use crate::snapshot::{self, Damage, Named, event_ids};
+use crate::view::View;
+use glance::{Glance, GlancePlan};
+use made::{Made, Stand};
+use young::{Young, Youth};
 
-/// Event rows of one turn: large, since a turn costs a transaction and shares the pages that it dirties.
-const PAGE: u32 = 2_000;
-/// Between two turns, unless a page was full: batches small turns while orders come one by one.
+/// Event rows read at a time.
+const PAGE: u32 = 1_000;
+/// Pages of one turn: what a turn writes shares the pages of the database that it dirties, so a busy reader takes long turns.
+const PAGES: u32 = 16;
+/// Rows folded between two looks at what else this thread has to do.
+const ROWS_IN_A_GO: usize = 64;
+/// Between two turns: batches small turns while orders come one by one.
 const BETWEEN: Duration = Duration::from_millis(50);
+/// Between two turns of a busy reader that has no webhooks to make, so that each page is written once for many orders.
+const BETWEEN_BUSY: Duration = Duration::from_secs(1);
+/// Rows of a turn from which on a reader counts as busy.
+const BUSY: usize = 200;
 /// How long to rest when nothing rings.
 const REST: Duration = Duration::from_millis(500);
 
@@ -42,7 +53,16 @@ pub struct Reader {
     committed: Arc<Notify>,
     /// Rung when there are deliveries to be made.
     deliveries: Arc<Notify>,
-    turn: Mutex<()>,
+    turn: Mutex<Young>,
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    rows: usize,
+    /// There may be more.
+    full: bool,
+    delivers: bool,
 }
 
 impl Reader {
@@ -60,137 +80,231 @@ impl Reader {
             rails,
             committed,
             deliveries,
-            turn: Mutex::new(()),
+            turn: Mutex::default(),
         })
     }
 
     /// Follows the events until `stop` is asked for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            match self.step().await {
-                Ok(rows) if rows == PAGE as usize => continue,
-                Ok(_) => {}
-                Err(fault) => tracing::warn!(%fault, "cannot fold events; trying again"),
+            let turn = self.step().await.unwrap_or_else(|fault| {
+                tracing::warn!(%fault, "cannot fold events; trying again");
+                Turn::default()
+            });
+            if turn.full {
+                continue;
             }
+            let pause = if turn.rows >= BUSY && !turn.delivers {
+                BETWEEN_BUSY
+            } else {
+                BETWEEN
+            };
+            let rung = async {
+                tokio::select! {
+                    () = self.committed.notified() => {}
+                    () = tokio::time::sleep(REST) => {}
+                }
+                tokio::time::sleep(pause).await;
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.committed.notified() => {}
-                () = tokio::time::sleep(REST) => {}
+                () = rung => {}
             }
-            tokio::time::sleep(BETWEEN).await;
         }
     }
 
     /// Folds everything that was committed before this call.
     pub async fn catch_up(&self) -> Result<(), Fault> {
-        while self.step().await? == PAGE as usize {}
+        while self.step().await?.full {}
         Ok(())
     }
 
-    /// One turn: answers how many rows it read.
-    async fn step(&self) -> Result<usize, Fault> {
-        let _alone = self.turn.lock().await;
+    /// One turn.
+    async fn step(&self) -> Result<Turn, Fault> {
+        let mut young = self.turn.lock().await;
         // An endpoint that somebody added on another node a moment ago is told of everything since.
         if let Err(error) = self.directory.refresh().await {
             tracing::warn!(%error, "cannot look for new webhook endpoints");
             return Err(Fault::Unavailable("the directory does not answer".into()));
         }
         let from = self.store.cursor(BOOKS).await?;
-        let rows = self.store.events_after(from, PAGE).await?;
-        let Some(last) = rows.last() else { return Ok(0) };
-        let to = last.at;
-        let orders = self.orders(&rows).await?;
-        let mut made = Made::default();
-        for row in &rows {
-            // A row that does not read stops nobody else: its order is frozen and reported where it is read.
-            if let Err(damage) = self.fold_row(row, &orders, &mut made) {
-                tracing::error!(order = %row.order, version = row.version, %damage, "an event row does not read");
+        let (mut to, mut made, mut turn) = (from, Made::default(), Turn::default());
+        for _ in 0..PAGES {
+            let rows = self.store.events_after(to, PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            to = last.at;
+            turn.rows += rows.len();
+            turn.full = rows.len() == PAGE as usize;
+            self.fold_page(&rows, &mut young, &mut made).await?;
+            if !turn.full {
+                break;
             }
         }
-        let fold = made.into_fold(from, to, &rows);
-        let delivers = !fold.deliveries.is_empty();
+        if turn.rows == 0 {
+            return Ok(turn);
+        }
+        let fold = made.into_fold(from, to);
+        turn.delivers = !fold.deliveries.is_empty();
         crash::point("before_fold");
         // Not written: another node read the same rows at the same time and was faster.
         let folded = self.store.fold(&fold).await?;
         crash::point("after_fold");
-        if folded && delivers {
+        if folded && turn.delivers {
             self.deliveries.notify_one();
         }
-        metrics::counter!("florin_reader_rows_total").increment(rows.len() as u64);
-        Ok(rows.len())
+        metrics::counter!("florin_reader_rows_total").increment(turn.rows as u64);
+        Ok(turn)
     }
 
-    /// Orders of which the rows alone do not say enough.
-    async fn orders(&self, rows: &[EventRow]) -> Result<HashMap<OrderId, OrderRow>, Fault> {
-        let mut wanted: Vec<OrderId> = rows
-            .iter()
-            .filter(|row| Glance::of(row).is_none_or(|glance| !glance.is_enough(row)))
-            .map(|row| row.order)
+    async fn fold_page(&self, rows: &[EventRow], young: &mut Young, made: &mut Made) -> Result<(), Fault> {
+        let mut known = Vec::with_capacity(rows.len());
+        for some in rows.chunks(ROWS_IN_A_GO) {
+            known.extend(some.iter().map(|row| self.glance(row, young)));
+            tokio::task::yield_now().await;
+        }
+        let asked = known.iter().zip(rows);
+        let mut wanted: Vec<OrderId> = asked
+            .filter(|(known, _)| matches!(known, Ok((_, None))))
+            .map(|(_, row)| row.order)
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
+        let orders = self.orders(wanted).await?;
+        for (at, (row, known)) in rows.iter().zip(known).enumerate() {
+            made.feed(row);
+            // A row that does not read stops nobody else: its order is frozen and reported where it is read.
+            let folded = known.and_then(|(glance, youth)| self.fold_row(row, glance, youth, &orders, made));
+            if let Err(damage) = folded {
+                tracing::error!(order = %row.order, version = row.version, %damage, "an event row does not read");
+            }
+            if at % ROWS_IN_A_GO == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a row, and says how its order stands after it, if the rows alone say so.
+    fn glance<'a>(&self, row: &'a EventRow, young: &mut Young) -> Result<(Read<'a>, Option<Youth>), Damage> {
+        let mut glance = Glance::of(row).map_err(|error| Damage(format!("its body does not read: {error}")))?;
+        let named = Named::of(row)?;
+        let first = row.version == row.count;
+        let youth = if first {
+            Some(Youth {
+                version: 0,
+                created_at: row.time,
+                status: String::new(),
+                plans: BTreeMap::new(),
+            })
+        } else {
+            young.take(row.order)
+        };
+        let youth = youth
+            .filter(|youth| youth.version + row.count == row.version && glance.is_calm())
+            .map(|mut youth| {
+                youth.version = row.version;
+                youth.plans.extend(glance.plans());
+                let words = named.iter().rev().filter_map(|one| one.name.strip_prefix("order."));
+                if let Some(status) = words.map(str::to_owned).next() {
+                    youth.status = status;
+                }
+                youth
+            })
+            .filter(|youth| !youth.status.is_empty());
+        if let Some(youth) = &youth {
+            young.put(row.order, youth.clone());
+        }
+        Ok((Read { glance, named }, youth))
+    }
+
+    /// Orders of which the rows alone do not say enough.
+    async fn orders(&self, wanted: Vec<OrderId>) -> Result<HashMap<OrderId, Result<View, Damage>>, Fault> {
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
-        let found = self
-            .store
-            .load(&Wanted {
-                orders: wanted,
-                ..Wanted::default()
-            })
-            .await?;
-        Ok(found.orders.into_iter().map(|row| (row.id, row)).collect())
+        let wanted = Wanted {
+            details: wanted.clone(),
+            orders: wanted,
+            ..Wanted::default()
+        };
+        let found = self.store.load(&wanted).await?;
+        let mut events: HashMap<OrderId, Vec<EventRow>> = HashMap::new();
+        for row in found.details {
+            events.entry(row.order).or_default().push(row);
+        }
+        let whole = |row: OrderRow| {
+            let events = events.get(&row.id).map_or(&[][..], Vec::as_slice);
+            (row.id, snapshot::read_whole(&row, events))
+        };
+        Ok(found.orders.into_iter().map(whole).collect())
     }
 
     fn fold_row(
         &self,
         row: &EventRow,
-        orders: &HashMap<OrderId, OrderRow>,
+        Read { mut glance, named }: Read<'_>,
+        youth: Option<Youth>,
+        orders: &HashMap<OrderId, Result<View, Damage>>,
         made: &mut Made,
-    ) -> Result<(), snapshot::Damage> {
-        let glance = Glance::of(row).ok_or_else(|| snapshot::Damage("its body does not read".into()))?;
-        let named = Named::of(row)?;
+    ) -> Result<(), Damage> {
         let postings: Vec<Posting> = match &row.postings {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|error| snapshot::Damage(format!("its postings do not read: {error}")))?,
+            Some(text) => {
+                serde_json::from_str(text).map_err(|error| Damage(format!("its postings do not read: {error}")))?
+            }
             None => Vec::new(),
         };
-        let view = match orders.get(&row.order) {
-            Some(order) => Some(snapshot::read(order, Arc::default())?.0),
-            None => None,
-        };
-        let word = match &view {
-            Some(view) => Some(status::word(&view.order).as_str().to_owned()),
-            None => named
-                .iter()
-                .rev()
-                .find_map(|one| one.name.strip_prefix("order.").map(str::to_owned)),
-        };
-        if let Some(status) = word {
-            let attention = view
-                .as_ref()
-                .is_some_and(|view| !status::attention(&view.order).is_empty());
-            let created_at = orders.get(&row.order).map_or(row.time, |order| order.created_at);
-            made.list(row, &glance, status, attention, created_at);
-        }
-        for (attempt, memo) in glance
-            .l
-            .iter()
-            .filter_map(|(whose, memo)| Some((whose.parse::<u8>().ok()?, memo)))
-        {
-            let plan = glance.plan(attempt).or_else(|| {
-                let (_, attempt) = view.as_ref()?.order.attempt(attempt)?;
-                Some((attempt.plan.connection, attempt.plan.rail.clone()))
-            });
-            if let Some((connection, rail)) = plan {
-                made.refer(row.order, connection, self.refs_of(&rail), memo);
-            }
-        }
         for posting in &postings {
             made.post(row.tenant, posting);
         }
+        self.deliver(row, &named, made);
+        let details = glance.d.take();
+        let mut plans: BTreeMap<u8, GlancePlan> = BTreeMap::new();
+        match (youth, orders.get(&row.order)) {
+            (Some(youth), _) => {
+                let stand = Stand {
+                    version: youth.version,
+                    status: youth.status,
+                    attention: false,
+                    created_at: youth.created_at,
+                };
+                made.list(row, stand, details);
+                plans = youth.plans;
+            }
+            (None, Some(Ok(view))) => {
+                let order = &view.order;
+                let stand = Stand {
+                    version: order.version,
+                    status: status::word(order).as_str().to_owned(),
+                    attention: !status::attention(order).is_empty(),
+                    created_at: order.created_at,
+                };
+                made.list(row, stand, details);
+                plans.extend(order.attempts().map(|(_, attempt)| {
+                    let plan = GlancePlan {
+                        connection: attempt.plan.connection,
+                        rail: attempt.plan.rail.clone(),
+                    };
+                    (attempt.number, plan)
+                }));
+            }
+            (None, Some(Err(damage))) => return Err(damage.clone()),
+            (None, None) => return Err(Damage("its order has no row".into())),
+        }
+        for (whose, memo) in &glance.l {
+            let plan = whose.parse().ok().and_then(|attempt: u8| plans.get(&attempt));
+            if let Some(plan) = plan {
+                made.refer(row.order, plan.connection, self.refs_of(&plan.rail), memo);
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&self, row: &EventRow, named: &[Named], made: &mut Made) {
         let endpoints = self.directory.endpoints(row.tenant);
-        for (id, one) in event_ids(row.order, &named).into_iter().zip(&named) {
+        if endpoints.is_empty() {
+            return;
+        }
+        for (id, one) in event_ids(row.order, named).into_iter().zip(named) {
             for endpoint in endpoints
                 .iter()
                 .filter(|endpoint| endpoint.enabled && row.time >= endpoint.created_at)
@@ -211,7 +325,6 @@ impl Reader {
                 }
             }
         }
-        Ok(())
     }
 
     fn refs_of(&self, rail: &str) -> &'static [&'static str] {
@@ -221,6 +334,12 @@ impl Reader {
             .find(|table| table.name == rail)
             .map_or(&[], |table| table.refs)
     }
+}
+
+/// An event row, read.
+struct Read<'a> {
+    glance: Glance<'a>,
+    named: Vec<Named>,
 }
 
 /// What an endpoint is told of an event: its id and name in the endpoint's own words, each as a delivery of its own.
@@ -235,153 +354,5 @@ fn told(endpoint: &Endpoint, id: &str, name: &str) -> Vec<(String, String)> {
                 .map(|(index, name)| (stripe::id(id, index), (*name).to_owned()))
                 .collect()
         }
-    }
-}
-
-/// What one turn made.
-#[derive(Default)]
-struct Made {
-    listings: BTreeMap<OrderId, ListingRow>,
-    refs: BTreeMap<ProviderRef, OrderId>,
-    balances: BTreeMap<(Tenant, ConnectionId, String, String), BalanceRow>,
-    deliveries: Vec<DeliveryRow>,
-}
-
-impl Made {
-    fn list(&mut self, row: &EventRow, glance: &Glance<'_>, status: String, attention: bool, created_at: Timestamp) {
-        let listing = self.listings.entry(row.order).or_insert_with(|| ListingRow {
-            order: row.order,
-            tenant: row.tenant,
-            status: String::new(),
-            customer: None,
-            attention: false,
-            created_at,
-            metadata: Vec::new(),
-        });
-        listing.status = status;
-        listing.attention = attention;
-        if let Some(details) = &glance.d {
-            listing.customer = details.customer.clone();
-            listing.metadata = details.metadata.clone().into_iter().collect();
-        }
-    }
-
-    fn refer(&mut self, order: OrderId, connection: ConnectionId, names: &[&str], memo: &Memo) {
-        for name in names {
-            if let Some(id) = memo.get(*name) {
-                self.refs.insert(
-                    ProviderRef {
-                        connection,
-                        kind: (*name).to_owned(),
-                        id: id.clone(),
-                    },
-                    order,
-                );
-            }
-        }
-    }
-
-    fn post(&mut self, tenant: Tenant, posting: &Posting) {
-        let minor = i128::from(posting.amount.minor());
-        let (posted, pending) = match posting.phase {
-            PostingPhase::Posted => (minor, 0),
-            PostingPhase::Pended => (0, minor),
-            PostingPhase::Released => (0, -minor),
-        };
-        for (account, sign) in [(posting.debit, 1), (posting.credit, -1)] {
-            let currency = posting.amount.currency();
-            let account = account.as_str().to_owned();
-            let key = (tenant, posting.connection, account.clone(), currency.to_string());
-            let row = self.balances.entry(key).or_insert_with(|| BalanceRow {
-                tenant,
-                connection: posting.connection,
-                account,
-                currency,
-                posted: 0,
-                pending: 0,
-            });
-            row.posted += sign * posted;
-            row.pending += sign * pending;
-        }
-    }
-
-    fn into_fold(self, from: florin_store::Cursor, to: florin_store::Cursor, rows: &[EventRow]) -> Fold {
-        let feed = rows
-            .iter()
-            .filter(|row| row.news.is_some() || row.postings.is_some())
-            .map(|row| FeedRow {
-                tenant: row.tenant,
-                at: row.at,
-                time: row.time,
-                money: row.postings.is_some(),
-            });
-        Fold {
-            reader: BOOKS.to_owned(),
-            from,
-            to,
-            listings: self.listings.into_values().collect(),
-            refs: self.refs.into_iter().collect(),
-            balances: self
-                .balances
-                .into_values()
-                .filter(|row| row.posted != 0 || row.pending != 0)
-                .collect(),
-            deliveries: self.deliveries,
-            feed: feed.collect(),
-        }
-    }
-}
-
-/// What a reader needs of an event row's body; the rest is passed over.
-#[derive(Deserialize)]
-struct Glance<'a> {
-    #[serde(borrow)]
-    e: Vec<GlanceEvent<'a>>,
-    #[serde(default)]
-    l: BTreeMap<String, Memo>,
-    #[serde(default)]
-    d: Option<GlanceDetails>,
-}
-
-#[derive(Deserialize)]
-struct GlanceEvent<'a> {
-    k: &'a str,
-    #[serde(default)]
-    attempt: Option<u8>,
-    #[serde(default)]
-    plan: Option<GlancePlan>,
-}
-
-#[derive(Deserialize)]
-struct GlancePlan {
-    connection: ConnectionId,
-    rail: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct GlanceDetails {
-    customer: Option<String>,
-    metadata: BTreeMap<String, String>,
-}
-
-impl<'a> Glance<'a> {
-    fn of(row: &'a EventRow) -> Option<Self> {
-        serde_json::from_str(&row.body).ok()
-    }
-
-    fn plan(&self, attempt: u8) -> Option<(ConnectionId, String)> {
-        let started = self
-            .e
-            .iter()
-            .find(|event| event.attempt == Some(attempt) && event.plan.is_some())?;
-        started.plan.as_ref().map(|plan| (plan.connection, plan.rail.clone()))
-    }
-
-    /// Whether the row alone says status, attention and references, as it does for the registration of an order: nothing that needs a
-    /// person can have happened before its third event. Everything else looks at the order.
-    fn is_enough(&self, row: &EventRow) -> bool {
-        let calm = |event: &GlanceEvent<'_>| matches!(event.k, "created" | "started");
-        row.version == row.count && self.e.iter().all(calm) && self.l.is_empty()
     }
 }

@@ -1,0 +1,118 @@
+//! What one turn of a reader makes of the rows that it read.
+
+use std::collections::BTreeMap;
+
+use florin_core::id::{ConnectionId, OrderId};
+use florin_core::ledger::{Account, Posting, PostingPhase};
+use florin_core::money::Currency;
+use florin_core::rail::Memo;
+use florin_core::time::Timestamp;
+use florin_store::{BOOKS, BalanceRow, Cursor, DeliveryRow, EventRow, FeedRow, Fold, ListingRow, ProviderRef, Tenant};
+
+use super::glance::GlanceDetails;
+
+/// How an order stands for a list.
+pub(super) struct Stand {
+    pub(super) version: u32,
+    pub(super) status: String,
+    pub(super) attention: bool,
+    pub(super) created_at: Timestamp,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub(super) struct Made {
+    listings: BTreeMap<OrderId, ListingRow>,
+    refs: BTreeMap<ProviderRef, OrderId>,
+    balances: BTreeMap<(Tenant, ConnectionId, Account, Currency), (i128, i128)>,
+    pub(super) deliveries: Vec<DeliveryRow>,
+    feed: Vec<FeedRow>,
+}
+
+impl Made {
+    pub(super) fn list(&mut self, row: &EventRow, stand: Stand, details: Option<GlanceDetails>) {
+        let listing = self.listings.entry(row.order).or_insert_with(|| ListingRow {
+            order: row.order,
+            tenant: row.tenant,
+            version: 0,
+            status: String::new(),
+            customer: None,
+            attention: false,
+            created_at: stand.created_at,
+            metadata: Vec::new(),
+        });
+        if listing.version <= stand.version {
+            listing.version = stand.version;
+            listing.status = stand.status;
+            listing.attention = stand.attention;
+        }
+        if let Some(details) = details {
+            listing.customer = details.customer;
+            listing.metadata = details.metadata.into_iter().collect();
+        }
+    }
+
+    pub(super) fn refer(&mut self, order: OrderId, connection: ConnectionId, names: &[&str], memo: &Memo) {
+        for name in names {
+            if let Some(id) = memo.get(*name) {
+                let reference = ProviderRef {
+                    connection,
+                    kind: (*name).to_owned(),
+                    id: id.clone(),
+                };
+                self.refs.entry(reference).or_insert(order);
+            }
+        }
+    }
+
+    pub(super) fn post(&mut self, tenant: Tenant, posting: &Posting) {
+        let minor = i128::from(posting.amount.minor());
+        let (posted, pending) = match posting.phase {
+            PostingPhase::Posted => (minor, 0),
+            PostingPhase::Pended => (0, minor),
+            PostingPhase::Released => (0, -minor),
+        };
+        for (account, sign) in [(posting.debit, 1), (posting.credit, -1)] {
+            let key = (tenant, posting.connection, account, posting.amount.currency());
+            let sums = self.balances.entry(key).or_default();
+            sums.0 += sign * posted;
+            sums.1 += sign * pending;
+        }
+    }
+
+    /// Notes that a tenant's lists of events and ledger entries show this row.
+    pub(super) fn feed(&mut self, row: &EventRow) {
+        if row.news.is_some() || row.postings.is_some() {
+            self.feed.push(FeedRow {
+                tenant: row.tenant,
+                at: row.at,
+                time: row.time,
+                money: row.postings.is_some(),
+            });
+        }
+    }
+
+    pub(super) fn into_fold(self, from: Cursor, to: Cursor) -> Fold {
+        let moved = self.balances.into_iter().filter(|(_, sums)| *sums != (0, 0));
+        let balances = moved.map(
+            |((tenant, connection, account, currency), (posted, pending))| BalanceRow {
+                tenant,
+                connection,
+                account: account.as_str().to_owned(),
+                currency,
+                posted,
+                pending,
+            },
+        );
+        Fold {
+            reader: BOOKS.to_owned(),
+            from,
+            to,
+            listings: self.listings.into_values().collect(),
+            refs: self.refs.into_iter().collect(),
+            balances: balances.collect(),
+            deliveries: self.deliveries,
+            feed: self.feed,
+        }
+    }
+}
