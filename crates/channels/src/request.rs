@@ -1,7 +1,9 @@
 //! What is said about every request of a door: its id, the API's version, and how long it took.
 
 use std::cell::RefCell;
-use std::time::Instant;
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, header};
@@ -10,6 +12,7 @@ use axum::response::Response;
 use florin_core::id::KeyId;
 use florin_services::dice;
 use florin_store::{Mode, Tenant};
+use metrics::Histogram;
 use serde_json::Value;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::Instrument;
@@ -88,13 +91,53 @@ impl Noted {
     }
 }
 
+/// How long requests took.
+static TIMES: Times = Times(RwLock::new(None));
+
+/// Where times are kept, by door, route and status: looked up once for each, because finding one in the registry costs more than
+/// recording.
+struct Times(RwLock<Option<HashMap<String, Vec<Time>>>>);
+
+struct Time {
+    door: &'static str,
+    status: u16,
+    took: Histogram,
+}
+
+impl Times {
+    fn record(&self, door: &'static str, route: &str, status: u16, took: Duration) {
+        if let Some(known) = self.find(door, route, status) {
+            return known.record(took.as_secs_f64());
+        }
+        let labels = [
+            ("door", door.to_owned()),
+            ("route", route.to_owned()),
+            ("status", status.to_string()),
+        ];
+        let new = metrics::histogram!("florin_request_seconds", &labels);
+        new.record(took.as_secs_f64());
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let times = all.get_or_insert_default().entry(route.to_owned()).or_default();
+        times.push(Time {
+            door,
+            status,
+            took: new,
+        });
+    }
+
+    fn find(&self, door: &'static str, route: &str, status: u16) -> Option<Histogram> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let times = all.as_ref()?.get(route)?;
+        let found = times.iter().find(|time| time.door == door && time.status == status)?;
+        Some(found.took.clone())
+    }
+}
+
 /// Answers a request under its id, logs it without anything personal, and counts it under the name of its door.
 pub(crate) async fn watched(door: &'static str, id: String, request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("unknown", MatchedPath::as_str);
     let began = Instant::now();
     let named = Named {
         id: id.clone(),
@@ -111,7 +154,7 @@ pub(crate) async fn watched(door: &'static str, id: String, request: Request, ne
     let took = began.elapsed();
     let status = response.status().as_u16();
     if let Some(noted) = noted {
-        noted.log(&id, &method, &route, status);
+        noted.log(&id, &method, route, status);
     }
     // 503 is how a busy or stopping server says "come back", and no fault.
     if status >= 500 && status != 503 {
@@ -119,8 +162,7 @@ pub(crate) async fn watched(door: &'static str, id: String, request: Request, ne
     } else {
         tracing::debug!(request_id = %id, door, %method, route, status, duration_us = took.as_micros() as u64, "answered");
     }
-    metrics::histogram!("florin_request_seconds", "door" => door, "route" => route, "status" => status.to_string())
-        .record(took.as_secs_f64());
+    TIMES.record(door, route, status, took);
     response
 }
 
@@ -158,7 +200,7 @@ async fn as_a_page(response: Response) -> Response {
 
 /// Names the request, and answers under that name.
 pub(crate) async fn name(request: Request, next: Next) -> Response {
-    let id = format!("req_{}", dice::token::<16>());
+    let id = format!("req_{}", dice::hex(&dice::name::<16>()));
     let persons = is_a_persons(&request);
     let mut response = watched("api", id.clone(), request, next).await;
     if persons && response.status().as_u16() >= 400 {
