@@ -267,12 +267,16 @@ pub(crate) mod every {
     }
 
     /// Searches with each filter, and with all pairs of them, on the first page and a later one.
-    pub(crate) fn searches() -> Vec<Query> {
+    pub(crate) fn searches(holds: Holds) -> Vec<Query> {
         type Change = fn(Search) -> Search;
-        let filters: [Change; 7] = [
+        let filters: [Change; 8] = [
             |search| search,
             |search| Search {
-                status: Some("captured".to_owned()),
+                status: Some(COMMON.to_owned()),
+                ..search
+            },
+            |search| Search {
+                status: Some("authorized".to_owned()),
                 ..search
             },
             |search| Search {
@@ -302,11 +306,11 @@ pub(crate) mod every {
         for one in filters {
             for two in filters {
                 for after in [None, Some(place)] {
-                    queries.push(search(1, &two(one(nothing())), None, after));
+                    queries.push(search(1, &two(one(nothing())), None, after, holds));
                 }
             }
         }
-        queries.push(search(1, &nothing(), Some(place), None));
+        queries.push(search(1, &nothing(), Some(place), None, holds));
         queries
     }
 
@@ -410,7 +414,7 @@ mod tests {
         for migration in crate::migrate::SQLITE {
             connection.execute_batch(migration.sql).unwrap();
         }
-        for query in every::searches().into_iter().chain(every::others(&["seq"])) {
+        for query in every::searches(Holds::Instr).into_iter().chain(every::others(&["seq"])) {
             let mut statement = connection
                 .prepare(&format!("explain query plan {}", query.marked()))
                 .unwrap();

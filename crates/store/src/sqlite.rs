@@ -265,7 +265,8 @@ impl Store for SqliteStore {
             // Each piece waits its turn behind the commits that came meanwhile.
             for piece in plan.pieces() {
                 let plan = Arc::clone(&plan);
-                self.write(move |pen, _| plan.write(&mut pen.connection, &piece)).await?;
+                self.write(move |pen, _| plan.write(&mut pen.connection, &piece))
+                    .await?;
             }
             self.write(move |pen, _| plan.end(&mut pen.connection)).await
         })

@@ -772,6 +772,7 @@ fn listing(number: u128, status: &str, attention: bool) -> ListingRow {
     ListingRow {
         order: OrderId::from_uuid(id(number)),
         tenant: tenant(),
+        version: 99,
         status: status.to_owned(),
         customer: None,
         attention,

@@ -74,8 +74,8 @@ contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
         balances_add_up_beyond_64_bits
         only_the_books_fold_balances
         a_reference_of_a_provider_finds_its_order_and_keeps_it
-        folding_a_listing_again_replaces_it;
-        an_older_listing_does_not_replace_a_newer_one;
+        folding_a_listing_again_replaces_it
+        an_older_listing_does_not_replace_a_newer_one
         a_long_turn_is_written_whole_between_commits;
     feed:
         a_tenant_pages_its_event_rows_both_ways;
