@@ -19,9 +19,10 @@ mod stripe;
 mod web;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use cli::{Cli, Command, Output};
 use client::{Failure, commands, listen, trigger};
@@ -171,9 +172,31 @@ async fn migrate(output: Output, local: &cli::Local) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How often samples of histograms are counted. They are kept one by one until then, scraped or not.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Upper ends of the classes in which durations are counted, in seconds: a commit of a good disk up to a call's longest wait.
+const SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0,
+];
+
+/// Upper ends of the classes in which numbers are counted.
+const COUNTS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
 /// Collects metrics of this process; each door that shows them renders from it.
-fn recorder() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle> {
-    Ok(PrometheusBuilder::new().install_recorder()?)
+fn recorder() -> anyhow::Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_jobs".to_owned()), &COUNTS)?
+        .install_recorder()?;
+    let kept = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            kept.run_upkeep();
+        }
+    });
+    Ok(handle)
 }
 
 fn failed(json: bool, error: &anyhow::Error) -> ExitCode {

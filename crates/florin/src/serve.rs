@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use florin_channels::{Settings, admin, api};
+use florin_core::id::{ConnectionId, MerchantId};
 use florin_core::secret::Secret;
-use florin_services::directory::{Connection, Scope, hash_of};
+use florin_services::directory::{Connection, Merchant, Scope, hash_of};
 use florin_services::{dice, engine};
 use florin_store::{Mode, Tenant};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -216,31 +217,38 @@ pub(crate) fn admin_door(app: &App, metrics: PrometheusHandle) -> axum::Router {
 /// As many merchants as asked for, each with a key and a test connection to the stand-in; the same keys over the same data.
 async fn merchants_for_bench(app: &App, provider: &str, count: usize) -> anyhow::Result<Vec<String>> {
     let directory = &app.doors.directory;
-    let mut keys = Vec::new();
+    let secrets = [("api_key", BENCH_SECRET)];
+    let (mut keys, mut drafts) = (Vec::new(), Vec::new());
     for number in 0..count {
         let key = format!("sk_test_bench{number:06}{}", "0".repeat(30));
-        let tenant = match directory.authenticate(&key).await? {
-            Some(known) => known.tenant,
+        match directory.authenticate(&key).await? {
+            Some(known) => {
+                point(app, known.tenant, "stripe", provider, &secrets)
+                    .await
+                    .context("cannot move the stand-in provider")?;
+            }
             None => {
-                let merchant = directory
-                    .create_merchant(&format!("Bench {number}"), None)
-                    .await?
-                    .document;
+                let merchant = Merchant {
+                    id: MerchantId::from_uuid(directory.new_uuid()),
+                    name: format!("Bench {number}"),
+                    created_at: directory.now(),
+                };
                 let tenant = Tenant {
                     merchant: merchant.id,
                     mode: Mode::Test,
                 };
                 let scopes = vec![Scope::Read, Scope::Pay, Scope::Refund, Scope::Manage];
-                directory
-                    .create_key_with(tenant, "bench", scopes, Secret::new(key.clone()), None)
-                    .await?;
-                tenant
+                let opened = directory.key_of(tenant, "bench", scopes, &Secret::new(key.clone()));
+                let connection = connection_of(app, tenant, "stripe", provider, &secrets);
+                drafts.push(directory.draft(None, &merchant)?);
+                drafts.push(directory.draft(Some(tenant), &opened)?);
+                drafts.push(directory.draft(Some(tenant), &connection)?);
             }
-        };
-        point(app, tenant, "stripe", provider, &[("api_key", BENCH_SECRET)])
-            .await
-            .context("cannot add the stand-in provider")?;
+        }
         keys.push(key);
+    }
+    if !drafts.is_empty() {
+        directory.make_all(drafts).await?;
     }
     Ok(keys)
 }
@@ -254,32 +262,41 @@ pub(crate) async fn point(
     secrets: &[(&str, &str)],
 ) -> anyhow::Result<Connection> {
     let directory = &app.doors.directory;
-    let secrets: BTreeMap<String, String> = secrets
-        .iter()
-        .map(|(word, name)| ((*word).to_owned(), (*name).to_owned()))
-        .collect();
     if let Some(known) = directory
         .connections(tenant)
         .into_iter()
         .find(|known| known.rail == rail)
     {
-        let (base, secrets) = (base.to_owned(), secrets.clone());
+        let (base, secrets) = (base.to_owned(), secrets_of(secrets));
         let change = move |connection: &mut Connection| {
             connection.base.clone_from(&base);
             connection.secrets.clone_from(&secrets);
         };
         return Ok(directory.change(Some(tenant), &known.id.to_string(), change).await?);
     }
-    let connection = Connection {
-        id: florin_core::id::ConnectionId::from_uuid(directory.new_uuid()),
+    let connection = connection_of(app, tenant, rail, base, secrets);
+    Ok(directory.make(Some(tenant), connection, None).await?.document)
+}
+
+fn connection_of(app: &App, tenant: Tenant, rail: &str, base: &str, secrets: &[(&str, &str)]) -> Connection {
+    let directory = &app.doors.directory;
+    Connection {
+        id: ConnectionId::from_uuid(directory.new_uuid()),
         tenant,
         rail: rail.to_owned(),
         base: base.to_owned(),
-        secrets,
+        secrets: secrets_of(secrets),
         settings: BTreeMap::new(),
         default: true,
         enabled: true,
         created_at: directory.now(),
-    };
-    Ok(directory.make(Some(tenant), connection, None).await?.document)
+    }
+}
+
+/// The rail's word for each secret, and its name in the configuration.
+fn secrets_of(secrets: &[(&str, &str)]) -> BTreeMap<String, String> {
+    secrets
+        .iter()
+        .map(|(word, name)| ((*word).to_owned(), (*name).to_owned()))
+        .collect()
 }

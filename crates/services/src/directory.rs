@@ -19,7 +19,7 @@ use thiserror::Error;
 use cache::Cache;
 pub use documents::*;
 pub use keys::{Made as MadeKey, hash_of};
-pub use records::{Document, Made};
+pub use records::{Document, Draft, Made};
 
 /// How the directory tells the time and makes ids.
 pub struct Surroundings {

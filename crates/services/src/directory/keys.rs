@@ -84,7 +84,17 @@ impl Directory {
         secret: Secret<String>,
         idem: Option<IdemKey>,
     ) -> Result<Made, DirectoryError> {
-        let key = ApiKey {
+        let key = self.key_of(tenant, label, scopes, &secret);
+        let made = self.make(Some(tenant), key, idem).await?;
+        Ok(Made {
+            key: made.document,
+            secret: (!made.replayed).then_some(secret),
+        })
+    }
+
+    /// A key that this secret opens, not yet written.
+    pub fn key_of(&self, tenant: Tenant, label: &str, scopes: Vec<Scope>, secret: &Secret<String>) -> ApiKey {
+        ApiKey {
             id: KeyId::from_uuid(self.new_uuid()),
             tenant,
             label: label.to_owned(),
@@ -94,12 +104,7 @@ impl Directory {
             expires_at: None,
             revoked_at: None,
             created_at: self.now(),
-        };
-        let made = self.make(Some(tenant), key, idem).await?;
-        Ok(Made {
-            key: made.document,
-            secret: (!made.replayed).then_some(secret),
-        })
+        }
     }
 
     /// Makes a key like this one, and lets the old one work for `overlap_s` more seconds, but no longer than it would have. A key that opens

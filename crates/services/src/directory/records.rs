@@ -86,12 +86,69 @@ pub struct Made<D> {
     pub replayed: bool,
 }
 
+/// A new document, ready to be written.
+pub struct Draft(Record);
+
 /// The document in a record.
 pub(super) fn read<D: Document>(record: &Record) -> Result<D, DirectoryError> {
     serde_json::from_str(&record.body).map_err(|error| DirectoryError::Unreadable(D::KIND, error))
 }
 
+/// Documents in one transaction when many are made together.
+const TOGETHER: usize = 1_000;
+
 impl Directory {
+    /// A new document that is written with others ([`Self::make_all`]).
+    pub fn draft<D: Document>(&self, tenant: Option<Tenant>, document: &D) -> Result<Draft, DirectoryError> {
+        Ok(Draft(Record {
+            kind: D::KIND.to_owned(),
+            tenant,
+            id: document.id(),
+            alias: document.alias(),
+            parent: document.parent(),
+            version: 1,
+            body: body_of(document)?,
+            created_at: self.now(),
+            removed: false,
+        }))
+    }
+
+    /// Makes many documents, a thousand in one transaction, and reads the directory once: for installations that are filled by a
+    /// program. Other than with [`Self::make`], a crash may leave a part of them.
+    pub async fn make_all(&self, drafts: Vec<Draft>) -> Result<(), DirectoryError> {
+        let records: Vec<Record> = drafts.into_iter().map(|draft| draft.0).collect();
+        for some in records.chunks(TOGETHER) {
+            let mut tries = 0;
+            loop {
+                let mut records = some.to_vec();
+                records.push(self.marked().await?);
+                if self.store.put(&records, &[]).await? == Outcome::Done {
+                    break;
+                }
+                tries += 1;
+                if tries == TRIES_MAX {
+                    return Err(DirectoryError::Moved("directory"));
+                }
+            }
+        }
+        self.reload().await
+    }
+
+    /// The marker, moved: whoever remembers the directory reads it again.
+    async fn marked(&self) -> Result<Record, DirectoryError> {
+        Ok(Record {
+            kind: MARKER_KIND.to_owned(),
+            tenant: None,
+            id: MARKER_ID.to_owned(),
+            alias: None,
+            parent: None,
+            version: Cache::marker(&*self.store).await? + 1,
+            body: "{}".to_owned(),
+            created_at: Timestamp::from_millis(0), // never changes, like any document's
+            removed: false,
+        })
+    }
+
     /// Makes a document. The same key and body give the document that was made before.
     pub async fn make<D: Document + Clone>(
         &self,
@@ -99,17 +156,7 @@ impl Directory {
         document: D,
         key: Option<IdemKey>,
     ) -> Result<Made<D>, DirectoryError> {
-        let record = Record {
-            kind: D::KIND.to_owned(),
-            tenant,
-            id: document.id(),
-            alias: document.alias(),
-            parent: document.parent(),
-            version: 1,
-            body: body_of(&document)?,
-            created_at: self.now(),
-            removed: false,
-        };
+        let Draft(record) = self.draft(tenant, &document)?;
         // Keys of calls outside any tenant (making a merchant) are kept under the nil merchant of the installation.
         let key_row = key.map(|key| KeyRow {
             tenant: tenant.unwrap_or(INSTALLATION),
@@ -225,17 +272,7 @@ impl Directory {
     async fn write<D: Document>(&self, record: Record, keys: &[KeyRow]) -> Result<bool, DirectoryError> {
         let mut records = vec![record];
         if D::CACHED {
-            records.push(Record {
-                kind: MARKER_KIND.to_owned(),
-                tenant: None,
-                id: MARKER_ID.to_owned(),
-                alias: None,
-                parent: None,
-                version: Cache::marker(&*self.store).await? + 1,
-                body: "{}".to_owned(),
-                created_at: Timestamp::from_millis(0), // never changes, like any document's
-                removed: false,
-            });
+            records.push(self.marked().await?);
         }
         crash::point("before_put");
         let done = self.store.put(&records, keys).await? == Outcome::Done;

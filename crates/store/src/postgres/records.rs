@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Transaction};
+use tokio_postgres::{Error, Statement, Transaction};
 
 use super::session::Session;
 use super::{lane, lists, read, tenants};
@@ -49,8 +49,9 @@ async fn write(
     records: &[Record],
     keys: &[KeyRow],
 ) -> Result<bool, Error> {
+    let mut statements = Statements::default();
     for record in records {
-        if write_one(transaction, numbers, record).await? != 1 {
+        if write_one(transaction, &mut statements, numbers, record).await? != 1 {
             return Ok(false);
         }
     }
@@ -62,20 +63,38 @@ async fn write(
     Ok(true)
 }
 
+/// Prepared once for all documents of a call.
+#[derive(Default)]
+struct Statements {
+    insert: Option<Statement>,
+    update: Option<Statement>,
+}
+
 /// Version 1 is a new document, any other follows the one before it. Kind, owner and age never change.
-async fn write_one(transaction: &Transaction<'_>, numbers: &Numbers, record: &Record) -> Result<u64, Error> {
+async fn write_one(
+    transaction: &Transaction<'_>,
+    statements: &mut Statements,
+    numbers: &Numbers,
+    record: &Record,
+) -> Result<u64, Error> {
     let Ok(version) = i32::try_from(record.version) else {
         return Ok(0);
     };
     let tenant = record.tenant.map(|tenant| numbers[&tenant]);
     let removed = i16::from(record.removed);
     let created = record.created_at.millis();
-    let sql = if version == 1 {
-        "insert into records (kind, id, tenant, alias, parent, version, removed, body, created_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    let (slot, sql) = if version == 1 {
+        let sql = "insert into records (kind, id, tenant, alias, parent, version, removed, body, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        (&mut statements.insert, sql)
     } else {
-        "update records set alias = $4, parent = $5, version = $6, removed = $7, body = $8 \
-         where kind = $1 and id = $2 and tenant is not distinct from $3 and version = $6 - 1 and created_at = $9"
+        let sql = "update records set alias = $4, parent = $5, version = $6, removed = $7, body = $8 \
+         where kind = $1 and id = $2 and tenant is not distinct from $3 and version = $6 - 1 and created_at = $9";
+        (&mut statements.update, sql)
+    };
+    let statement = match slot {
+        Some(known) => known,
+        None => slot.insert(transaction.prepare(sql).await?),
     };
     let values: [&(dyn ToSql + Sync); 9] = [
         &record.kind,
@@ -88,7 +107,7 @@ async fn write_one(transaction: &Transaction<'_>, numbers: &Numbers, record: &Re
         &record.body,
         &created,
     ];
-    transaction.execute(sql, &values).await
+    transaction.execute(&*statement, &values).await
 }
 
 /// One document.

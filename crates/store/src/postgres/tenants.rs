@@ -1,7 +1,10 @@
 //! Looking up and giving numbers to tenants.
 
+use std::collections::BTreeSet;
+
 use florin_core::id::MerchantId;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::pool::Pool;
 use super::session::Session;
@@ -9,6 +12,39 @@ use crate::tenants::{Numbers, Tenants, nobody};
 use crate::{Fault, Mode, Tenant};
 
 const FIND: &str = "select number from tenants where merchant = $1 and mode = $2";
+
+const FIND_ALL: &str = "select t.merchant, t.mode, t.number \
+    from (select unnest($1::uuid[]) as merchant, unnest($2::smallint[]) as mode) as w \
+    join tenants t on t.merchant = w.merchant and t.mode = w.mode";
+
+const INSERT: &str = "insert into tenants (merchant, mode) \
+    select unnest($1::uuid[]), unnest($2::smallint[]) on conflict do nothing";
+
+fn columns(tenants: &[Tenant]) -> (Vec<Uuid>, Vec<i16>) {
+    tenants
+        .iter()
+        .map(|tenant| (tenant.merchant.uuid(), tenant.mode.code()))
+        .unzip()
+}
+
+async fn look_up(
+    session: &mut Session,
+    tenants: &Tenants,
+    wanted: &[Tenant],
+    numbers: &mut Numbers,
+) -> Result<(), Fault> {
+    let (merchants, modes) = columns(wanted);
+    for row in session.query(FIND_ALL, &[&merchants, &modes]).await? {
+        let tenant = Tenant {
+            merchant: MerchantId::from_uuid(row.try_get(0)?),
+            mode: Mode::from_code(row.try_get(1)?)?,
+        };
+        let number = row.try_get(2)?;
+        tenants.remember(tenant, number);
+        numbers.insert(tenant, number);
+    }
+    Ok(())
+}
 
 /// The number of a tenant, if it has one.
 pub(super) async fn find(session: &mut Session, tenants: &Tenants, tenant: Tenant) -> Result<Option<i32>, Fault> {
@@ -24,7 +60,7 @@ pub(super) async fn find(session: &mut Session, tenants: &Tenants, tenant: Tenan
     Ok(Some(number))
 }
 
-/// The numbers of all of these; a tenant that has none gets one, in a transaction of its own.
+/// The numbers of all of these; tenants that have none get one, in a transaction of its own.
 pub(super) async fn numbers(
     tenants: &Tenants,
     pool: &Pool,
@@ -43,18 +79,20 @@ pub(super) async fn numbers(
     }
     let mut taken = pool.take().await?;
     let session = &mut taken.session;
-    for tenant in unknown {
-        if find(session, tenants, tenant).await?.is_none() {
-            let new = "insert into tenants (merchant, mode) values ($1, $2) on conflict do nothing";
-            session
-                .execute(new, &[&tenant.merchant.uuid(), &tenant.mode.code()])
-                .await?;
+    look_up(session, tenants, &unknown, &mut numbers).await?;
+    let new: BTreeSet<Tenant> = (unknown.into_iter())
+        .filter(|tenant| !numbers.contains_key(tenant))
+        .collect();
+    if !new.is_empty() {
+        let new: Vec<Tenant> = new.into_iter().collect();
+        let (merchants, modes) = columns(&new);
+        session.execute(INSERT, &[&merchants, &modes]).await?;
+        look_up(session, tenants, &new, &mut numbers).await?;
+        if let Some(tenant) = new.iter().find(|tenant| !numbers.contains_key(tenant)) {
+            return Err(Fault::Refused(format!(
+                "tenant {tenant:?} was written and is not there"
+            )));
         }
-        let number = find(session, tenants, tenant).await?;
-        numbers.insert(
-            tenant,
-            number.ok_or_else(|| Fault::Refused(format!("tenant {tenant:?} was written and is not there")))?,
-        );
     }
     taken.give_back();
     Ok(numbers)

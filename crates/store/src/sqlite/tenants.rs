@@ -1,5 +1,6 @@
 //! Looking up and giving numbers to tenants.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 
 use florin_core::id::MerchantId;
@@ -8,6 +9,8 @@ use uuid::Uuid;
 
 use crate::tenants::{Numbers, Tenants, nobody};
 use crate::{Fault, Mode, Tenant};
+
+const INSERT: &str = "insert into tenants (merchant, mode) values (?1, ?2) on conflict do nothing";
 
 impl Tenants {
     /// The number of a tenant, if it has one.
@@ -33,7 +36,7 @@ impl Tenants {
             return Ok(number);
         }
         connection
-            .prepare_cached("insert into tenants (merchant, mode) values (?1, ?2) on conflict do nothing")?
+            .prepare_cached(INSERT)?
             .execute(params![tenant.merchant.uuid().as_bytes(), tenant.mode.code()])?;
         self.find(connection, tenant)?
             .ok_or_else(|| Fault::Refused(format!("tenant {tenant:?} was written and is not there")))
@@ -46,10 +49,27 @@ impl Tenants {
         tenants: impl Iterator<Item = Tenant>,
     ) -> Result<Numbers, Fault> {
         let mut numbers = Numbers::new();
+        let mut unknown = BTreeSet::new();
         for tenant in tenants {
             if let Entry::Vacant(empty) = numbers.entry(tenant) {
-                empty.insert(self.number(connection, tenant)?);
+                match self.known_number(tenant) {
+                    Some(number) => drop(empty.insert(number)),
+                    None => drop(unknown.insert(tenant)),
+                }
             }
+        }
+        // Many new ones are written together: each would be a commit otherwise.
+        if unknown.len() > 1 {
+            let transaction = connection.unchecked_transaction()?;
+            for tenant in &unknown {
+                transaction
+                    .prepare_cached(INSERT)?
+                    .execute(params![tenant.merchant.uuid().as_bytes(), tenant.mode.code()])?;
+            }
+            transaction.commit()?;
+        }
+        for tenant in unknown {
+            numbers.insert(tenant, self.number(connection, tenant)?);
         }
         Ok(numbers)
     }
