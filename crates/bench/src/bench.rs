@@ -230,6 +230,7 @@ impl Bench {
                 warm_up_ms: WARM_UP_MS,
                 measured_ms,
             },
+            may_refuse: false,
             run,
         }
     }

@@ -123,9 +123,21 @@ pub fn written(pid: u32) -> anyhow::Result<Written> {
 /// # Errors
 /// When the process is gone.
 pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most memory that the process has had in use at any time.
+///
+/// # Errors
+/// When the process is gone.
+pub fn peak_resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, name: &str) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    Ok(value_of(&text, "VmRSS:").with_context(|| format!("{path} has no `VmRSS`"))? * 1024)
+    Ok(value_of(&text, name).with_context(|| format!("{path} has no `{name}`"))? * 1024)
 }
 
 fn value_of(text: &str, name: &str) -> Option<u64> {
@@ -249,7 +261,9 @@ mod tests {
         let after = written(std::process::id()).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(after.asked_bytes - before.asked_bytes >= 1 << 20);
-        assert!(resident_bytes(std::process::id()).unwrap() > 1 << 20);
+        let resident = resident_bytes(std::process::id()).unwrap();
+        assert!(resident > 1 << 20);
+        assert!(peak_resident_bytes(std::process::id()).unwrap() >= resident / 2);
     }
 
     #[test]

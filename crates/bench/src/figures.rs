@@ -43,6 +43,7 @@ pub(crate) fn median_sample(samples: &[Sample]) -> Sample {
         wal_bytes: of(|sample| sample.wal_bytes),
         others_share: of(|sample| sample.others_share),
         unsent: samples.iter().map(|sample| sample.unsent).max().unwrap_or_default(),
+        refused: samples.iter().map(|sample| sample.refused).max().unwrap_or_default(),
     }
 }
 

@@ -83,6 +83,7 @@ async fn fill(bench: &mut Bench, site: &Site, sales: u64) -> anyhow::Result<()> 
             connections: MANY,
             pace: Pace::Closed,
             length,
+            may_refuse: false,
             run,
         };
         let sample = bench.sample(site, &shape).await?;

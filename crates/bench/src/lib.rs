@@ -36,6 +36,7 @@ pub mod journal;
 pub mod load;
 mod options;
 mod orders;
+mod overload;
 mod payment_intent;
 mod plan;
 pub mod psp;

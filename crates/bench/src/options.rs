@@ -42,11 +42,13 @@ pub struct Options {
 }
 
 /// Everything that can be measured besides the cases.
-pub(crate) const OTHERS: [&str; 8] = [
+pub(crate) const OTHERS: [&str; 10] = [
     "half_sqlite",
     "half_postgres",
     "single_sqlite",
     "single_postgres",
+    "overload_sqlite",
+    "overload_postgres",
     "memory",
     "start",
     "preload_sqlite",

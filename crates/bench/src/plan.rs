@@ -18,7 +18,7 @@ use crate::orders::Kind;
 use crate::report::{Machine, Rate, Report};
 use crate::rest::Resting;
 use crate::sample::Shape;
-use crate::{cpu, cpuloop, growth, single};
+use crate::{cpu, cpuloop, growth, overload, single};
 
 /// Before latencies at half load are counted.
 const HALF_WARM_UP_MS: u64 = 1000;
@@ -49,6 +49,12 @@ pub(crate) async fn run(options: &Options, program: &Path) -> anyhow::Result<Rep
             let single = single::measure(&mut bench, database).await?;
             report.add(&format!("single_{}", database.name()), &single);
             report.add_bound(format!("single_over_bare_ms_{}", database.name()), single.over_ms);
+        }
+        if options.wants_for("overload", database) {
+            eprintln!("too much on {}", database.name());
+            let overload = overload::measure(&mut bench, database).await?;
+            report.add(&format!("overload_{}", database.name()), &overload);
+            report.add_bound(format!("overload_times_{}", database.name()), overload.times);
         }
         if let Some(count) = options.preload.filter(|_| options.wants_for("preload", database)) {
             eprintln!("loading {count} sales into {}", database.name());
@@ -198,6 +204,7 @@ async fn measure_half(bench: &mut Bench, database: Database, report: &mut Report
                 warm_up_ms: HALF_WARM_UP_MS,
                 measured_ms,
             },
+            may_refuse: false,
             run: bench.name(),
         };
         samples.push(bench.sample(&site, &shape).await?);

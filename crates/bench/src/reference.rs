@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest path that fits into the address of a Unix socket, with `.s.PGSQL.5432` behind it.
 const SOCKET_DIRECTORY_LIMIT_BYTES: usize = 90;
 
+/// Runs of the reference of which one must finish something.
+const REFERENCE_TRIES: u32 = 5;
+
 /// A PostgreSQL server to measure with: one of our own, or one that was given to us.
 #[derive(Debug)]
 pub struct Cluster {
@@ -195,8 +198,21 @@ impl Cluster {
             self.finish("psql", self.program("psql").args(["-qc", "checkpoint", &database]))?;
             self.has_pgbench_tables = true;
         }
+        // On a machine that others use, a second may pass without one transaction: that says nothing, so it is repeated.
+        for _ in 0..REFERENCE_TRIES {
+            let tps = self.run_pgbench(&database, seconds)?;
+            if tps > 0.0 {
+                return Ok(tps);
+            }
+        }
+        bail!(
+            "`pgbench` finished no transaction in {REFERENCE_TRIES} runs of {seconds} s: the machine is too busy to measure on"
+        )
+    }
+
+    fn run_pgbench(&self, database: &str, seconds: u64) -> anyhow::Result<f64> {
         let mut command = self.program("pgbench");
-        command.args(["-M", "prepared", "-c", CLIENTS, "-T", &seconds.to_string(), &database]);
+        command.args(["-M", "prepared", "-c", CLIENTS, "-T", &seconds.to_string(), database]);
         let output = command.output().context("cannot start `pgbench`")?;
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(

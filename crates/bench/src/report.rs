@@ -312,6 +312,7 @@ mod tests {
             wal_bytes: 3100.0,
             others_share: 0.02,
             unsent: 0,
+            refused: 0,
         }
     }
 

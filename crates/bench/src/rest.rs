@@ -69,6 +69,7 @@ impl Resting {
             connections: CONNECTIONS,
             pace: Pace::Closed,
             length,
+            may_refuse: false,
             run,
         };
         bench.sample(&site, &shape).await?;
