@@ -34,9 +34,12 @@ use florin_services::reader::Reader;
 use florin_store::Store;
 use tokio::sync::Notify;
 
-/// What every door needs.
+/// What every door needs. Cheap to clone: every layer of a router does, for every request.
 #[derive(Clone)]
-pub struct Doors {
+pub struct Doors(Arc<Parts>);
+
+/// What [`Doors`] are made of.
+pub struct Parts {
     /// Carries commands out.
     pub engine: Arc<Engine>,
     /// Knows merchants, keys and connections.
@@ -54,7 +57,20 @@ pub struct Doors {
 /// The rails of this installation.
 pub type Rails = &'static [&'static dyn Rail];
 
+impl std::ops::Deref for Doors {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Doors {
+    /// Doors over these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
     /// The rails of this installation.
     pub fn rails(&self) -> Rails {
         self.engine.rails()

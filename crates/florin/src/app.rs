@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use florin_channels::teller::{StripeWords, Telegraph};
-use florin_channels::{Doors, Settings};
+use florin_channels::{Doors, Parts, Settings};
 use florin_core::id::{Ids, NodeId};
 use florin_core::rail::Rail;
 use florin_core::secret::Secret;
@@ -110,14 +110,14 @@ impl App {
         tasks.spawn(Arc::clone(&notifier).run(stop.clone()));
         tasks.spawn(refresh(Arc::clone(&directory), stop.clone()));
         let watch = Watch::new(Arc::clone(&engine));
-        let doors = Doors {
+        let doors = Doors::new(Parts {
             engine,
             directory,
             store,
             reader,
             bell,
             settings: Arc::new(plan.doors),
-        };
+        });
         Ok(Self {
             doors,
             watch,

@@ -27,6 +27,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use cli::{Cli, Command, Output};
 use client::{Failure, commands, listen, trigger};
 
+/// Requests are allocated on one thread and freed on another all day long: the C library's own allocator spent a quarter of a sale's
+/// processor time on that (`docs/performance.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // `florin bench` starts itself in other roles; they read one line and know no command line.
     let role = std::env::args().nth(1).unwrap_or_default();

@@ -123,7 +123,7 @@ pub struct NewOrder {
     /// The end of the pay window, if not the default.
     pub expires_at: Option<Timestamp>,
     /// What it is for.
-    pub details: Details,
+    pub details: Arc<Details>,
 }
 
 /// How an order is to be paid.

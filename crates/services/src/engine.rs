@@ -302,7 +302,9 @@ impl Engine {
                 order
                     .id
                     .get_or_insert_with(|| OrderId::from_uuid(self.inner.new_uuid()));
-                order.details.page_token.get_or_insert_with(token);
+                if order.details.page_token.is_none() {
+                    Arc::make_mut(&mut order.details).page_token = Some(token());
+                }
                 match start {
                     Some(pay) => self.inner.start_of(ask.tenant, pay, order.amount).await.map(Some),
                     None => Ok(None),

@@ -49,6 +49,18 @@ struct Stored {
     steps: BTreeMap<StepName, Memo>,
 }
 
+/// Room for a snapshot of common size, so that it is written without being moved while it grows.
+const STATE_BYTES: usize = 1_024;
+/// The same for open work: a message and its headers.
+const WORK_BYTES: usize = 1_536;
+
+/// A value of ours as JSON.
+fn text_of<T: Serialize + ?Sized>(value: &T, bytes: usize) -> String {
+    let mut text = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut text, value).expect("what we store has string keys and whole numbers");
+    String::from_utf8(text).expect("JSON is UTF-8")
+}
+
 /// What stands between a snapshot and the sum that proves it.
 const SUM: &str = ",\"sum\":\"";
 
@@ -59,7 +71,7 @@ pub(crate) fn state(view: &View, chain: &Hash, work: Option<&str>) -> String {
         memos: &view.memos,
         steps: &view.steps,
     };
-    let mut text = serde_json::to_string(&written).expect("an order has string keys and whole numbers");
+    let mut text = text_of(&written, STATE_BYTES);
     let sum = chain::seal(chain, &[&text, work.unwrap_or("")]);
     text.pop();
     let _ = write!(text, "{SUM}{sum}\"}}");
@@ -68,7 +80,7 @@ pub(crate) fn state(view: &View, chain: &Hash, work: Option<&str>) -> String {
 
 /// The open work of an order, if there is any.
 pub(crate) fn work(entries: &[Entry]) -> Option<String> {
-    (!entries.is_empty()).then(|| serde_json::to_string(entries).expect("work has string keys and whole numbers"))
+    (!entries.is_empty()).then(|| text_of(entries, WORK_BYTES))
 }
 
 /// An order as it was written, proven by its sum, with what it is for read from its events.
@@ -100,7 +112,11 @@ pub(crate) fn read(row: &OrderRow, details: Arc<Details>) -> Result<(View, Vec<E
 
 /// The body of an event row: events, what was learned, and what the order is for when that is new.
 pub(crate) fn body(events: &[Event], learned: &Learned, details: Option<&Details>) -> String {
-    let mut text = String::with_capacity(events.len() * 128 + 16);
+    let mut text = String::with_capacity(if details.is_some() {
+        STATE_BYTES * 2
+    } else {
+        events.len() * 160 + 64
+    });
     text.push_str("{\"e\":[");
     for (at, event) in events.iter().enumerate() {
         if at > 0 {
@@ -114,8 +130,8 @@ pub(crate) fn body(events: &[Event], learned: &Learned, details: Option<&Details
         let _ = write!(text, ",\"l\":{learned}");
     }
     if let Some(details) = details {
-        let details = serde_json::to_string(details).expect("details have string keys");
-        let _ = write!(text, ",\"d\":{details}");
+        text.push_str(",\"d\":");
+        text.push_str(&text_of(details, STATE_BYTES));
     }
     text.push('}');
     text

@@ -24,6 +24,7 @@ mod terms;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
@@ -67,6 +68,11 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a batch whole, in one durable transaction, or not at all. A taken key or reference, a moved version or a higher fence is
     /// [`Outcome::Conflict`] and leaves nothing behind: the caller reads again and decides again.
     fn commit<'a>(&'a self, batch: &'a Batch) -> Answer<'a, Outcome>;
+
+    /// The same, for a batch that others may hold too: a store that writes on a thread of its own need not copy it.
+    fn commit_shared<'a>(&'a self, batch: &'a Arc<Batch>) -> Answer<'a, Outcome> {
+        self.commit(batch)
+    }
 
     /// After [`Fault::Unknown`]: whether this very batch is there (by the hashes of its event rows; a batch without events answers no,
     /// and may be written again).

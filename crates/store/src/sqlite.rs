@@ -192,6 +192,11 @@ impl Store for SqliteStore {
         self.write(move |pen, tenants| commit::commit(pen, tenants, &batch))
     }
 
+    fn commit_shared<'a>(&'a self, batch: &'a Arc<Batch>) -> Answer<'a, Outcome> {
+        let batch = Arc::clone(batch);
+        self.write(move |pen, tenants| commit::commit(pen, tenants, &batch))
+    }
+
     fn was_committed<'a>(&'a self, batch: &'a Batch) -> Answer<'a, bool> {
         let events: Vec<_> = batch
             .events

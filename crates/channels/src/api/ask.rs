@@ -222,22 +222,26 @@ impl OrderBody {
         Ok(Some(now.plus_seconds(i64::from(seconds))))
     }
 
-    /// What the order is for.
-    pub fn details(&self, currency: Currency) -> Result<Details, Problem> {
+    /// What the order is for. Takes names and values out of the body instead of copying them.
+    pub fn take_details(&mut self, currency: Currency) -> Result<Details, Problem> {
         text("reference", &self.reference, 1, REFERENCE_CHARS_MAX)?;
-        let lines = self.lines.iter().enumerate().map(|(at, line)| {
-            text(&format!("lines[{at}].name"), &line.name, 1, 200)?;
+        let lines = std::mem::take(&mut self.lines);
+        let count = lines.len();
+        let lines = lines.into_iter().enumerate().map(|(at, line)| {
+            if !fits(&line.name, 1, 200) {
+                text(&format!("lines[{at}].name"), &line.name, 1, 200)?;
+            }
             if line.quantity == 0 || line.quantity > 1_000_000 || !(0..=AMOUNT_MAX).contains(&line.unit_amount) {
                 let detail = format!("line {at} has a quantity of 1 to 1000000 and a unit_amount of 0 to {AMOUNT_MAX}");
                 return Err(Problem::new("invalid_value", detail).at(format!("lines[{at}]")));
             }
             Ok(Line {
-                name: line.name.clone(),
+                name: line.name,
                 quantity: line.quantity,
                 unit: Money::new(line.unit_amount, currency),
             })
         });
-        if self.lines.len() > LINES_MAX {
+        if count > LINES_MAX {
             return Err(Problem::new("invalid_value", format!("an order has at most {LINES_MAX} lines")).at("lines"));
         }
         Ok(Details {
@@ -248,7 +252,10 @@ impl OrderBody {
                 .map(|id| parse_id("customer", id))
                 .transpose()?,
             email: optional("email", self.email.as_ref(), 254)?,
-            metadata: metadata(&self.metadata)?,
+            metadata: {
+                check_metadata(&self.metadata)?;
+                std::mem::take(&mut self.metadata)
+            },
             lines: lines.collect::<Result<_, _>>()?,
             return_url: url("return_url", self.return_url.as_ref())?,
             cancel_url: url("cancel_url", self.cancel_url.as_ref())?,
@@ -278,6 +285,11 @@ where
 
 /// Metadata within its limits.
 pub fn metadata(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
+    check_metadata(given)?;
+    Ok(given.clone())
+}
+
+fn check_metadata(given: &BTreeMap<String, String>) -> Result<(), Problem> {
     if given.len() > METADATA_KEYS_MAX {
         return Err(Problem::new(
             "invalid_value",
@@ -287,13 +299,23 @@ pub fn metadata(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, Str
     }
     for (name, value) in given {
         text("metadata", name, 1, METADATA_KEY_CHARS_MAX)?;
-        text(&format!("metadata.{name}"), value, 0, METADATA_VALUE_CHARS_MAX)?;
+        if !fits(value, 0, METADATA_VALUE_CHARS_MAX) {
+            text(&format!("metadata.{name}"), value, 0, METADATA_VALUE_CHARS_MAX)?;
+        }
     }
-    Ok(given.clone())
+    Ok(())
+}
+
+/// Whether a text is plainly good: printable ASCII of the right length. Anything else is looked at by [`text`], which says what is wrong.
+fn fits(value: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&value.len()) && value.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
 /// A text within its limits and without control characters (PostgreSQL cannot store NUL, and nobody can read the others).
 pub fn text(param: &str, value: &str, least: usize, most: usize) -> Result<(), Problem> {
+    if fits(value, least, most) {
+        return Ok(());
+    }
     let chars = value.chars().count();
     if chars < least || chars > most {
         let detail = format!("`{param}` has {chars} characters: it can have {least} to {most}");

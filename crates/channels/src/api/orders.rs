@@ -1,8 +1,10 @@
 //! Orders: made, paid, captured, voided, canceled, refunded, read and found.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use florin_core::decline::{Code, Decline};
 use florin_core::id::{ConnectionId, OrderId, Part, PartId};
@@ -33,11 +35,11 @@ use crate::returned::token_of;
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Result<Response, Problem> {
     call.caller.may(Scope::Pay)?;
-    let body: OrderBody = call.read()?;
+    let mut body: OrderBody = call.read()?;
     let key = call.needs_key()?;
     let amount = body.money()?;
     let (kind, capture) = body.terms();
-    let mut details = body.details(amount.currency())?;
+    let mut details = body.take_details(amount.currency())?;
     if let Some(customer) = details.customer
         && let Err(problem) = super::settings::customer_of(&doors, call.caller.tenant, customer).await
     {
@@ -69,7 +71,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
         amount,
         capture,
         expires_at: body.expires_at(doors.directory.now())?,
-        details,
+        details: Arc::new(details),
     };
     let what = What::Create {
         order: Box::new(order),
@@ -388,7 +390,13 @@ pub(super) async fn list(
     let mut views = Vec::new();
     for id in doors.store.search(&search).await.map_err(Problem::from)? {
         match doors.engine.view(caller.tenant, id).await {
-            Ok(view) => views.push(view),
+            // Lists keep a short sum of each pair; the order itself says whether it has it.
+            Ok(view)
+                if (params.metadata.iter()).all(|(name, value)| view.details.metadata.get(name) == Some(value)) =>
+            {
+                views.push(view);
+            }
+            Ok(_) => {}
             // An order whose record is damaged is frozen; the others are served.
             Err(Denied::Damaged) => {}
             Err(denied) => return Err(denied.into()),
@@ -496,7 +504,21 @@ async fn answer(doors: &Doors, ask: Ask, done: StatusCode) -> Result<Response, P
 
 fn shown(doors: &Doors, answered: &Answered, done: StatusCode) -> Response {
     let shape = OrderShape::of(&answered.order, doors.rails());
-    marked(answered, done, Json(shape))
+    marked(answered, done, written(&shape))
+}
+
+/// Room for an order of common size: the answer is written without being moved while it grows.
+const ANSWER_BYTES: usize = 2_048;
+
+fn written(shape: &OrderShape) -> Response {
+    let mut body = Vec::with_capacity(ANSWER_BYTES);
+    match serde_json::to_writer(&mut body, shape) {
+        Ok(()) => {
+            let kind = HeaderValue::from_static("application/json");
+            ([(header::CONTENT_TYPE, kind)], body).into_response()
+        }
+        Err(_) => Problem::new("internal", "the answer cannot be written").into_response(),
+    }
 }
 
 /// 202 while the call's step runs; a replay says that it is one.

@@ -1,15 +1,15 @@
 //! What the API answers: the machine's state in public words (`order-machine.md` 12). Computed, never stored.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use florin_core::id::{Part, PartId};
 use florin_core::order::Order;
 use florin_core::rail::Action;
 use florin_core::status;
 use florin_core::time::Timestamp;
-use florin_services::view::View;
+use florin_services::view::{Details, View};
 use florin_store::Mode;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::params::Params;
@@ -83,7 +83,8 @@ pub struct OrderShape {
     #[schema(required)]
     pub description: Option<String>,
     /// Your own names and values.
-    pub metadata: BTreeMap<String, String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub metadata: Metadata,
     /// Where the payer goes afterwards.
     #[schema(required)]
     pub return_url: Option<String>,
@@ -93,6 +94,16 @@ pub struct OrderShape {
     pub created_at: String,
     /// Counts its events.
     pub version: u32,
+}
+
+/// An order's own names and values, written from where the order keeps them.
+#[derive(Clone, Debug)]
+pub struct Metadata(Arc<Details>);
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.metadata.serialize(to)
+    }
 }
 
 /// What the payer must do.
@@ -253,7 +264,7 @@ impl OrderShape {
             last_attempt,
             customer: details.customer.map(|id| id.to_string()),
             description: details.description.clone(),
-            metadata: details.metadata.clone(),
+            metadata: Metadata(Arc::clone(details)),
             return_url: details.return_url.clone(),
             expires_at: rfc3339(order.terms.expires_at),
             created_at: rfc3339(order.created_at),

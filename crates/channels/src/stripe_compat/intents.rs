@@ -136,7 +136,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         amount,
         capture: capture_at(note.capture_method.as_deref()),
         expires_at: Some(door.doors.engine.now().plus_seconds(WINDOW_S)),
-        details,
+        details: std::sync::Arc::new(details),
     };
     let what = What::Create {
         order: Box::new(order),

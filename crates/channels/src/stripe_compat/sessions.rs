@@ -174,7 +174,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         amount: total,
         capture,
         expires_at: Some(window(&given, now)?),
-        details,
+        details: Arc::new(details),
     };
     let answered = ask(
         &reader,

@@ -81,7 +81,8 @@ pub(super) fn begin(inner: &Arc<Inner>, effect: Effect) {
         lane: effect.lane,
         unclear: Some(Box::new(effect.unclear())),
     };
-    inner.spawn(carry(under_way, effect));
+    // Boxed at once: the future holds a whole exchange, and each layer around it would move it.
+    inner.spawn(Box::pin(carry(under_way, effect)));
 }
 
 /// An errand under way. If it fails (a rail that panics), its step is told that nothing is known: nobody else would free it.

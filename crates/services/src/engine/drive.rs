@@ -86,7 +86,7 @@ impl Driver {
                 Need::Commit(batch) => {
                     let began = Instant::now();
                     crash::point("before_commit");
-                    let outcome = self.inner.store.commit(&batch).await;
+                    let outcome = self.inner.store.commit_shared(&batch).await;
                     crash::point("after_commit");
                     self.inner.meter.commit_seconds.record(began.elapsed());
                     // What queued meanwhile is in the next batch.

@@ -25,7 +25,8 @@ use crate::worker::{Errand, Turned};
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) jobs: Vec<Queued>,
-    pub(super) orders: BTreeMap<OrderId, Working>,
+    /// Boxed: they are large, and a tree moves what it holds.
+    pub(super) orders: BTreeMap<OrderId, Box<Working>>,
     pub(super) answers: Vec<Pending>,
     /// Turns that were taken or dropped: their steps are free again.
     pub(super) turned: Vec<Settled>,
@@ -205,7 +206,7 @@ impl Lane {
                 }
                 (None, None) => return Err(Denied::NotFound),
             };
-            free.insert(working);
+            free.insert(Box::new(working));
         }
         let working = draft.orders.get_mut(&order).ok_or(Denied::NotFound)?;
         match tenant {
@@ -247,7 +248,7 @@ impl Lane {
             return Taken::Unsure; // the one that has it is not durable yet
         }
         let made = Order::open(id, ask::terms(new, now), now);
-        let details = new.details.clone();
+        let details = Arc::clone(&new.details);
         let mut working = Working::new(ask.tenant, new.reference.clone(), ask.key.clone(), made, details, now);
         let mut step = None;
         if start.is_some() {
@@ -270,7 +271,7 @@ impl Lane {
                 return Taken::Yes;
             }
         }
-        draft.orders.insert(id, working);
+        draft.orders.insert(id, Box::new(working));
         draft.references.insert(named, id);
         if let Some(key) = &ask.key {
             let bound = Bound {
@@ -447,7 +448,7 @@ impl Lane {
                         lease: row.lease,
                         ..kept
                     };
-                    draft.orders.insert(row.id, Working::known(kept, true));
+                    draft.orders.insert(row.id, Box::new(Working::known(kept, true)));
                 }
                 Ok(_) | Err(_) => return Taken::Unsure,
             }

@@ -428,7 +428,7 @@ fn create(number: u128, capture: CaptureAt, card: Option<&str>) -> What {
             amount: eur(1000),
             capture,
             expires_at: None,
-            details: Details::default(),
+            details: Arc::default(),
         }),
         start: card.map(pay),
     }
@@ -1188,7 +1188,7 @@ fn a_description_is_an_event_and_keeps_what_opens_the_payers_page() {
     let mut bench = Bench::new();
     let mut what = create(1, CaptureAt::Once, None);
     if let What::Create { order, .. } = &mut what {
-        order.details.page_token = Some("token".into());
+        Arc::make_mut(&mut order.details).page_token = Some("token".into());
     }
     bench.ask("k", what);
     bench.run();

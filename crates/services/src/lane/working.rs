@@ -59,7 +59,7 @@ impl Working {
         reference: String,
         key: Option<IdemKey>,
         made: (Order, Event),
-        details: Details,
+        details: Arc<Details>,
         now: Timestamp,
     ) -> Self {
         let (order, event) = made;
@@ -67,7 +67,7 @@ impl Working {
             tenant,
             reference,
             order,
-            details: Arc::new(details),
+            details,
             memos: Default::default(),
             steps: Default::default(),
         };

@@ -114,10 +114,10 @@ impl Client {
                 amount: Money::new(self.amount, Currency::EUR),
                 capture: self.capture,
                 expires_at: Some(now.plus_seconds(self.expires_s)),
-                details: Details {
+                details: std::sync::Arc::new(Details {
                     page_token: Some(format!("token of {}", self.number)),
                     ..Details::default()
-                },
+                }),
             };
             let start = (!self.confirm_later).then(|| self.pay(dice));
             return Some(What::Create {

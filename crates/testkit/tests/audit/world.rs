@@ -252,10 +252,10 @@ impl World {
             amount: eur(amount),
             capture,
             expires_at: None,
-            details: Details {
+            details: Arc::new(Details {
                 metadata: [("cart".to_owned(), reference.to_owned())].into(),
                 ..Details::default()
-            },
+            }),
         });
         let start = method.map(|method| self.pay(method));
         self.ask(&format!("create {reference}"), What::Create { order, start })

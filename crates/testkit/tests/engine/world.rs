@@ -17,7 +17,7 @@ use florin_services::dice::SystemIds;
 use florin_services::directory::{Connection, Directory, Surroundings};
 use florin_services::engine::{Engine, Parts, Settings};
 use florin_services::keyring::{Keyring, Values};
-use florin_services::view::{Details, View};
+use florin_services::view::View;
 use florin_store::memory::MemoryStore;
 use florin_store::sqlite::SqliteStore;
 use florin_store::{Cursor, EventRow, Fold, IdemKey, Mode, OrderRow, ProviderRef, Store, Tenant};
@@ -195,7 +195,7 @@ impl World {
                     amount: eur(amount),
                     capture,
                     expires_at: None,
-                    details: Details::default(),
+                    details: Arc::default(),
                 }),
                 start: method.map(|method| self.pay(method)),
             },
