@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
 use florin_channels::stripe_compat::{self, Card, CardTable, DoorKind, Example, Tariff};
-use florin_channels::{Doors, Parts, Settings};
+use florin_channels::{Doors, Settings};
 use florin_core::id::{ConnectionId, NodeId};
 use florin_core::secret::Secret;
 use florin_services::clock::{Clock, ShiftedClock};
@@ -115,7 +115,7 @@ impl World {
             },
         });
         let bell = Arc::new(Notify::new());
-        let doors = Doors::new(Parts {
+        let doors = Doors::new(florin_channels::Parts {
             reader: Reader::new(
                 Arc::clone(&store),
                 Arc::clone(&directory),
