@@ -15,6 +15,7 @@ use florin_core::time::Timestamp;
 use florin_services::directory::{Scope, hash_of};
 use florin_store::{IdemKey, Tenant};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
@@ -254,7 +255,16 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path = error.path().to_string();
-        explain(&error.into_inner().to_string(), &path)
+        let error = error.into_inner();
+        let message = error.to_string();
+        match error.classify() {
+            Category::Data => explain(&message, &path),
+            // It is JSON, with a member that nothing can hold.
+            Category::Syntax if message.starts_with("number out of range") => explain(&message, &path),
+            Category::Io | Category::Syntax | Category::Eof => {
+                Problem::new("invalid_request", format!("the body is no JSON: {message}"))
+            }
+        }
     })?;
     from.end()
         .map_err(|error| Problem::new("invalid_request", format!("there is more after the body: {error}")))?;
@@ -265,21 +275,31 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 fn explain(message: &str, path: &str) -> Problem {
     let said = message.split(" at line ").next().unwrap_or(message);
     let quoted = said.split('`').nth(1).map(str::to_owned);
-    let place = if path == "." { None } else { Some(path.to_owned()) };
+    let place = if matches!(path, "." | "?") {
+        None
+    } else {
+        Some(path.to_owned())
+    };
+    // A member of a member is named with the way to it.
+    let whole = |name: String| match &place {
+        Some(place) if *place == name || place.ends_with(&format!(".{name}")) => place.clone(),
+        Some(place) => format!("{place}.{name}"),
+        None => name,
+    };
     if said.starts_with("unknown field") {
         let problem = Problem::new("unknown_member", said);
         return match quoted {
-            Some(name) => problem.at(name),
+            Some(name) => problem.at(whole(name)),
             None => problem,
         };
     }
     if let Some(name) = quoted.as_ref().filter(|_| said.starts_with("duplicate field")) {
-        return Problem::new("invalid_value", format!("`{name}` is there twice")).at(name);
+        return Problem::new("invalid_value", format!("`{name}` is there twice")).at(whole(name.clone()));
     }
     if said.starts_with("missing field") {
         let problem = Problem::new("missing_member", said);
         return match quoted {
-            Some(name) => problem.at(name),
+            Some(name) => problem.at(whole(name)),
             None => problem,
         };
     }
@@ -356,6 +376,20 @@ mod tests {
                 "invalid_value",
                 Some("lines[0].quantity"),
             ),
+            (
+                r#"{"amount":1,"lines":[{"quantity":1,"colour":2}]}"#,
+                "unknown_member",
+                Some("lines[0].colour"),
+            ),
+            (
+                r#"{"amount":1,"lines":[{}]}"#,
+                "missing_member",
+                Some("lines[0].quantity"),
+            ),
+            ("{", "invalid_request", None),
+            (r#"{"amount":1"#, "invalid_request", None),
+            (r#"{"amount":}"#, "invalid_request", None),
+            ("1", "invalid_request", None),
             (r#"{"amount":1} x"#, "invalid_request", None),
             ("", "invalid_request", None),
             ("\u{0}", "invalid_request", None),
