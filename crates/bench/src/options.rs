@@ -21,7 +21,7 @@ pub struct Options {
     /// Length of one sample in seconds [default: 2]
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
-    /// Samples of each figure, of which the median counts [default: 3]
+    /// Samples of each figure, of which the median counts [default: 2]
     #[arg(long, value_name = "N")]
     pub rounds: Option<usize>,
     /// Measure only what begins with NAME, for example `sale_sqlite` or `memory`; may be repeated
@@ -95,7 +95,7 @@ impl Options {
 
     /// Samples of each figure.
     pub(crate) fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
+        self.rounds.unwrap_or(if self.quick { 1 } else { 2 })
     }
 
     /// Whether something is to be measured.
