@@ -64,7 +64,7 @@ impl World {
     }
 
     /// What the database holds, against what callers were told and what the provider wrote down.
-    async fn judge(&self) -> Vec<String> {
+    pub async fn judge(&self) -> Vec<String> {
         let store = self.store().await;
         let (orders, events) = rows(store.as_ref()).await;
         let mut wrong = Vec::new();
@@ -85,7 +85,7 @@ impl World {
     }
 
     /// Balances are the sums of the ledger's entries, and those are zero in each currency.
-    async fn books(&self) -> Vec<String> {
+    pub async fn books(&self) -> Vec<String> {
         let mut sums: BTreeMap<(String, String), i128> = BTreeMap::new();
         let mut after = String::new();
         loop {
@@ -138,7 +138,7 @@ impl World {
     }
 
     /// The program's own audit of what is left.
-    async fn audit(&self) -> Option<String> {
+    pub async fn audit(&self) -> Option<String> {
         let data = self.data().display().to_string();
         let mut arguments = vec!["audit", "--json", "--data", &data];
         if let Some(database) = self.direct() {
@@ -213,7 +213,7 @@ fn as_told(key: &str, call: &Call) -> check::Call {
 }
 
 /// The public events of some orders, oldest first.
-async fn public_events(till: &Till) -> BTreeMap<String, Vec<String>> {
+pub async fn public_events(till: &Till) -> BTreeMap<String, Vec<String>> {
     let calls = till.calls();
     let orders: BTreeSet<String> = calls
         .values()
@@ -235,7 +235,7 @@ async fn public_events(till: &Till) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Every event was told at least once, with the same id and words each time, and the first tries in order.
-fn told(public: &BTreeMap<String, Vec<String>>, arrived: &[crate::receiver::Arrived]) -> Vec<String> {
+pub fn told(public: &BTreeMap<String, Vec<String>>, arrived: &[crate::receiver::Arrived]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut bodies: BTreeMap<&str, &Value> = BTreeMap::new();
     let mut order_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -265,7 +265,7 @@ fn told(public: &BTreeMap<String, Vec<String>>, arrived: &[crate::receiver::Arri
 }
 
 /// Files under a folder that hold a secret.
-fn found_in(folder: &Path, secret: &str) -> Vec<String> {
+pub fn found_in(folder: &Path, secret: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();

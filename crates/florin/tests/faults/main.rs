@@ -24,6 +24,7 @@ mod receiver;
 mod till;
 mod world;
 
+mod canary;
 mod crashes;
 mod database;
 mod disk;
