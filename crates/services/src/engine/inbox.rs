@@ -1,6 +1,7 @@
 //! Notices of providers: proven, written down, acknowledged; then told to the order that they are about, once each.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use crate::ask::Denied;
 use crate::crash;
 use crate::lane::{Job, Reply};
 
-/// Notices read at a time.
-const INBOX_MAX: u32 = 500;
+/// Notices read at a time, beside those that wait for their orders.
+const INBOX_MAX: usize = 500;
+/// Notices that may wait at the head of the inbox before those behind them have to.
+const WAITING_MAX: usize = 20_000;
 /// How long after it was told a notice that is still not done is told again: its exchange and a lease are over by then.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// How long after it could not be told a notice is told again; twice as long each time …
@@ -53,6 +56,8 @@ pub(super) struct Told(Mutex<BTreeMap<NoticeId, Telling>>);
 struct Telling {
     until: Instant,
     gap: Duration,
+    /// How often this process told it.
+    times: u32,
 }
 
 impl Told {
@@ -69,30 +74,34 @@ impl Told {
                 let telling = Telling {
                     until: now,
                     gap: TELL_SOON,
+                    times: 0,
                 };
                 told.entry(row.id.clone()).or_insert(telling);
             }
         });
     }
 
-    /// Whether a notice is to be told now; then it is not told again for a while.
-    fn tell(&self, id: &NoticeId, age_ms: i64) -> bool {
+    /// Whether a notice is to be told now; then it is not told again for a while. Answers whether it was told before, and the gap until it may
+    /// be told again.
+    fn tell(&self, id: &NoticeId, age_ms: i64) -> Option<(bool, Duration)> {
         let now = Instant::now();
-        self.with(|told| match told.get_mut(id) {
-            Some(telling) if telling.until > now => false,
-            Some(telling) => {
-                telling.until = now + TELL_AGAIN;
-                true
-            }
-            None if age_ms < OTHERS_MS => false,
-            None => {
-                let telling = Telling {
-                    until: now + TELL_AGAIN,
+        self.with(|told| {
+            let telling = match told.entry(id.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(_) if age_ms < OTHERS_MS => return None,
+                Entry::Vacant(new) => new.insert(Telling {
+                    until: now,
                     gap: TELL_SOON,
-                };
-                told.insert(id.clone(), telling);
-                true
+                    times: 0,
+                }),
+            };
+            if telling.until > now {
+                return None;
             }
+            let before = telling.times > 0;
+            telling.until = now + TELL_AGAIN;
+            telling.times = telling.times.saturating_add(1);
+            Some((before, telling.gap))
         })
     }
 
@@ -149,9 +158,20 @@ impl Engine {
 }
 
 pub(super) async fn watch(inner: Arc<Inner>) {
+    let mut limit = INBOX_MAX;
     loop {
-        let next = match inner.store.inbox(INBOX_MAX).await {
-            Ok(rows) => tell(&inner, rows).await,
+        let next = match inner.store.inbox(u32::try_from(limit).unwrap_or(u32::MAX)).await {
+            Ok(rows) => {
+                let read = rows.len();
+                let (waiting, next) = tell(&inner, rows).await;
+                // What waits for its order must not stand in front of what could be told.
+                let full = read >= limit && waiting < read;
+                limit = INBOX_MAX + waiting.min(WAITING_MAX);
+                if full {
+                    continue;
+                }
+                next
+            }
             Err(fault) => {
                 tracing::warn!(%fault, "cannot read the inbox");
                 Duration::from_secs(1)
@@ -164,22 +184,28 @@ pub(super) async fn watch(inner: Arc<Inner>) {
     }
 }
 
-/// Tells what can be told. Answers when to look again.
-async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> Duration {
+/// Tells what can be told. Answers how many wait, and when to look again.
+async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> (usize, Duration) {
     let now = inner.clock.now();
-    let (mut done, mut later, mut next) = (Vec::new(), Vec::new(), READ_EVERY);
+    let (mut done, mut later, mut waiting, mut next) = (Vec::new(), Vec::new(), 0, READ_EVERY);
     for row in rows {
         let age_ms = now.millis_since(row.received_at);
-        if age_ms > TELL_S * 1_000 {
+        let turn = if row.due > now {
+            None
+        } else {
+            inner.told.tell(&row.id, age_ms)
+        };
+        let Some((before, gap)) = turn else {
+            (waiting, next) = (waiting + 1, TELL_SOON);
+            continue;
+        };
+        // However old it is, it is told once.
+        if before && age_ms > TELL_S * 1_000 {
             tracing::error!(
                 notice = row.id.id,
                 "a notice brought nothing for three days: it is put aside"
             );
             done.push(row.id);
-            continue;
-        }
-        if row.due > now || !inner.told.tell(&row.id, age_ms) {
-            next = TELL_SOON;
             continue;
         }
         let Ok(item) = serde_json::from_str::<Item>(&row.item) else {
@@ -204,6 +230,13 @@ async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> Duration {
         };
         match order {
             Ok(Some(order)) => {
+                // One that comes again makes room for those behind it; the first telling costs no commit.
+                if before {
+                    later.push(NoticeRow {
+                        due: now.plus_millis(i64::try_from(gap.as_millis()).unwrap_or(i64::MAX)),
+                        ..row.clone()
+                    });
+                }
                 let job = Job::Told {
                     tenant: row.tenant,
                     order,
@@ -239,5 +272,5 @@ async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> Duration {
     if !done.is_empty() || !later.is_empty() {
         inner.job(0, Job::Shelve { done, later });
     }
-    next
+    (waiting, next)
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_core::id::OrderId;
-use florin_core::order::CaptureAt;
-use florin_core::rail::Notice;
+use florin_core::id::{Key, OrderId};
+use florin_core::order::{CaptureAt, StepName};
+use florin_core::rail::{About, Item, Notice};
 use florin_services::ask::What;
 use florin_services::engine::{Engine, Settings, Unproven};
-use florin_store::Store;
+use florin_store::{Batch, NoticeId, NoticeRow, Outcome, Store};
 
 use crate::server::Fate;
 use crate::world::{HOOK_SECRET, PLACES, Place, World, answered, eur, is, word};
@@ -103,6 +103,65 @@ async fn fault_30_webhooks_in_the_wrong_order_come_to_the_same_end() {
         nothing_left_in_the_inbox(&world).await;
         world.check().await;
     }
+}
+
+/// Notices about a step of this order, as another node wrote them down some time ago.
+async fn write_down(world: &World, order: OrderId, count: usize, ago_s: i64) {
+    let at = world.clock_now().plus_seconds(-ago_s);
+    let row = |number: usize| {
+        let item = Item {
+            id: format!("evt_old_{number}"),
+            about: About::Key(Key::new(order, StepName::authorize(1))),
+            kind: "charge.succeeded".into(),
+            facts: Default::default(),
+        };
+        NoticeRow {
+            id: NoticeId {
+                connection: world.connection,
+                id: item.id.clone(),
+            },
+            tenant: world.tenant,
+            item: serde_json::to_string(&item).unwrap(),
+            received_at: at,
+            due: at,
+        }
+    };
+    let batch = Batch {
+        notices: (0..count).map(row).collect(),
+        ..Batch::default()
+    };
+    assert_eq!(world.store.commit(&batch).await.unwrap(), Outcome::Done);
+}
+
+#[tokio::test]
+async fn fault_31_notices_that_cannot_be_told_do_not_stand_in_front_of_others() {
+    let world = World::new(Place::Memory).await;
+    let engine = world.engine(1).await;
+    let stuck = answered(engine.ask(world.sale("stuck")).await).order.order.id;
+    drop(world.events());
+    engine.record_damaged(stuck, "a bit is flipped");
+    write_down(&world, stuck, 1_200, 60).await;
+    let (order, events) = paid_on_page(&world, &engine).await;
+    assert_eq!(world.deliver(&engine, &events).await, events.len());
+    // Long before the page's plan asks by itself.
+    let told = async {
+        while world.store.inbox(10_000).await.unwrap().len() > 1_200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    assert_eq!(word(&engine.view(world.tenant, order).await.unwrap()), "captured");
+}
+
+#[tokio::test]
+async fn fault_31_a_notice_is_told_once_however_old_it_is() {
+    let world = World::new(Place::Memory).await;
+    let engine = world.engine(1).await;
+    let (order, _lost) = paid_on_page(&world, &engine).await;
+    write_down(&world, order, 1, 100 * 3_600).await;
+    let told = world.until(&engine, order, is("captured"));
+    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    nothing_left_in_the_inbox(&world).await;
 }
 
 #[tokio::test]
