@@ -1,6 +1,7 @@
 //! What every rail over HTTP needs: addresses, ids that may stand in a path, when to come back.
 
 use florin_core::rail::{Account, Reply};
+use florin_core::time::Timestamp;
 
 /// Longest id of a provider that we keep or put into a path.
 const ID_BYTES_MAX: usize = 255;
@@ -8,6 +9,12 @@ const ID_BYTES_MAX: usize = 255;
 const AGAIN_S: u32 = 2;
 /// A provider may ask for patience, not for hours: the poll plan goes on in between.
 const AGAIN_S_MAX: u32 = 60;
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+/// From 1 March of the year 0 to 1970.
+const DAYS_TO_1970: i64 = 719_468;
 
 /// `path` at the account's provider.
 pub(crate) fn address(account: &Account, path: &str) -> String {
@@ -38,6 +45,27 @@ pub(crate) fn come_back(reply: &Reply) -> u32 {
     asked.map_or(AGAIN_S, |seconds: u32| seconds.clamp(1, AGAIN_S_MAX))
 }
 
+/// When a reply was sent, by its provider's clock: `Sat, 21 Nov 2026 19:00:09 GMT`. None: it does not say, in the one form that is in use.
+pub(crate) fn sent_at(reply: &Reply) -> Option<Timestamp> {
+    let (_, moment) = reply.headers.get("date")?.split_once(", ")?;
+    let words: Vec<&str> = moment.split([' ', ':']).collect();
+    let [day, month, year, hour, minute, second, "GMT"] = words[..] else {
+        return None;
+    };
+    let number = |text: &str| text.parse::<u32>().ok().map(i64::from);
+    let month = MONTHS.iter().position(|name| *name == month)?;
+    // Years begin in March, so that a leap day is the last one of its year.
+    let (years, months) = match i64::try_from(month).ok()? {
+        month @ 0..=1 => (number(year)? - 1, month + 10),
+        month => (number(year)?, month - 2),
+    };
+    let leaps = years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
+    let days = years * 365 + leaps + (months * 153 + 2) / 5 + number(day)? - 1 - DAYS_TO_1970;
+    Some(Timestamp::from_millis(
+        (((days * 24 + number(hour)?) * 60 + number(minute)?) * 60 + number(second)?) * 1_000,
+    ))
+}
+
 /// Words of a provider that we keep: cut, so that no reply can fill a row.
 pub(crate) fn cut(text: &str) -> String {
     const WORDS_CHARS_MAX: usize = 120;
@@ -47,6 +75,26 @@ pub(crate) fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_providers_clock_reads_and_nonsense_does_not() {
+        for (text, seconds) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("Thu, 29 Feb 2024 23:59:59 GMT", Some(1_709_251_199)),
+            ("Sat, 21 Nov 2026 19:00:09 GMT", Some(1_795_287_609)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", None),
+            ("Sat, 21 Nov 2026 19:00:09 +0100", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let reply = Reply {
+                headers: [("date".to_owned(), text.to_owned())].into(),
+                ..Reply::default()
+            };
+            assert_eq!(sent_at(&reply).map(Timestamp::seconds), seconds, "{text}");
+        }
+    }
 
     #[test]
     fn an_id_that_could_lead_elsewhere_is_no_id() {

@@ -9,7 +9,7 @@
 //! | `set money EUR 1099`, `set hosted`, `set stored card_visa`, `set until +3600`, `set line 2 EUR 500 Cup`, … | change the task |
 //! | `memo payment_intent pi_1` | something was learned before |
 //! | `start` | the first move |
-//! | `reply 200 {…}`, `again 402 {…}`, `reply 429 retry-after=7` | an answer; `again`: an earlier copy may have arrived |
+//! | `reply 200 {…}`, `again 402 {…}`, `reply 429 retry-after=7`, `reply 200 date=Fri,_20_Nov_2026_12:00:00_GMT {…}` | an answer; `again`: an earlier copy may have arrived |
 //! | `silence`, `unsent` | none |
 //! | `back a=b`, `told {…}`, `tick`, `over` | something happened in a wait; `in finished` goes to a wait, `out intent` to an exchange |
 //! | `notice <header> {…}` | a webhook |
@@ -281,6 +281,11 @@ impl Conversation {
             again,
             ..Reply::default()
         };
+        let dated = rest.strip_prefix("date=").and_then(|rest| rest.split_once(' '));
+        let rest = dated.map_or(rest, |(date, rest)| {
+            reply.headers.insert("date".into(), date.replace('_', " "));
+            rest
+        });
         if let Some(seconds) = rest.strip_prefix("retry-after=") {
             reply.headers.insert("retry-after".into(), seconds.into());
         } else if rest.starts_with('{') {

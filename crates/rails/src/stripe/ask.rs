@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 use florin_core::id::Key;
 use florin_core::order::StepName;
-use florin_core::rail::{Account, Body, Exchange, Line, Method, Part, Repeat, Step, Task};
+use florin_core::rail::{Account, Body, Exchange, Line, Method, Part, Repeat, Reply, Step, Task};
 use florin_core::time::Timestamp;
 
 use super::money::{code, to_wire};
-use crate::http::{address, safe_id};
+use crate::http::{address, safe_id, sent_at};
 use crate::memo;
 
 /// The version that pins the shape of every object.
@@ -165,6 +165,12 @@ pub(super) fn search(task: &Task, name: &'static str) -> Exchange {
 /// Whether the search shows everything that the attempt could have made: Stripe promises a minute, and an hour in bad times.
 pub(super) fn search_is_complete(task: &Task) -> bool {
     task.now.seconds() > began(task).saturating_add(SEARCH_LAG_S)
+}
+
+/// Whether our clock and Stripe's are near enough that a list from a moment of ours on shows what was made since. A reply without a moment is
+/// not Stripe's own, and is taken by its word.
+pub(super) fn means_the_same_moments(task: &Task, reply: &Reply) -> bool {
+    sent_at(reply).is_none_or(|there| task.now.millis_since(there).abs() < SLACK_S * 1_000 / 2)
 }
 
 /// Intents made since a moment, newest first, with what went back of each.

@@ -59,7 +59,7 @@ fn answered(task: &Task, exchange: &str, reply: &Reply) -> Turn {
         return disputes.map_or(Turn::new(Next::Unclear), |also| waits::nothing_but(task, also));
     }
     let mut learned = Turn::new(Next::Unclear);
-    let Some((verdict, also)) = judge(task, &reply.body, &mut learned) else {
+    let Some((verdict, also)) = judge(task, reply, &mut learned) else {
         return unclear(task, said);
     };
     let known = memo::known(task, &learned);
@@ -80,12 +80,13 @@ enum Judged {
 }
 
 /// What the object says; nothing if it is none that we asked for.
-fn judge(task: &Task, body: &[u8], learned: &mut Turn) -> Option<(Judged, Vec<Happened>)> {
+fn judge(task: &Task, reply: &Reply, learned: &mut Turn) -> Option<(Judged, Vec<Happened>)> {
     #[derive(Deserialize)]
     struct Kind {
         object: String,
     }
     let nothing = Vec::new();
+    let body = &reply.body[..];
     let kind: Kind = parse(body)?;
     Some(match kind.object.as_str() {
         "checkout.session" => {
@@ -133,6 +134,8 @@ fn judge(task: &Task, body: &[u8], learned: &mut Turn) -> Option<(Judged, Vec<Ha
                     (Judged::As(verdict::intent(task, ours)), nothing)
                 }
                 None if kind.object == "list" && intents.has_more => (Judged::Further, nothing),
+                // What is listed is what was made since a moment of ours, which must be the same moment there.
+                None if kind.object == "list" && !ask::means_the_same_moments(task, reply) => return None,
                 None if kind.object == "list" || ask::search_is_complete(task) => {
                     (Judged::As(Verdict::Absent), nothing)
                 }

@@ -85,7 +85,8 @@ impl Server {
                 let server = accepting.clone();
                 tokio::spawn(async move {
                     let service = service_fn(|request| server.serve(request));
-                    let connection = hyper::server::conn::http1::Builder::new();
+                    let mut connection = hyper::server::conn::http1::Builder::new();
+                    connection.auto_date_header(false); // the world's clock is not the machine's
                     drop(connection.serve_connection(TokioIo::new(stream), service).await);
                 });
             }
