@@ -12,7 +12,7 @@ use florin_channels::{Doors, Parts, Settings};
 use florin_core::id::{Ids, NodeId};
 use florin_core::rail::Rail;
 use florin_core::secret::Secret;
-use florin_services::clock::{Clock, SystemClock};
+use florin_services::clock::{Clock, HeldClock, SystemClock};
 use florin_services::dice::{self, SystemIds};
 use florin_services::directory::{Directory, Surroundings, hash_of};
 use florin_services::engine::{self, Engine};
@@ -29,6 +29,9 @@ use tokio_util::task::TaskTracker;
 
 /// How often other nodes' changes of merchants, keys and endpoints are looked for.
 const REFRESH: Duration = Duration::from_secs(2);
+
+/// How often the clock is held to the database's.
+const HOLD_CLOCK: Duration = Duration::from_secs(10);
 
 /// What an installation is made of.
 pub(crate) struct Plan {
@@ -66,7 +69,15 @@ impl App {
             .migrate()
             .await
             .context("cannot bring the database's tables up to date")?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let held = Arc::new(HeldClock::new());
+        let clock: Arc<dyn Clock> = match &plan.database {
+            Some(_) => {
+                hold(&held, &*store).await;
+                Arc::clone(&held) as Arc<dyn Clock>
+            }
+            // A file is on this machine.
+            None => Arc::new(SystemClock),
+        };
         let now = {
             let clock = Arc::clone(&clock);
             move || clock.now()
@@ -109,6 +120,9 @@ impl App {
         tasks.spawn(Arc::clone(&reader).run(stop.clone()));
         tasks.spawn(Arc::clone(&notifier).run(stop.clone()));
         tasks.spawn(refresh(Arc::clone(&directory), stop.clone()));
+        if plan.database.is_some() {
+            tasks.spawn(keep_time(held, Arc::clone(&store), stop.clone()));
+        }
         let watch = Watch::new(Arc::clone(&engine));
         let doors = Doors::new(Parts {
             engine,
@@ -149,6 +163,30 @@ async fn refresh(directory: Arc<Directory>, stop: CancellationToken) {
         if let Err(error) = directory.refresh().await {
             tracing::warn!(%error, "cannot look for changes of merchants, keys and endpoints");
         }
+    }
+}
+
+/// Holds the clock to the database's, which all nodes share.
+async fn keep_time(clock: Arc<HeldClock>, store: Arc<dyn Store>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HOLD_CLOCK) => {}
+        }
+        hold(&clock, &*store).await;
+    }
+}
+
+async fn hold(clock: &HeldClock, store: &dyn Store) {
+    let before = clock.now();
+    // A database that does not answer is noticed elsewhere.
+    let Ok(there) = store.clock().await else { return };
+    let moved_ms = clock.hold(before, there, clock.now());
+    if moved_ms != 0 {
+        tracing::warn!(
+            moved_ms,
+            "this machine's clock and the database's are apart: time goes by the database's; let both follow the same time server"
+        );
     }
 }
 

@@ -50,6 +50,44 @@ impl Clock for ShiftedClock {
     }
 }
 
+/// How far a node may be beside the clock that all of them share before it follows.
+const APART_MS: i64 = 1_000;
+/// A reading that took longer says too little.
+const READING_MS_MAX: i64 = 5_000;
+
+/// The machine's clock, held to one that all nodes of an installation share: the database's. A node that writes down when a wait began and
+/// one that finds that it is over must mean the same moments, however their machines' clocks stand.
+#[derive(Debug, Default)]
+pub struct HeldClock {
+    shift_ms: AtomicI64,
+}
+
+impl HeldClock {
+    /// A clock that stands with the machine's until it was held for the first time.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The shared clock said `there` between two readings of this one. Answers by how much this one moved, in milliseconds.
+    pub fn hold(&self, before: Timestamp, there: Timestamp, after: Timestamp) -> i64 {
+        let took = after.millis_since(before);
+        let between = before.plus_millis(took / 2);
+        let apart = there.millis_since(between);
+        let known = (0..=READING_MS_MAX).contains(&took) && apart.abs() > took / 2 + APART_MS;
+        if !known {
+            return 0;
+        }
+        self.shift_ms.fetch_add(apart, Ordering::SeqCst);
+        apart
+    }
+}
+
+impl Clock for HeldClock {
+    fn now(&self) -> Timestamp {
+        system_now().plus_millis(self.shift_ms.load(Ordering::SeqCst))
+    }
+}
+
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
 fn system_now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -59,6 +97,25 @@ fn system_now() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_held_clock_goes_with_the_shared_one_and_wall_time_does_not() {
+        let clock = HeldClock::new();
+        let at = clock.now();
+        let (before, after) = (at, at.plus_millis(40));
+        assert_eq!(clock.hold(before, at.plus_millis(900), after), 0, "near enough");
+        assert_eq!(
+            clock.hold(before, at.plus_seconds(600), at.plus_seconds(6)),
+            0,
+            "too slow a reading"
+        );
+        assert_eq!(clock.hold(before, at.plus_seconds(-600), after), -600_020);
+        assert!(clock.now().millis_since(at) < -590_000);
+        assert!(clock.wall().millis_since(at) >= 0);
+        // Read again by its own time, it stands where the other one stands.
+        let (before, after) = (clock.now(), clock.now().plus_millis(40));
+        assert_eq!(clock.hold(before, before.plus_millis(20), after), 0);
+    }
 
     #[test]
     fn a_shifted_clock_moves_and_wall_time_does_not() {
