@@ -22,7 +22,7 @@ use florin_store::{DeliveryRow, DeliveryStatus, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::crash;
-use crate::directory::{Directory, Endpoint};
+use crate::directory::{Directory, DirectoryError, Endpoint};
 use lines::Lines;
 
 /// What endpoint secrets are sealed for.
@@ -137,14 +137,19 @@ impl Notifier {
 
     /// One try: `delivery` is what it has become.
     async fn deliver(&self, delivery: &mut DeliveryRow) {
-        let endpoints = self.directory.endpoints(delivery.tenant);
-        let Some(endpoint) = endpoints
-            .iter()
-            .find(|endpoint| endpoint.id == delivery.endpoint && endpoint.enabled)
-        else {
-            (delivery.status, delivery.due) = (DeliveryStatus::Failed, None);
-            return;
+        let endpoint = match self.endpoint(delivery).await {
+            Ok(Some(endpoint)) => endpoint,
+            Ok(None) => {
+                (delivery.status, delivery.due) = (DeliveryStatus::Failed, None);
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(delivery = %delivery.id, %error, "cannot look for the endpoint of a webhook");
+                delivery.due = Some(self.directory.now().plus_seconds(plan::SOON_S));
+                return;
+            }
         };
+        let endpoint = &*endpoint;
         let sent_at = (self.wall)();
         let message = match self.teller.tell(delivery, endpoint, sent_at).await {
             Ok(message) => message,
@@ -184,6 +189,19 @@ impl Notifier {
             self.switch_off(endpoint).await;
         }
         plan::after(delivery, this_try);
+    }
+
+    /// Where a delivery goes, if it may go there. What this node does not know may have been made on another one a moment ago.
+    async fn endpoint(&self, delivery: &DeliveryRow) -> Result<Option<Arc<Endpoint>>, DirectoryError> {
+        let known = || {
+            let mut endpoints = self.directory.endpoints(delivery.tenant).into_iter();
+            endpoints.find(|endpoint| endpoint.id == delivery.endpoint && endpoint.enabled)
+        };
+        if let Some(endpoint) = known() {
+            return Ok(Some(endpoint));
+        }
+        self.directory.refresh().await?;
+        Ok(known())
     }
 
     /// The endpoint said that it is gone: it is told nothing more until somebody switches it on.

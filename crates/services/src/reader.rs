@@ -29,6 +29,8 @@ use glance::{Glance, GlancePlan};
 use made::{Made, Stand};
 use young::{Young, Youth};
 
+/// How far the clocks of two nodes may be apart before an endpoint misses an event that came after it.
+const CLOCKS_S: i64 = 120;
 /// Event rows read at a time.
 const PAGE: u32 = 1_000;
 /// Pages of one turn: what a turn writes shares the pages of the database that it dirties, so a busy reader takes long turns.
@@ -307,7 +309,7 @@ impl Reader {
         for (id, one) in event_ids(row.order, named).into_iter().zip(named) {
             for endpoint in endpoints
                 .iter()
-                .filter(|endpoint| endpoint.enabled && row.time >= endpoint.created_at)
+                .filter(|endpoint| endpoint.enabled && row.time.plus_seconds(CLOCKS_S) >= endpoint.created_at)
             {
                 for (event, name) in told(endpoint, &id, &one.name) {
                     made.deliveries.push(DeliveryRow {
