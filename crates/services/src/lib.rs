@@ -25,6 +25,7 @@ pub mod notify;
 pub mod reader;
 pub mod restore;
 pub mod snapshot;
+pub mod tidy;
 pub mod told;
 pub mod view;
 pub mod watch;

@@ -21,9 +21,12 @@ use crate::directory::{Directory, Endpoint, tenants_of};
 use crate::engine::Engine;
 use crate::notify::health::{self, SICK_S, Standing};
 use crate::snapshot;
+use crate::tidy;
 
 /// How often a node looks.
 const EVERY: Duration = Duration::from_secs(15);
+/// How often a node removes what is past its retention.
+const TIDY_EVERY: Duration = Duration::from_secs(300);
 /// A look that is as young as this is good enough for whoever reads metrics.
 const FRESH: Duration = Duration::from_secs(5);
 /// Orders that are open are read so many at a time …
@@ -375,12 +378,29 @@ impl Watch {
 
     /// Looks every few seconds until `stop` is asked for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut tidied = Instant::now();
         loop {
             self.gather().await;
+            if tidied.elapsed() >= TIDY_EVERY {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.tidy() => {}
+                }
+                tidied = Instant::now();
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
+        }
+    }
+
+    /// Removes what is past its retention; what is left over when the database does not answer goes the next time.
+    async fn tidy(&self) {
+        match tidy::tidy(&**self.engine.store(), self.engine.now()).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "removed what is past its retention"),
+            Err(fault) => tracing::warn!(%fault, "cannot remove what is past its retention"),
         }
     }
 
