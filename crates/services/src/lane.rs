@@ -222,15 +222,25 @@ impl Lane {
 
     /// Takes up the next jobs. Call when nothing is under way.
     pub fn next(&mut self, now: Timestamp) -> Need {
+        // A loop, not a chain of calls: a thousand answers that need no commit must not need a thousand frames of the stack.
+        loop {
+            if let Some(need) = self.take_up(now) {
+                return need;
+            }
+        }
+    }
+
+    /// The next jobs of the queue. None: they needed nothing of the store.
+    fn take_up(&mut self, now: Timestamp) -> Option<Need> {
         match std::mem::take(&mut self.phase) {
             Phase::Idle => {}
             Phase::Asking(draft, batch) => {
                 self.phase = Phase::Asking(draft, Arc::clone(&batch));
-                return Need::WasCommitted(batch);
+                return Some(Need::WasCommitted(batch));
             }
             under_way @ (Phase::Loading(_) | Phase::Committing(..)) => {
                 self.phase = under_way;
-                return Need::Nothing;
+                return Some(Need::Nothing);
             }
         }
         let count = if self.singles > 0 {
@@ -241,18 +251,18 @@ impl Lane {
         };
         let jobs: Vec<Queued> = self.queue.drain(..count.min(self.queue.len())).collect();
         if jobs.is_empty() {
-            return Need::Nothing;
+            return Some(Need::Nothing);
         }
         if self.broken {
             self.deny(jobs, &Denied::Unavailable { retry_after_s: 5 });
-            return Need::Nothing;
+            return Some(Need::Nothing);
         }
         let wanted = self.wants(&jobs);
         if wanted == Wanted::default() {
             return self.build(jobs, Loaded::default(), now);
         }
         self.phase = Phase::Loading(jobs);
-        Need::Load(Arc::new(wanted))
+        Some(Need::Load(Arc::new(wanted)))
     }
 
     /// The store's answer to [`Need::Load`].
@@ -263,7 +273,7 @@ impl Lane {
         match found {
             Ok(found) => {
                 let loaded = Loaded::of(found);
-                self.build(jobs, loaded, now)
+                self.build(jobs, loaded, now).unwrap_or_else(|| self.next(now))
             }
             Err(fault) => self.failed(jobs, fault),
         }

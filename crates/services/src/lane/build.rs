@@ -74,7 +74,8 @@ enum Taken {
 }
 
 impl Lane {
-    pub(super) fn build(&mut self, jobs: Vec<Queued>, mut loaded: Loaded, now: Timestamp) -> Need {
+    /// Makes a batch of jobs. None: there is nothing to write, and all of it is settled.
+    pub(super) fn build(&mut self, jobs: Vec<Queued>, mut loaded: Loaded, now: Timestamp) -> Option<Need> {
         let mut draft = Draft::default();
         let mut unsure = Vec::new();
         let mut jobs = jobs.into_iter();
@@ -98,7 +99,7 @@ impl Lane {
                     unsure.extend(jobs);
                     let again = unsure.into_iter().map(|queued| Queued { sure: true, ..queued });
                     self.requeue(again.collect());
-                    return Need::Pause(0);
+                    return Some(Need::Pause(0));
                 }
             }
         }
@@ -106,11 +107,11 @@ impl Lane {
         let batch = self.batch(&mut draft, now);
         if batch.is_empty() {
             self.settle(draft, now);
-            return self.next(now);
+            return None;
         }
         let batch = Arc::new(batch);
         self.phase = Phase::Committing(draft, Arc::clone(&batch));
-        Need::Commit(batch)
+        Some(Need::Commit(batch))
     }
 
     fn take(&mut self, draft: &mut Draft, loaded: &mut Loaded, queued: &Queued, now: Timestamp) -> Taken {

@@ -37,13 +37,12 @@ impl Lane {
             self.outputs.push(Output::Noticed);
         }
         for (id, working) in draft.orders {
-            // A message that may go only once is marked by a commit of its own.
-            if working
-                .kept
-                .work
-                .iter()
-                .any(|entry| entry.act(now, working.kept.fence) == Act::Mark)
-            {
+            // A message that may go only once is marked by a commit of its own, unless it is another node's to send.
+            let elsewhere = working.kept.lease.is_some_and(|lease| lease.node != self.node);
+            let unmarked = (working.kept.work.iter())
+                .filter(|entry| !self.busy.contains_key(&(id, entry.step)))
+                .any(|entry| entry.act(now, working.kept.fence) == Act::Mark);
+            if unmarked && !elsewhere {
                 self.queue.push_back(Queued {
                     job: Job::Mark(id),
                     sure: false,

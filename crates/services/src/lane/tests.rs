@@ -690,6 +690,29 @@ fn a_message_that_may_go_once_is_marked_by_a_commit_of_its_own_first() {
 }
 
 #[test]
+fn a_message_that_may_go_once_is_left_to_the_node_that_holds_the_order() {
+    let refund = |minor| What::Refund {
+        order: order(1),
+        amount: Some(eur(minor)),
+    };
+    let mut first = Bench::new();
+    first.ask("k", create(1, CaptureAt::Once, Some("once")));
+    first.run();
+    first.turn(Some("taken"));
+    first.ask("refund 1", refund(300));
+    first.run();
+    assert_eq!(first.effects.len(), 1, "under the first node's lease");
+    let mut second = Bench::over(Arc::new(first.store.another()), 2);
+    second.ask("refund 2", refund(400));
+    second.run();
+    assert!(second.effects.is_empty(), "and it does not try for ever");
+    first.turn(Some("taken"));
+    assert_eq!(first.effects.len(), 1, "the first node goes on with what it finds");
+    first.turn(Some("taken"));
+    assert_eq!(first.stored_word(1), "partially_refunded");
+}
+
+#[test]
 fn a_node_that_comes_back_sends_the_same_message_again_and_says_so() {
     let mut bench = Bench::new();
     bench.sale(1);

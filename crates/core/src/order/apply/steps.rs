@@ -140,6 +140,8 @@ impl Order {
 
     pub(in crate::order) fn undone(&mut self, name: StepName, moved: Money, at: Timestamp) {
         self.settle_step(name);
+        // It outranks whatever was said about the authorisation, and so what nobody could explain of that.
+        self.settle_step(StepName::authorize(name.attempt));
         self.on(name.attempt, |attempt| {
             attempt.charge.undone = attempt.charge.undone.max(moved.minor());
             attempt.stands(Standing::Undone, at);
