@@ -428,7 +428,8 @@ pub enum Outcome {
     },
     /// Taken, given back or paid out: the step did what was asked.
     Moved,
-    /// The rail undid it itself, or a void, cancel or reversal is done. `Report.money` says how much **moved back** (none: nothing stood).
+    /// The rail undid it itself, or a void, cancel or reversal is done. `Report.money` says how much of the attempt **moved back** in all
+    /// (none: nothing stood).
     Released,
     /// A known no.
     Declined(Decline),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use florin_core::id::OrderId;
 use florin_core::order::{StepKind, StepName};
-use florin_core::rail::{Event, Exchange, Heard, Item, Name, Next, Reply, Task, Turn};
+use florin_core::rail::{About, Event, Exchange, Heard, Item, Name, Next, Reply, Task, Turn};
 use florin_core::time::Timestamp;
 use florin_store::{NoticeId, Tenant};
 
@@ -92,6 +92,8 @@ pub struct Turned {
     pub at: Spot,
     /// The order's fence when the errand was handed over.
     pub fence: u32,
+    /// The rail was told of something that may only build on the end of the step, like a dispute before the payment is heard of.
+    pub early: bool,
     /// The rail was told that its wait is over.
     pub over: bool,
     /// The message was answered, or never left, and no other copy of it had gone: "not now" leaves no doubt.
@@ -147,6 +149,7 @@ impl Effect {
             step: self.step,
             at: self.at.clone(),
             fence: self.fence,
+            early: self.at != Spot::Finished && tells_of_more(&self.errand),
             over: matches!(self.errand, Errand::Over),
             sole: false,
             turn: Turn::new(Next::Unclear),
@@ -282,6 +285,17 @@ impl Carry {
             lost: self.lost,
             ..self.effect.unclear()
         }
+    }
+}
+
+/// Whether a notice is about an object that a step made, not about the step itself: it does not carry our own name of the step.
+fn tells_of_more(errand: &Errand) -> bool {
+    match errand {
+        Errand::Told(item) => match item.about {
+            About::Ref(..) => true,
+            About::Key(_) | About::Nobody => false,
+        },
+        Errand::Send { .. } | Errand::Silence | Errand::Unsent | Errand::Back(_) | Errand::Tick | Errand::Over => false,
     }
 }
 

@@ -159,8 +159,17 @@ fn history(row: &OrderRow, events: &[EventRow]) -> Result<History, String> {
         words.insert(event_row.version, status::word(&view.order).as_str());
     }
     let folded = fold.end().ok_or("it has no events")?;
-    if folded.order != kept.order || folded.memos != kept.memos || folded.steps != kept.steps {
-        return Err("its snapshot is not the fold of its events".into());
+    if folded.order != kept.order {
+        let (folded, kept) = (folded.order, kept.order);
+        return Err(format!(
+            "its snapshot is not the fold of its events: {folded:?}, and kept {kept:?}"
+        ));
+    }
+    if folded.memos != kept.memos || folded.steps != kept.steps {
+        let (folded, kept) = ((folded.memos, folded.steps), (kept.memos, kept.steps));
+        return Err(format!(
+            "its memos are not those of its events: {folded:?}, and kept {kept:?}"
+        ));
     }
     if !books.off_by().is_empty() {
         return Err(format!("its books do not balance: {:?}", books.off_by()));

@@ -28,5 +28,5 @@ pub use laws::Broken;
 pub use provider::{Amount, Auth, Deal, Done, Request, Saying, Word, money};
 pub use rules::{Mistake, Rules};
 pub use scenario::{Left, Scenario, Try, scenarios};
-pub use search::{Found, Report, explore};
+pub use search::{Found, Report, WORLDS_MAX, explore};
 pub use world::{Act, World};

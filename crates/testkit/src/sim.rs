@@ -12,12 +12,14 @@
 
 mod client;
 mod dice;
+mod ears;
 mod network;
 mod node;
 mod plant;
 mod swarm;
 mod world;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
 use florin_core::rail::Rail;
@@ -61,7 +63,18 @@ pub fn tell(seed: u64) -> Report {
 
 /// Runs one seed with any rail that speaks to a Stripe-like provider.
 pub fn run_with(seed: u64, rail: &'static dyn Rail, story: bool) -> Report {
-    world::World::new(seed, rail, story).run()
+    run_as(seed, Swarm::of(seed), rail, story)
+}
+
+/// Runs one seed with troubles that were chosen, not drawn from it.
+pub fn run_as(seed: u64, swarm: Swarm, rail: &'static dyn Rail, story: bool) -> Report {
+    world::World::new(seed, swarm, rail, story).run()
+}
+
+/// A seed that nobody has seen. Whoever uses it prints it.
+pub fn fresh_seed() -> u64 {
+    // The standard library's hash keys are the machine's dice; shorter than they are, so that a person can copy it.
+    RandomState::new().build_hasher().finish() >> 24
 }
 
 /// How much to simulate.

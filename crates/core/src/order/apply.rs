@@ -8,7 +8,7 @@ mod winner;
 use crate::event::Event;
 use crate::order::{About, Attempt, Case, End, Hold, Order, Phase, Standing, StepName, StepState, Why};
 use crate::time::Timestamp;
-use record::{approve, dispute, fee, grow, is_about_dispute, is_settled_by};
+use record::{approve, dispute, fee, grow, is_about_dispute, is_settled_by, see};
 
 impl Order {
     /// Makes `event` so, written at `at`. Never fails; an event that does not fit the state changes the version only.
@@ -60,11 +60,11 @@ impl Order {
             }
             Event::Seen { attempt, amount, held } => {
                 self.settle_step(StepName::authorize(*attempt));
-                self.on(*attempt, |attempt| approve(attempt, *amount, *held, at));
+                self.on(*attempt, |attempt| see(attempt, *amount, *held, at));
             }
             Event::Unwanted { attempt, amount, held } => {
                 self.settle_step(StepName::authorize(*attempt));
-                self.on(*attempt, |attempt| approve(attempt, *amount, *held, at));
+                self.on(*attempt, |attempt| see(attempt, *amount, *held, at));
                 self.quiet(*attempt);
                 self.leaves(*attempt, None, None);
             }
@@ -88,7 +88,7 @@ impl Order {
             Event::Increased { step, amount, until } => self.increased(*step, *amount, *until, at),
             Event::Refunded { step, amount } => self.step_done(*step, *amount, at),
             Event::TakenBack { step, amount } => self.taken_back(*step, *amount, at),
-            Event::HoldGone { attempt, .. } => self.on(*attempt, |attempt| attempt.charge.gone = true),
+            Event::HoldGone { attempt, .. } => self.hold_gone(*attempt),
             Event::HoldClosed => self.hold_closed(),
             Event::CapturedElsewhere { attempt, amount, .. } => {
                 self.on(*attempt, |attempt| {

@@ -150,7 +150,9 @@ impl Order {
                 }
             })
             .sum();
-        (above - surplus_back).min(attempt.refundable())
+        // What somebody gave back at the console is taken for the surplus: whoever settles a refused refund does it there.
+        let elsewhere = i128::from(attempt.charge.refunded_elsewhere);
+        (above - surplus_back - elsewhere).min(attempt.refundable())
     }
 
     /// Whether a reversal that was refused once is to be tried again, when its timer says so.

@@ -429,7 +429,8 @@ impl Lane {
         // A question about a step that is over is asked by nobody else: one that brought nothing is asked again.
         let inconclusive =
             turned.at == Spot::Finished && matches!(turned.turn.next, Next::Unclear | Next::Again { .. });
-        if whole && !inconclusive {
+        // Told again when the step is over: only then a rail looks for what else happened to it.
+        if whole && !inconclusive && !turned.early {
             draft.done.extend(turned.done.iter().cloned());
         } else {
             self.outputs.extend(turned.done.iter().cloned().map(Output::Untold));

@@ -292,16 +292,9 @@ pub(super) fn act(working: &mut Working, step: StepName, now: Timestamp) -> Opti
     let fence = working.kept.fence;
     let entry = working.entry(step)?;
     match entry.act(now, fence) {
-        Act::Send { again } => {
-            if let Place::Out { sent, .. } = &mut entry.at {
-                *sent = true;
-            }
-            let errand = send(entry, again, now);
-            // After "not now" no copy was out: that one goes again is written before it goes.
-            working.dirty |= !again;
-            errand
-        }
-        Act::Mark => {
+        Act::Send { again: true } => send(entry, true, now),
+        // No copy is out: whoever finds this one must know of it, and nobody else may write the same.
+        Act::Send { again: false } | Act::Mark => {
             if let Place::Out { sent, .. } = &mut entry.at {
                 *sent = true;
             }

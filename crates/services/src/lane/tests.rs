@@ -1057,7 +1057,11 @@ fn about_sale(number: u128) -> About {
 
 impl Bench {
     fn told(&mut self, id: &str, number: u128) {
-        let (row, item) = notice(id, about_sale(number));
+        self.told_about(id, number, about_sale(number));
+    }
+
+    fn told_about(&mut self, id: &str, number: u128, about: About) {
+        let (row, item) = notice(id, about);
         self.tokens += 1;
         let token = Token(self.tokens);
         let job = Job::Notices {
@@ -1298,6 +1302,26 @@ impl Bench {
         self.run();
         self.turn(Some(word));
     }
+}
+
+#[test]
+fn a_notice_about_what_a_step_made_is_told_again_when_the_step_is_over() {
+    let made = || About::Ref("begun".into(), "yes".into());
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("act"));
+    bench.told_about("evt_dispute", 1, made());
+    bench.turn(Some("taken"));
+    assert_eq!(bench.stored_word(1), "captured");
+    assert_eq!(
+        (bench.inbox(), bench.untold),
+        (1, 1),
+        "the rail looked for the payment, not for a dispute of it"
+    );
+    bench.told_about("evt_dispute", 1, made());
+    bench.turn(Some("taken"));
+    assert_eq!(bench.inbox(), 0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use florin_core::ledger::{Account, Posting, PostingPhase};
 use florin_core::order::{Attempt, Kind, Order, Phase, Place, Standing, Step, StepKind, StepName, StepState, Verdict};
 use florin_core::status::{Word as PublicWord, attention, word};
 
-use super::provider::{Auth, Done, Saying, Word};
+use super::provider::{Auth, Deal, Done, Saying, Word};
 use super::world::World;
 
 /// A law that does not hold.
@@ -102,7 +102,7 @@ fn payment_position(books: &mut Position, place: Place, attempt: &Attempt) {
         .max()
         .unwrap_or(0)
         .min(attempt.plan.amount.minor().into());
-    let taken = heard.max(implied);
+    let taken = heard.max(implied).max(charge.undone.into());
     let back = i128::from(charge.undone) - i128::from(charge.undone_back)
         + returned
         + i128::from(charge.refunded_elsewhere)
@@ -137,7 +137,8 @@ fn payout_position(books: &mut Position, place: Place, attempt: &Attempt) {
     let owner = if place == Place::Winner { Merchant } else { Suspense };
     let returned = i128::from(charge.returned) + i128::from(charge.sale_back);
     let undone = i128::from(charge.undone);
-    let paid = i128::from(charge.sold).max(undone.max(returned).min(attempt.plan.amount.minor().into()));
+    let implied = undone.max(returned).min(attempt.plan.amount.minor().into());
+    let paid = i128::from(charge.sold).max(implied).max(undone);
     let back = undone - i128::from(charge.undone_back) + returned;
     books.moves(owner, Bank, paid - back);
     if owner == Suspense && back > paid {
@@ -329,7 +330,9 @@ fn knows_only_what_was_said(world: &World, attempt: &Attempt) -> Result<(), Brok
                 format!("{name} is undone in our books, and {:?} at the provider", deal.auth),
             );
         }
-        Standing::Approved if !matches!(deal.auth, Auth::Held | Auth::Sold | Auth::Undone) => {
+        Standing::Approved
+            if !matches!(deal.auth, Auth::Held | Auth::Sold | Auth::Undone) && !is_collected(attempt, deal) =>
+        {
             return broken(
                 2,
                 format!("{name} is approved in our books, and {:?} at the provider", deal.auth),
@@ -373,6 +376,11 @@ fn knows_only_what_was_said(world: &World, attempt: &Attempt) -> Result<(), Brok
     Ok(())
 }
 
+/// What a push rail brought in parts is an approval when it is what was asked, whatever the request itself became.
+fn is_collected(attempt: &Attempt, deal: &Deal) -> bool {
+    attempt.plan.can.push && i64::from(deal.sold) >= attempt.plan.amount.minor()
+}
+
 /// Law 6, as far as it holds whenever all is quiet: the books are the provider's book.
 fn books_agree(world: &World) -> Result<(), Broken> {
     let books = position(&world.order);
@@ -395,7 +403,7 @@ fn books_agree(world: &World) -> Result<(), Broken> {
             format!("all is quiet: our books hold {pending}, the provider holds {held}"),
         );
     }
-    let both = |deal: &&super::provider::Deal| deal.stands() > 0 || deal.held > 0;
+    let both = |deal: &&Deal| deal.stands() > 0 || deal.held > 0;
     let charged = world.deals.iter().filter(both).count();
     if charged > 1 && attention(&world.order).is_empty() && world.order.owed().is_none() && !world.will_be_reversed() {
         return broken(6, format!("all is quiet: {charged} attempts are charged"));

@@ -75,6 +75,8 @@ pub struct Deal {
     pub captured: Amount,
     /// Back with the payer by refunds of ours.
     pub refunded: Amount,
+    /// Of what is back otherwise: sent back by cancels and reversals, which tell it in all.
+    pub undone: Amount,
     /// Back with the payer by anything else.
     pub back: Amount,
     /// Taken for disputes, open or lost.
@@ -245,13 +247,20 @@ impl Deal {
 
     /// Nothing of the attempt stands afterwards, and nothing will: gives the hold back, sends money back, fences the key.
     pub fn undo(&mut self, request: Request) -> Saying {
+        let undone = self.send_back();
+        self.remember(request, Done::Yes(undone));
+        Saying::Answer(request.step, Word::Undone(undone))
+    }
+
+    /// Sends back what stands, and fences the attempt. Answers what was undone of it in all.
+    pub fn send_back(&mut self) -> Amount {
         let moved = self.stands().max(0);
         self.back += moved;
+        self.undone += moved;
         self.held = 0;
         self.open = false;
         self.auth = Auth::Undone;
-        self.remember(request, Done::Yes(moved));
-        Saying::Answer(request.step, Word::Undone(moved))
+        self.undone
     }
 
     /// Refuses a step.

@@ -932,6 +932,19 @@ fn others() -> Vec<Scenario> {
         Scenario::new(
             "too-little",
             "less than was asked is reversed; more than was asked and another currency are for a person",
+            payment(2, Once, 1),
+            Left {
+                starts: 1,
+                leaves: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
+        )
+        .tries(&[Try::Act, Try::Less, Try::Foreign], &[Try::Less, Try::Full, Try::More])
+        .small(),
+        Scenario::new(
+            "too-little-all",
+            "the same over two attempts",
             payment(2, Once, 2),
             Left {
                 starts: 2,
@@ -940,8 +953,7 @@ fn others() -> Vec<Scenario> {
                 ..NONE
             },
         )
-        .tries(&[Try::Act, Try::Less, Try::Foreign], &[Try::Less, Try::Full, Try::More])
-        .small(),
+        .tries(&[Try::Act, Try::Less, Try::Foreign], &[Try::Less, Try::Full, Try::More]),
         Scenario {
             receipts: &[1, 2, 2],
             ..Scenario::new(
@@ -963,10 +975,27 @@ fn others() -> Vec<Scenario> {
         .tries(&[Try::Wait], &[Try::No])
         .small(),
         Scenario {
-            receipts: &[2, 1, 3],
+            receipts: &[2, 1],
             ..Scenario::new(
                 "push-strays",
                 "receipts for attempts that were left",
+                payment(3, Once, 2),
+                Left {
+                    starts: 2,
+                    leaves: 1,
+                    receipts: 2,
+                    ..NONE
+                },
+            )
+        }
+        .rail(Abilities { cancel: false, ..PUSH })
+        .tries(&[Try::Act], &[])
+        .small(),
+        Scenario {
+            receipts: &[2, 1, 3],
+            ..Scenario::new(
+                "push-strays-all",
+                "the same with more of them, and reversals that are refused",
                 payment(3, Once, 2),
                 Left {
                     starts: 2,
@@ -978,8 +1007,7 @@ fn others() -> Vec<Scenario> {
             )
         }
         .rail(Abilities { cancel: false, ..PUSH })
-        .tries(&[Try::Act], &[Try::No])
-        .small(),
+        .tries(&[Try::Act], &[Try::No]),
     ]
 }
 

@@ -12,6 +12,9 @@ use super::world::{Act, How, World};
 use super::{Saying, Try};
 use florin_core::order::Command;
 
+/// More worlds than any scenario has: an exploration that comes here is one that nobody wanted.
+pub const WORLDS_MAX: u64 = 40_000_000;
+
 /// What an exploration saw.
 #[derive(Debug)]
 pub struct Report {

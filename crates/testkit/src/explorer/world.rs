@@ -729,7 +729,7 @@ impl Step {
             return;
         };
         let saying = match place {
-            Place::Winner if deal.open => {
+            Place::Winner if deal.open && deal.held > 0 => {
                 let amount = deal.held;
                 deal.held = 0;
                 deal.open = false;
@@ -746,23 +746,13 @@ impl Step {
                 if moved == 0 && deal.held == 0 {
                     return;
                 }
-                deal.back += moved;
-                deal.held = 0;
-                deal.open = false;
-                deal.auth = Auth::Undone;
-                // What cancels and reversals moved is told in all.
-                let told = Amount::try_from(attempt_undone(&self.world.order, number)).unwrap_or(0);
-                Saying::Answer(StepName::authorize(number), Word::Undone(told + moved))
+                Saying::Answer(StepName::authorize(number), Word::Undone(deal.send_back()))
             }
         };
         self.world.facts = fact;
         self.world.hear(saying, rules);
         self.run(&Command::Fact(saying.fact(true)), rules);
     }
-}
-
-fn attempt_undone(order: &Order, number: u8) -> i64 {
-    order.attempt(number).map_or(0, |(_, attempt)| attempt.charge.undone)
 }
 
 // ---- the provider ------------------------------------------------------------------------------------------------------------------

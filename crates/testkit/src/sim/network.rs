@@ -31,6 +31,15 @@ pub(super) enum Instead {
 }
 
 impl Way {
+    /// The way of a message to a provider that says nothing: it may arrive all the same.
+    pub(super) fn silence(dice: &mut Dice) -> Self {
+        let there = dice.between(5, 80);
+        Self {
+            arrives: if dice.permille(300) { vec![there] } else { Vec::new() },
+            ..Self::default()
+        }
+    }
+
     pub(super) fn draw(dice: &mut Dice, swarm: &Swarm, healed: bool, outage: bool) -> Self {
         let there = dice.between(5, 80);
         let back = dice.between(5, 80);

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use florin_core::id::{NodeId, OrderId};
 use florin_core::time::Timestamp;
 use florin_services::lane::{Lane, Need, Roads, Token};
+use florin_services::reader::Reader;
 use florin_services::worker::breaker::Breaker;
 use florin_services::worker::{Carry, Ended};
 use florin_store::memory::MemoryStore;
@@ -29,6 +30,9 @@ pub(super) struct Node {
     pub(super) paused_until: i64,
     pub(super) skew_ms: i64,
     pub(super) store: Arc<MemoryStore>,
+    pub(super) reader: Arc<Reader>,
+    /// Its reader is going to look.
+    pub(super) following: bool,
     pub(super) lane: Lane,
     /// Its lane is waiting for the store, or asleep.
     pub(super) given: Option<Given>,
@@ -36,10 +40,18 @@ pub(super) struct Node {
     pub(super) carries: BTreeMap<u64, Carry>,
     pub(super) callers: BTreeMap<Token, Caller>,
     pub(super) tokens: u64,
-    pub(super) told: BTreeMap<NoticeId, i64>,
+    pub(super) told: BTreeMap<NoticeId, Telling>,
     pub(super) breaker: Breaker,
     pub(super) lost: BTreeSet<OrderId>,
     pub(super) own_claimed: bool,
+}
+
+/// When a notice is told again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Telling {
+    pub(super) until: i64,
+    /// How long it rests when it cannot be told: longer each time.
+    pub(super) gap_ms: i64,
 }
 
 /// Who waits for a reply.
@@ -52,7 +64,14 @@ pub(super) enum Caller {
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, store: Arc<MemoryStore>, roads: Arc<dyn Roads>, skew_ms: i64, life: u64) -> Self {
+    pub(super) fn new(
+        id: NodeId,
+        store: Arc<MemoryStore>,
+        roads: Arc<dyn Roads>,
+        reader: Arc<Reader>,
+        skew_ms: i64,
+        life: u64,
+    ) -> Self {
         Self {
             id,
             life,
@@ -60,6 +79,8 @@ impl Node {
             paused_until: 0,
             skew_ms,
             store,
+            reader,
+            following: false,
             lane: Lane::new(0, id, roads, "http://shop.test".into()),
             given: None,
             driving: false,

@@ -41,6 +41,10 @@ pub struct Swarm {
     pub console: u32,
     /// The provider is away for a while.
     pub outage: bool,
+    /// From some moment on the provider says nothing at all, for days.
+    pub silent: bool,
+    /// The merchant's server does not take a webhook.
+    pub deaf: u32,
     /// Refunds are pending for a while.
     pub refunds_pend: bool,
 }
@@ -63,6 +67,7 @@ impl Swarm {
         let pause_every_s = i64::from(chance(300));
         let skew_s = i64::from(chance(300));
         let refunds_pend = chance(1) == 1;
+        let deaf = chance(800);
         Self {
             orders: super::ORDERS_MIN + u32::try_from(dice.below(21)).unwrap_or(0),
             faults_s: dice.between(300, 3_600),
@@ -82,6 +87,8 @@ impl Swarm {
             payer_leaves,
             console,
             outage: dice.permille(200),
+            silent: dice.permille(30),
+            deaf,
             refunds_pend,
         }
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use florin_core::id::{ConnectionId, MerchantId, NodeId, OrderId};
-use florin_core::order::Plan;
+use florin_core::order::{Command, Plan};
 use florin_core::rail::{About, Body, Exchange, Item, Method, Notice, Rail, Reply};
 use florin_core::status;
 use florin_core::time::Timestamp;
@@ -13,16 +14,20 @@ use florin_services::directory::Connection;
 use florin_services::egress::{EXCHANGE_S_MAX, Road};
 use florin_services::engine::{CALL_WAIT, abilities};
 use florin_services::lane::{self, Job, LEASE_S, Need, Output, Roads, Start, Token};
-use florin_services::snapshot::{self, Body as EventBody};
+use florin_services::notify::{self, Try};
+use florin_services::snapshot;
 use florin_services::view::View;
 use florin_services::worker::{Carry, Ended, Move};
 use florin_store::memory::{Disk, MemoryStore, Mishap};
-use florin_store::{Claim, Cursor, Mode, NoticeId, NoticeRow, OrderRow, Store, Tenant, Wanted};
+use florin_store::{
+    Claim, DeliveryRow, DeliveryStatus, Mode, NoticeId, NoticeRow, OrderRow, ProviderRef, Store, Tenant, Wanted,
+};
 
 use super::client::{Client, Then};
 use super::dice::Dice;
+use super::ears::{self, Ears};
 use super::network::{Instead, Way};
-use super::node::{Caller, Given, Node, at_once};
+use super::node::{Caller, Given, Node, Telling, at_once};
 use super::{Report, Swarm};
 use crate::check::{self, Evidence, Witness};
 use crate::provider::{Asked, Provider};
@@ -31,10 +36,18 @@ use crate::provider::{Asked, Provider};
 const BEGIN_MS: i64 = 1_795_219_200_000;
 /// How long after healing everything must have come to an end: a hold of seven days, and what follows it.
 const END_S: i64 = 10 * 86_400;
+/// How long after healing a provider that says nothing stays so, in runs that have one: longer than machines ask without a person.
+const SILENT_S: i64 = 80 * 3_600;
+/// How long a node rests between looking for deliveries, in milliseconds.
+const FOLLOW_MS: i64 = 50;
 /// Things that may happen in one run; more is a loop that never ends.
 const STEPS_MAX: u64 = 2_000_000;
 /// How old a notice is before a node tells one that the other wrote down.
 const OTHERS_MS: i64 = 10_000;
+/// When a notice that could not be told is told again, at first and at last; and one that was told and is still there.
+const TELL_SOON_MS: i64 = 1_000;
+const TELL_LATE_MS: i64 = 60_000;
+const TELL_AGAIN_MS: i64 = 30_000;
 /// How long a client waits before it takes a call for lost.
 const CLIENT_MS: i64 = 12_000;
 
@@ -69,8 +82,14 @@ enum Happening {
     Pause(usize),
     /// The provider goes away, or comes back.
     Outage(bool),
-    /// The reader behind the commit catches up.
-    Reader,
+    /// A node's reader makes deliveries of what was committed, and takes those that are due.
+    Follow(usize, u64),
+    /// A node sends the next of these deliveries, which are about one order.
+    Deliver(usize, u64, Vec<DeliveryRow>, usize),
+    /// How that ended.
+    Delivered(usize, u64, Vec<DeliveryRow>, usize, Option<u16>),
+    /// The provider, which has said nothing for days, is back.
+    Speaks,
     /// Nothing goes wrong any more.
     Heal,
 }
@@ -98,9 +117,11 @@ pub(super) struct World {
     clients: Vec<Client>,
     tries: BTreeMap<usize, u64>,
     provider: Provider,
-    refs: BTreeMap<(String, String), OrderId>,
-    read_to: Cursor,
+    ears: Ears,
+    clock: ears::Clock,
     outage: bool,
+    /// The provider says nothing at all.
+    silent: bool,
     healed: bool,
     /// How much of the provider's book was looked at.
     judged: usize,
@@ -112,9 +133,8 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, rail: &'static dyn Rail, story: bool) -> Self {
+    pub(super) fn new(seed: u64, swarm: Swarm, rail: &'static dyn Rail, story: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let swarm = Swarm::of(seed);
         let tenant = Tenant {
             merchant: MerchantId::from_uuid(uuid::Uuid::from_u128(1)),
             mode: Mode::Test,
@@ -156,9 +176,10 @@ impl World {
             clients,
             tries: BTreeMap::new(),
             provider,
-            refs: BTreeMap::new(),
-            read_to: Cursor::START,
+            ears: Ears::default(),
+            clock: ears::Clock::default(),
             outage: false,
+            silent: false,
             healed: false,
             judged: 0,
             wrong: Vec::new(),
@@ -172,6 +193,11 @@ impl World {
     }
 
     fn begin(&mut self) {
+        self.clock.store(BEGIN_MS, Ordering::Relaxed);
+        let store: Arc<dyn Store> = Arc::new(self.shared.another());
+        let directory = ears::directory(store, &self.clock, 0, Dice::new(self.seed));
+        at_once(directory.make(Some(self.tenant), ears::endpoint(self.tenant), None))
+            .expect("a new connection to a simulated store has no mishaps");
         for at in 0..2 {
             let skew_ms = self.dice.between(-self.swarm.skew_s, self.swarm.skew_s) * 500;
             let node = self.node(at, skew_ms, 1);
@@ -186,33 +212,35 @@ impl World {
         if self.swarm.console > 0 {
             self.soon(30_000, Happening::Console);
         }
-        if self.swarm.outage {
+        if self.swarm.outage || self.swarm.silent {
             let at = self.dice.between(0, self.swarm.faults_s * 500);
             self.soon(at, Happening::Outage(true));
         }
-        self.soon(1_000, Happening::Reader);
         self.soon(self.swarm.faults_s * 1_000, Happening::Heal);
     }
 
-    fn node(&self, at: usize, skew_ms: i64, life: u64) -> Node {
+    fn node(&mut self, at: usize, skew_ms: i64, life: u64) -> Node {
         let id = NodeId::from_uuid(uuid::Uuid::from_u128(10 + at as u128));
         let roads = Arc::new(OneRoad(Arc::clone(&self.road)));
-        Node::new(id, Arc::new(self.shared.another()), roads, skew_ms, life)
+        let store = Arc::new(self.shared.another());
+        let dice = Dice::new(self.dice.next());
+        let directory = ears::directory(Arc::clone(&store) as _, &self.clock, skew_ms, dice);
+        let reader = ears::reader(&store, directory, self.rail);
+        Node::new(id, store, roads, reader, skew_ms, life)
     }
 
     fn misfortunes(&mut self, at: usize) {
-        for (every_s, crash) in [(self.swarm.crash_every_s, true), (self.swarm.pause_every_s, false)] {
-            if every_s > 0 && !self.healed {
-                let after = self.dice.between(1, every_s * 2_000);
-                self.soon(
-                    after,
-                    if crash {
-                        Happening::Crash(at)
-                    } else {
-                        Happening::Pause(at)
-                    },
-                );
-            }
+        self.may_crash(at);
+        if self.swarm.pause_every_s > 0 {
+            let after = self.dice.between(1, self.swarm.pause_every_s * 2_000);
+            self.soon(after, Happening::Pause(at));
+        }
+    }
+
+    fn may_crash(&mut self, at: usize) {
+        if self.swarm.crash_every_s > 0 && !self.healed {
+            let after = self.dice.between(1, self.swarm.crash_every_s * 2_000);
+            self.soon(after, Happening::Crash(at));
         }
     }
 
@@ -248,6 +276,7 @@ impl World {
             self.steps += 1;
             self.mix(u64::try_from(at).unwrap_or(0) ^ number);
             self.shared.set_clock(Timestamp::from_millis(at));
+            self.clock.store(at, Ordering::Relaxed);
             self.happen(what);
         }
         if self.steps >= STEPS_MAX {
@@ -302,6 +331,10 @@ impl World {
                     self.soon(after, Happening::Pause(at));
                 }
             }
+            Happening::Outage(away) if self.swarm.silent => {
+                self.silent |= away && !self.healed;
+                self.tell(|| "-- the provider says nothing any more --".into());
+            }
             Happening::Outage(away) => {
                 self.outage = away && !self.healed;
                 self.count("outages");
@@ -310,7 +343,10 @@ impl World {
                     self.soon(after, Happening::Outage(false));
                 }
             }
-            Happening::Reader => self.reader(),
+            Happening::Follow(at, life) => self.follow(at, life),
+            Happening::Deliver(at, life, line, next) => self.deliver(at, life, line, next),
+            Happening::Delivered(at, life, line, next, status) => self.delivered(at, life, line, next, status),
+            Happening::Speaks => self.speaks(),
             Happening::Heal => self.heal(),
         }
     }
@@ -319,6 +355,9 @@ impl World {
         self.tell(|| "-- nothing goes wrong any more --".into());
         self.healed = true;
         self.outage = false;
+        if self.silent {
+            self.soon(SILENT_S * 1_000, Happening::Speaks);
+        }
         self.provider.refunds_pend = false;
         let now = self.provider_now();
         self.provider.settle_refunds(false, now);
@@ -327,6 +366,27 @@ impl World {
             self.nodes[at].paused_until = 0;
             if !self.nodes[at].alive {
                 self.restart(at);
+            }
+        }
+    }
+
+    /// After three days of silence everything that is still uncertain has called for a person. Then the provider is back, and all of it
+    /// has to come to an end without one.
+    fn speaks(&mut self) {
+        self.tell(|| "-- the provider speaks again --".into());
+        self.silent = false;
+        self.deliver_webhooks();
+        let late = Timestamp::from_millis(self.now_ms).plus_seconds(-3_600);
+        for row in self.orders() {
+            let Some(view) = self.view(row.id) else { continue };
+            let long =
+                |(at, timer): &(Timestamp, Command)| matches!(timer, Command::UncertainLong { .. }) && *at < late;
+            if view.order.timers().iter().any(long) {
+                self.wrong
+                    .push(format!("{} is uncertain for three days, and nobody is called", row.id));
+            }
+            if !status::attention(&view.order).is_empty() {
+                self.count("cases for a person");
             }
         }
     }
@@ -443,6 +503,7 @@ impl World {
         }
         let after = match then {
             Then::Next => self.dice.between(100, 240_000),
+            Then::Repeat if self.silent && self.healed => self.dice.between(600_000, 3_600_000),
             Then::Repeat => self.dice.between(200, 5_000),
         };
         self.soon(after, Happening::Client(client));
@@ -570,15 +631,14 @@ impl World {
                     self.nodes[at].carries.insert(number, carry);
                     self.carry(at, number, next);
                 }
-                Output::Noticed | Output::Committed(_) => {}
+                Output::Noticed => {}
+                Output::Committed(_) => self.follow_soon(at),
                 Output::Untold(id) => {
-                    let gap = if self.healed {
-                        1_000
-                    } else {
-                        self.dice.between(1_000, 60_000)
-                    };
-                    let again = self.now_ms + gap;
-                    self.nodes[at].told.insert(id, again);
+                    let now_ms = self.now_ms;
+                    if let Some(telling) = self.nodes[at].told.get_mut(&id) {
+                        telling.until = now_ms + telling.gap_ms;
+                        telling.gap_ms = (telling.gap_ms * 2).min(TELL_LATE_MS);
+                    }
                 }
                 Output::Lost(_, order) => {
                     if self.nodes[at].breaker.is_open() {
@@ -659,6 +719,7 @@ impl World {
             }
         }
         self.inbox(at);
+        self.follow_soon(at);
         self.wake(at);
     }
 
@@ -669,8 +730,17 @@ impl World {
             let leased = row.lease.map_or(0, |lease| lease.until.millis());
             row.due.map(|due| due.millis().max(leased))
         });
-        let told = at_once(self.shared.inbox(1)).unwrap_or_default();
-        let next = due.chain(told.iter().map(|row| row.due.millis())).min();
+        let inbox = at_once(self.shared.inbox(200)).unwrap_or_default();
+        let told = inbox.iter().map(|row| {
+            let telling = |node: &Node| {
+                (node.told.get(&row.id)).map_or(row.received_at.millis() + OTHERS_MS, |telling| telling.until)
+            };
+            let soonest = self.nodes.iter().map(telling).min().unwrap_or(0);
+            row.due.millis().max(soonest)
+        });
+        let pending = ears::deliveries(&*self.shared, self.tenant, Some(DeliveryStatus::Pending));
+        let knocks = pending.iter().filter_map(|row| row.due).map(|due| due.millis());
+        let next = due.chain(told).chain(knocks).min();
         let skew_ms = self.swarm.skew_s * 500;
         (next.unwrap_or(i64::MAX).saturating_sub(self.now_ms) - skew_ms).clamp(2_000, 3_600_000)
     }
@@ -683,10 +753,12 @@ impl World {
         for row in rows {
             let told = self.nodes[at].told.get(&row.id);
             let others = told.is_none() && now.millis_since(row.received_at) < OTHERS_MS;
-            if row.due > now || others || told.is_some_and(|until| *until > self.now_ms) {
+            if row.due > now || others || told.is_some_and(|telling| telling.until > self.now_ms) {
                 continue;
             }
-            self.nodes[at].told.insert(row.id.clone(), self.now_ms + 30_000);
+            let gap_ms = told.map_or(TELL_SOON_MS, |telling| telling.gap_ms);
+            let until = self.now_ms + TELL_AGAIN_MS;
+            self.nodes[at].told.insert(row.id.clone(), Telling { until, gap_ms });
             let item: Item = match serde_json::from_str(&row.item) {
                 Ok(item) => item,
                 Err(error) => {
@@ -696,7 +768,17 @@ impl World {
             };
             let order = match &item.about {
                 About::Key(key) => Some(key.order()),
-                About::Ref(kind, id) => self.refs.get(&(kind.clone(), id.clone())).copied(),
+                About::Ref(kind, id) => {
+                    let reference = ProviderRef {
+                        connection: row.id.connection,
+                        kind: kind.clone(),
+                        id: id.clone(),
+                    };
+                    match at_once(self.nodes[at].store.order_of_ref(&reference)) {
+                        Ok(order) => order,
+                        Err(_) => continue, // told again in half a minute
+                    }
+                }
                 About::Nobody => None,
             };
             let job = match order {
@@ -734,8 +816,13 @@ impl World {
         self.count("crashes");
         self.tell(|| format!("node {at} dies"));
         self.nodes[at].alive = false;
-        self.nodes[at].callers.clear();
         self.nodes[at].carries.clear();
+        for caller in std::mem::take(&mut self.nodes[at].callers).into_values() {
+            match caller {
+                Caller::Client { .. } => {}                         // asks again by itself
+                Caller::Webhook(event) => self.send_webhook(event), // was not acknowledged
+            }
+        }
         let after = self.dice.between(100, 90_000);
         self.soon(after, Happening::Restart(at));
     }
@@ -748,7 +835,7 @@ impl World {
         let (skew, life) = (self.nodes[at].skew_ms, self.nodes[at].life + 1);
         self.nodes[at] = self.node(at, skew, life);
         self.soon(1, Happening::Tick(at, life));
-        self.misfortunes(at);
+        self.may_crash(at);
     }
 
     // ---- the network ---------------------------------------------------------------------------------------------------------------
@@ -773,7 +860,11 @@ impl World {
     fn send(&mut self, at: usize, number: u64, message: &Exchange) {
         let life = self.nodes[at].life;
         let now = self.nodes[at].now(self.now_ms);
-        let way = Way::draw(&mut self.dice, &self.swarm, self.healed, self.outage);
+        let way = if self.silent {
+            Way::silence(&mut self.dice)
+        } else {
+            Way::draw(&mut self.dice, &self.swarm, self.healed, self.outage)
+        };
         if way.refused || !self.nodes[at].breaker.admits(now) {
             self.count("messages that never left");
             return self.soon(1, Happening::Ends(at, life, number, Box::new(Ended::Unsent)));
@@ -854,6 +945,9 @@ impl World {
     }
 
     fn deliver_webhooks(&mut self) {
+        if self.silent {
+            return; // it keeps them until it speaks again
+        }
         for event in self.provider.take_events() {
             if !self.healed && self.dice.permille(self.swarm.lose_webhook) {
                 self.count("webhooks that were lost");
@@ -904,7 +998,11 @@ impl World {
         let token = Token(node.tokens);
         node.callers.insert(token, Caller::Webhook(event));
         for row in &rows {
-            node.told.entry(row.id.clone()).or_insert(0);
+            let telling = Telling {
+                until: 0,
+                gap_ms: TELL_SOON_MS,
+            };
+            node.told.entry(row.id.clone()).or_insert(telling);
         }
         node.lane.push(Job::Notices { token, rows });
         self.wake(at);
@@ -968,21 +1066,90 @@ impl World {
         self.soon(after, Happening::Console);
     }
 
-    /// What the reader of provider's names does: a notice that carries only the provider's id finds its order.
-    fn reader(&mut self) {
-        if let Ok(rows) = at_once(self.shared.events_after(self.read_to, 1_000)) {
-            for row in rows {
-                self.read_to = row.at;
-                let Ok(body) = EventBody::read(&row.body) else { continue };
-                for (name, value) in body.learned.into_values().flatten() {
-                    if self.rail.table().refs.contains(&name.as_str()) {
-                        self.refs.insert((name, value), row.order);
-                    }
-                }
-            }
+    // ---- webhooks out --------------------------------------------------------------------------------------------------------------
+
+    fn follow_soon(&mut self, at: usize) {
+        if !self.nodes[at].following && self.nodes[at].alive {
+            self.nodes[at].following = true;
+            let (life, after) = (self.nodes[at].life, self.dice.between(FOLLOW_MS, 3_000));
+            self.soon(after, Happening::Follow(at, life));
         }
-        let after = self.dice.between(50, 3_000);
-        self.soon(if self.healed { 600_000 } else { after }, Happening::Reader);
+    }
+
+    /// What a node's reader and notifier do when the bell rings.
+    fn follow(&mut self, at: usize, life: u64) {
+        if !self.lives(at, life) {
+            return;
+        }
+        if let Some(ms) = self.asleep(at) {
+            return self.soon(ms, Happening::Follow(at, life));
+        }
+        self.nodes[at].following = false;
+        self.mishap(at, false);
+        let reader = Arc::clone(&self.nodes[at].reader);
+        if at_once(reader.catch_up()).is_err() {
+            self.follow_soon(at);
+        }
+        let claim = Claim {
+            node: self.nodes[at].id,
+            now: self.nodes[at].now(self.now_ms),
+            lease_s: ears::LEASE_S,
+            limit: 256,
+            own: false,
+        };
+        self.mishap(at, false);
+        let taken = at_once(self.nodes[at].store.claim_deliveries(&claim)).unwrap_or_default();
+        let mut lines: BTreeMap<OrderId, Vec<DeliveryRow>> = BTreeMap::new();
+        for delivery in taken {
+            lines.entry(delivery.order).or_default().push(delivery);
+        }
+        for mut line in lines.into_values() {
+            line.sort_by(|a, b| a.event.cmp(&b.event));
+            self.soon(0, Happening::Deliver(at, life, line, 0));
+        }
+    }
+
+    fn deliver(&mut self, at: usize, life: u64, line: Vec<DeliveryRow>, next: usize) {
+        if !self.lives(at, life) {
+            return;
+        }
+        if let Some(ms) = self.asleep(at) {
+            return self.soon(ms, Happening::Deliver(at, life, line, next));
+        }
+        let Some(delivery) = line.get(next) else {
+            self.mishap(at, false);
+            if at_once(self.nodes[at].store.write_deliveries(&line)).is_err() {
+                self.count("deliveries that were not written down"); // they go again when their lease is over
+            }
+            return;
+        };
+        let fate = self
+            .ears
+            .knock(&delivery.event, &mut self.dice, &self.swarm, self.healed);
+        self.count("deliveries");
+        self.soon(fate.ms, Happening::Delivered(at, life, line, next, fate.status));
+    }
+
+    fn delivered(&mut self, at: usize, life: u64, mut line: Vec<DeliveryRow>, next: usize, status: Option<u16>) {
+        if !self.lives(at, life) {
+            return;
+        }
+        if let Some(ms) = self.asleep(at) {
+            return self.soon(ms, Happening::Delivered(at, life, line, next, status));
+        }
+        let this_try = Try {
+            at: self.nodes[at].now(self.now_ms),
+            status_code: status,
+            duration_ms: 0,
+            error: status.is_none().then(|| "no answer".to_owned()),
+        };
+        if !this_try.succeeded() {
+            self.count("deliveries that failed");
+        }
+        if let Some(delivery) = line.get_mut(next) {
+            notify::plan::after(delivery, this_try);
+        }
+        self.deliver(at, life, line, next + 1);
     }
 
     // ---- judging -------------------------------------------------------------------------------------------------------------------
@@ -1019,9 +1186,15 @@ impl World {
             .queue
             .values()
             .any(|what| matches!(what, Happening::Arrives(..) | Happening::Webhook(_)));
+        let heard = || {
+            self.nodes.iter().all(|node| !node.following)
+                && ears::deliveries(&*self.shared, self.tenant, Some(DeliveryStatus::Pending)).is_empty()
+        };
         clients
             && nodes
             && messages
+            && !self.silent
+            && heard()
             && at_once(self.shared.inbox(1)).is_ok_and(|rows| rows.is_empty())
             && self.orders().iter().all(|row| row.due.is_none())
     }
@@ -1032,6 +1205,8 @@ impl World {
         for row in &orders {
             events.extend(at_once(self.shared.events_of(row.id)).unwrap_or_default());
         }
+        let deliveries = ears::deliveries(&*self.shared, self.tenant, None);
+        self.wrong.extend(self.ears.judge(&events, &deliveries));
         let witness: Witness = (orders.iter())
             .map(|row| (row.id, self.provider.stands(row.id)))
             .filter(|(_, stands)| !stands.is_empty())

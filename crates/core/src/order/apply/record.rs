@@ -40,6 +40,21 @@ pub(super) fn approve(attempt: &mut Attempt, amount: Money, held: Option<HoldEnd
     }
 }
 
+/// Books a success that does not pay the order. A hold that the rail has let go of before is none any more: no step of ours is at it.
+pub(super) fn see(attempt: &mut Attempt, amount: Money, held: Option<HoldEnd>, at: Timestamp) {
+    approve(attempt, amount, held, at);
+    if attempt.charge.gone {
+        close_hold(attempt);
+    }
+}
+
+/// Nothing of the hold is left.
+pub(super) fn close_hold(attempt: &mut Attempt) {
+    if let Some(hold) = &mut attempt.charge.hold {
+        hold.closed = true;
+    }
+}
+
 pub(super) fn dispute(attempt: &mut Attempt, number: u8, id: &str, verdict: Verdict, amount: Money) {
     let disputes = &mut attempt.charge.disputes;
     let index = disputes.iter().position(|dispute| dispute.id == id).unwrap_or_else(|| {

@@ -2,9 +2,21 @@
 
 use std::mem;
 
+use super::record::close_hold;
 use crate::order::{End, Order, Phase, Why};
 
 impl Order {
+    /// The rail let go of a hold. That of a winner is closed when none of our steps is at it (owed); any other at once.
+    pub(in crate::order) fn hold_gone(&mut self, number: u8) {
+        let wins = self.winner().is_some_and(|attempt| attempt.number == number);
+        self.on(number, |attempt| {
+            attempt.charge.gone = true;
+            if !wins {
+                close_hold(attempt);
+            }
+        });
+    }
+
     pub(in crate::order) fn hold_closed(&mut self) {
         let Some(number) = self.winner().map(|attempt| attempt.number) else {
             return;

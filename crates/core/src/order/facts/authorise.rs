@@ -159,7 +159,7 @@ impl Order {
     }
 
     fn released(&self, attempt: &Attempt, said: &Said<'_>, moved: Money) -> Option<Event> {
-        if !self.is_undo_of(attempt, moved) {
+        if !self.is_undo_of(attempt, said, moved) {
             return self.alarm(About::Step(said.step), moved);
         }
         let news = attempt.standing != Standing::Undone || moved.minor() > attempt.charge.undone;
@@ -167,7 +167,7 @@ impl Order {
     }
 
     fn sale_told_back(&self, attempt: &Attempt, said: &Said<'_>, money: Money) -> Option<Event> {
-        if !money.is_positive() || !self.is_undo_of(attempt, money) {
+        if !money.is_positive() || !self.is_undo_of(attempt, said, money) {
             return self.alarm(About::Step(said.step), money);
         }
         (money.minor() > attempt.charge.sale_back).then_some(Event::TakenBack {

@@ -56,7 +56,7 @@ impl Tally {
         .into_iter()
         .max()
         .unwrap_or(0);
-        let taken = heard.max(came_back.min(self.asked));
+        let taken = heard.max(came_back.min(self.asked)).max(self.undone);
         let back = self.undone - self.undone_back
             + self.returned
             + self.sale_back
