@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 
 use florin_rails::stripe::Stripe;
-use florin_testkit::sim::{
-    LostIsDecline, ORDERS_MIN, Report, Span, Swarm, fresh_seed, run, run_as, run_with, simulate,
-};
+use florin_testkit::sim::{LostIsDecline, ORDERS_MIN, Report, Span, Swarm, fresh_seed, run_as, simulate};
 
 /// Seeds of every commit, always the same.
 const SEEDS: u64 = 3;
@@ -104,12 +102,22 @@ fn what_machines_cannot_settle_in_three_days_calls_for_a_person_and_heals_when_t
 #[test]
 fn a_lost_answer_that_is_called_a_decline_is_found_within_a_thousand_seeds() {
     static PLANTED: LostIsDecline<Stripe> = LostIsDecline(Stripe);
+    // Nodes that neither die nor stand still: this mistake needs no more than a network that loses answers.
+    let lossy = |seed| Swarm {
+        orders: ORDERS_MIN,
+        faults_s: 600,
+        silent: false,
+        crash_every_s: 0,
+        pause_every_s: 0,
+        ..Swarm::of(seed)
+    };
     let found = (1..=PLANTED_SEEDS_MAX)
-        .map(|seed| run_with(seed, &PLANTED, false))
-        .find(|report| (report.wrong.iter()).any(|why| why.contains("charged") || why.contains("the provider owes")));
+        .map(|seed| run_as(seed, lossy(seed), &PLANTED, false))
+        .find(|report| (report.wrong.iter()).any(|why| why.contains("charged")));
     let Report { seed, wrong, .. } = found.expect("the planted mistake is found for what it is");
     println!("found in seed {seed}: {wrong:#?}");
-    assert!(run(seed).wrong.is_empty(), "and the real rail passes that seed");
+    let right = run_as(seed, lossy(seed), &Stripe, false);
+    assert_eq!(right.wrong, Vec::<String>::new(), "and the real rail passes that seed");
 }
 
 #[test]

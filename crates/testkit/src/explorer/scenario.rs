@@ -979,9 +979,9 @@ fn others() -> Vec<Scenario> {
             ..Scenario::new(
                 "push-strays",
                 "receipts for attempts that were left",
-                payment(3, Once, 2),
+                payment(3, Once, 1),
                 Left {
-                    starts: 2,
+                    starts: 1,
                     leaves: 1,
                     receipts: 2,
                     ..NONE
@@ -989,7 +989,7 @@ fn others() -> Vec<Scenario> {
             )
         }
         .rail(Abilities { cancel: false, ..PUSH })
-        .tries(&[Try::Act], &[])
+        .tries(&[Try::Act], &[Try::No])
         .small(),
         Scenario {
             receipts: &[2, 1, 3],
