@@ -272,6 +272,9 @@ impl World {
             if at > end || self.steps >= STEPS_MAX || (self.healed && self.is_at_rest()) {
                 break;
             }
+            if !self.wrong.is_empty() && self.story.is_none() {
+                return self.report(); // what comes after a wrong is told with the story only
+            }
             self.now_ms = at;
             self.steps += 1;
             self.mix(u64::try_from(at).unwrap_or(0) ^ number);
@@ -283,6 +286,10 @@ impl World {
             self.wrong.push("it never comes to rest".into());
         }
         self.judge();
+        self.report()
+    }
+
+    fn report(self) -> Report {
         Report {
             seed: self.seed,
             orders: u32::try_from(self.orders().len()).unwrap_or(u32::MAX),
