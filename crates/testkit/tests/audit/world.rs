@@ -170,6 +170,8 @@ impl World {
             origin: "http://127.0.0.1:4000".into(),
             settings: Settings {
                 poll: Duration::from_millis(20),
+                // Nobody waits long for an answer that was lost on the way.
+                call_wait: Duration::from_secs(2),
                 ..Settings::default()
             },
         })
