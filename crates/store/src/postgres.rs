@@ -177,11 +177,33 @@ impl Store for PostgresStore {
     }
 
     fn was_committed<'a>(&'a self, batch: &'a Batch) -> Answer<'a, bool> {
-        let lost = self.lost().clone();
-        ask!(self.others, |session| async {
-            lane::see_off(session, &lost).await?;
-            self.lost().retain(|backend| !lost.contains(backend));
-            lane::was_committed(session, batch).await
+        Box::pin(async move {
+            let lost = self.lost().clone();
+            let mut taken = self.others.take().await?;
+            let backend = taken.session.backend.clone();
+            let asked = timeout(ANSWER, async {
+                lane::see_off(&mut taken.session, &lost).await?;
+                self.lost().retain(|backend| !lost.contains(backend));
+                let there = lane::was_committed(&mut taken.session, batch).await?;
+                if there {
+                    lane::flush_past(&mut taken.session).await?;
+                }
+                Ok(there)
+            });
+            match asked.await {
+                Ok(Ok(there)) => {
+                    taken.give_back();
+                    Ok(there)
+                }
+                Ok(Err(fault)) => Err(fault),
+                Err(_) => {
+                    // It may wait for a standby itself: it is ended before the next question.
+                    self.lost().push(backend);
+                    Err(Fault::Unavailable(
+                        "PostgreSQL did not say in time what became of a commit".to_owned(),
+                    ))
+                }
+            }
         })
     }
 

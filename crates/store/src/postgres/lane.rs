@@ -397,6 +397,15 @@ pub(super) async fn was_committed(session: &mut Session, batch: &Batch) -> Resul
     Ok(usize::try_from(there) == Ok(batch.events.len()))
 }
 
+/// Commits something small, and so waits until everything that was committed before is as durable as this server's commits are. A session
+/// that is ended while it waits for a synchronous standby leaves a commit that is there, and may be on this server's disk only.
+pub(super) async fn flush_past(session: &mut Session) -> Result<(), Fault> {
+    session
+        .execute("select pg_logical_emit_message(true, 'florin', ''::text)", &[])
+        .await?;
+    Ok(())
+}
+
 /// Notices that are not done.
 pub(super) async fn inbox(session: &mut Session, tenants: &Tenants, limit: u32) -> Result<Vec<NoticeRow>, Fault> {
     let sql = format!(

@@ -249,6 +249,34 @@ async fn fault_05_asking_waits_for_a_commit_that_is_still_running() {
     assert_eq!(version, if there { 3 } else { 2 });
 }
 
+/// A session that is ended while its commit waits for a synchronous standby leaves a commit that only this server has: it is not called
+/// durable before the standby has it too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_05_a_commit_that_no_standby_has_is_not_called_durable() {
+    let cluster = Cluster::start(&[]);
+    let store = opened(&cluster.database().await).await;
+    store.commit(&making([order(1)])).await.unwrap();
+    let admin = cluster.admin("postgres").await;
+    let standby = async |setting: &str| {
+        admin.batch_execute(setting).await.unwrap();
+        admin.batch_execute("select pg_reload_conf()").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    standby("alter system set synchronous_standby_names = 'nobody'").await;
+    let batch = making([order(2)]);
+    let (outcome, ()) = tokio::join!(store.commit(&batch), async {
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'";
+        while admin.query(end, &[]).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(matches!(outcome, Err(Fault::Unknown(_))), "{outcome:?}");
+    let asked = tokio::time::timeout(Duration::from_secs(3), store.was_committed(&batch)).await;
+    assert!(asked.is_err(), "{asked:?}");
+    standby("alter system reset synchronous_standby_names").await;
+    assert_eq!(store.was_committed(&batch).await, Ok(true));
+}
+
 /// Nothing comes back and nobody hangs up: the commit ends by its time limit and is asked about.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_05_silence_after_commit_ends_by_a_time_limit() {
