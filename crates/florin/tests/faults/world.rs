@@ -301,7 +301,8 @@ impl World {
                 .unwrap()
                 .get(0),
             None => {
-                let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+                // Read-only, SQLite could not make the file that readers of a write-ahead log share.
+                let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
                 let database = rusqlite::Connection::open_with_flags(self.data().join("florin.db"), flags).unwrap();
                 database.query_row(sql, [], |row| row.get(0)).unwrap()
             }
