@@ -104,6 +104,11 @@ async fn an_uncertain_payment_is_no_breach_while_it_is_uncertain_and_none_when_i
     }
 }
 
+/// Audits beside moving orders, a database.
+const AUDITS: u32 = 3;
+/// Sales of one shopper: each audit reads all of them again.
+const SALES_MAX: u32 = 40;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_that_move_during_the_audit_are_not_found_to_be_wrong() {
     for place in PLACES {
@@ -115,7 +120,7 @@ async fn orders_that_move_during_the_audit_are_not_found_to_be_wrong() {
                 let (world, engine, over) = (Arc::clone(&world), Arc::clone(&engine), Arc::clone(&over));
                 tokio::spawn(async move {
                     let mut number = 0;
-                    while !over.load(Ordering::Relaxed) {
+                    while number < SALES_MAX && !over.load(Ordering::Relaxed) {
                         number += 1;
                         let order = world.sale(&engine, &format!("{shopper}-{number}")).await;
                         let refund = What::Refund {
@@ -129,7 +134,7 @@ async fn orders_that_move_during_the_audit_are_not_found_to_be_wrong() {
                 })
             })
             .collect();
-        for _ in 0..5 {
+        for _ in 0..AUDITS {
             let (findings, _) = world.witnessed().await;
             assert_eq!(findings, [], "{place:?}");
             world.fold().await;
