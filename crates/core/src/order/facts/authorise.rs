@@ -167,7 +167,7 @@ impl Order {
     }
 
     fn sale_told_back(&self, attempt: &Attempt, said: &Said<'_>, money: Money) -> Option<Event> {
-        if !money.is_positive() || !self.is_undo_of(attempt, said, money) {
+        if !money.is_positive() || !self.is_back_of(attempt, money) {
             return self.alarm(About::Step(said.step), money);
         }
         (money.minor() > attempt.charge.sale_back).then_some(Event::TakenBack {

@@ -29,7 +29,7 @@ impl Order {
         if money.is_zero() {
             return None;
         }
-        if !self.is_undo_of(attempt, said, money) {
+        if !self.is_back_of(attempt, money) {
             return self.alarm(About::Step(said.step), money);
         }
         let news = money.minor() > attempt.charge.undone_back;
@@ -39,9 +39,14 @@ impl Order {
         })
     }
 
-    /// Whether so much can have gone back of an attempt. A person may have sent back more than was asked: a rail took too much.
+    /// Whether an undo can have moved so much. A person may have sent back more than was asked: a rail took too much.
     pub(super) fn is_undo_of(&self, attempt: &Attempt, said: &Said<'_>, moved: Money) -> bool {
-        self.is_ours(moved) && moved.minor() >= 0 && (said.by_person || i128::from(moved.minor()) <= attempt.most())
+        self.is_back_of(attempt, moved) || said.by_person && self.is_ours(moved) && moved.minor() >= 0
+    }
+
+    /// Whether so much can have gone back of an attempt.
+    pub(super) fn is_back_of(&self, attempt: &Attempt, moved: Money) -> bool {
+        self.is_ours(moved) && moved.minor() >= 0 && i128::from(moved.minor()) <= attempt.most()
     }
 
     fn undo_done(&self, attempt: &Attempt, said: &Said<'_>, moved: Money) -> Option<Event> {
