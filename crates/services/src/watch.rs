@@ -244,16 +244,9 @@ impl Seen {
         let mut after = None;
         loop {
             let search = Search {
-                tenant,
-                reference: None,
-                status: None,
-                customer: None,
-                metadata: Vec::new(),
                 attention: true,
-                from: None,
-                to: None,
                 after,
-                limit: PAGE,
+                ..Search::of(tenant, PAGE)
             };
             let ids = store.search(&search).await?;
             after = ids.last().copied();

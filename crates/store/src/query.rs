@@ -252,18 +252,7 @@ pub(crate) mod every {
     }
 
     fn nothing() -> Search {
-        Search {
-            tenant: tenant(),
-            reference: None,
-            status: None,
-            customer: None,
-            metadata: Vec::new(),
-            attention: false,
-            from: None,
-            to: None,
-            after: None,
-            limit: 20,
-        }
+        Search::of(tenant(), 20)
     }
 
     /// Searches with each filter, and with all pairs of them, on the first page and a later one.

@@ -274,6 +274,24 @@ pub struct Search {
     pub limit: u32,
 }
 
+impl Search {
+    /// All orders of a tenant, newest first: what a narrower search begins with.
+    pub fn of(tenant: Tenant, limit: u32) -> Self {
+        Self {
+            tenant,
+            reference: None,
+            status: None,
+            customer: None,
+            metadata: Vec::new(),
+            attention: false,
+            from: None,
+            to: None,
+            after: None,
+            limit,
+        }
+    }
+}
+
 /// A provider's name for something of an order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProviderRef {

@@ -173,17 +173,12 @@ pub(super) async fn of_orders(
     }
     reader.freshen().await;
     let mut search = Search {
-        tenant: reader.tenant,
-        reference: None,
-        status: None,
         customer: orders.customer,
         metadata: orders.metadata,
-        attention: false,
-        from: None,
         // An object is not older than its order.
         to: page.to,
         after,
-        limit: BATCH,
+        ..Search::of(reader.tenant, BATCH)
     };
     // The order of `starting_after` may have more behind it.
     if let Some(first) = after {

@@ -74,16 +74,12 @@ pub(super) async fn lists(
     }
     let word = status::word(&view.order).as_str();
     let search = Search {
-        tenant: row.tenant,
         reference: Some(row.reference.clone()),
         status: Some(word.to_owned()),
         customer: view.details.customer.as_ref().map(ToString::to_string),
         metadata: view.details.metadata.clone().into_iter().collect(),
         attention: !status::attention(&view.order).is_empty(),
-        from: None,
-        to: None,
-        after: None,
-        limit: 1,
+        ..Search::of(row.tenant, 1)
     };
     if store.search(&search).await? != [row.id] {
         let what = format!("lists do not find it as `{word}`, with its customer, metadata and attention");
@@ -126,16 +122,9 @@ pub(super) async fn attention(store: &dyn Store, tenant: Tenant, report: Report<
     let mut after = None;
     loop {
         let search = Search {
-            tenant,
-            reference: None,
-            status: None,
-            customer: None,
-            metadata: Vec::new(),
             attention: true,
-            from: None,
-            to: None,
             after,
-            limit: PAGE,
+            ..Search::of(tenant, PAGE)
         };
         let ids = store.search(&search).await?;
         for id in &ids {

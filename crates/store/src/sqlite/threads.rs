@@ -178,7 +178,9 @@ impl Desk {
         match self.pen.names.upkeep(&mut self.pen.connection) {
             Ok(()) => {}
             Err(Fault::Broken(why)) => self.give_up(&why),
-            Err(other) => tracing::warn!(%other, "recent references and keys stay in memory for now"),
+            Err(other) => {
+                tracing::warn!(%other, "recent references and keys stay in memory until the next batch tries again")
+            }
         }
     }
 
