@@ -8,7 +8,7 @@ use std::process::Command;
 const FLORIN: &str = env!("CARGO_BIN_EXE_florin");
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../..")
 }
 
 fn runbook() -> String {

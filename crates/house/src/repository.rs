@@ -1,8 +1,8 @@
 //! The files of the repository, found by walking: a source archive has no git history.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 /// Folders that are not ours or not source.
 const NOT_SOURCE: &[&str] = &[
@@ -15,10 +15,13 @@ const NOT_SOURCE: &[&str] = &[
     "assets",
 ];
 
-/// The root of the repository.
+/// The root of the repository that is being tested. Asked at run time: a target folder that two checkouts share holds tests that were
+/// built in the other one.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors()
+    let here = env::var_os("CARGO_MANIFEST_DIR")
+        .expect("cargo and nextest say where the crate lies; run the rules by one of them");
+    Path::new(&here)
+        .ancestors()
         .nth(2)
         .expect("crates/house lies two folders below the root")
         .to_owned()
@@ -92,12 +95,13 @@ pub fn cargo_metadata() -> serde_json::Value {
 
 /// What a command of cargo prints, on the locked dependencies.
 pub fn cargo(arguments: &[&str]) -> String {
-    let command = Command::new(env!("CARGO"))
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let command = Command::new(program)
         .args(arguments)
         .arg("--locked")
         .current_dir(root())
         .output();
-    let output = command.expect("cargo built this test, so it can be started");
+    let output = command.expect("cargo started this test, so it can be started");
     assert!(
         output.status.success(),
         "cargo {arguments:?}: {}",

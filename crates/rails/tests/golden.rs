@@ -38,9 +38,7 @@ fn every_case_gives_its_golden_file() {
     let mut wrong = Vec::new();
     let mut cases = 0;
     for rail in florin_rails::ALL {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fixtures")
-            .join(rail.table().name);
+        let folder = support::fixtures(rail.table().name);
         let mut names: Vec<_> = std::fs::read_dir(&folder)
             .expect("every rail has a folder of cases")
             .map(|entry| entry.unwrap().path())
@@ -76,7 +74,7 @@ fn every_request_to_stripe_is_one_that_its_own_description_knows() {
         return;
     };
     let rail = florin_rails::by_name("stripe").unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/stripe");
+    let folder = support::fixtures("stripe");
     let mut wrong = Vec::new();
     let mut requests = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
@@ -111,7 +109,7 @@ fn every_request_to_stripe_is_one_that_its_own_description_knows() {
 fn the_cases_reach_every_exchange_and_every_wait_of_every_table() {
     for rail in florin_rails::ALL {
         let table = rail.table();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(table.name);
+        let folder = support::fixtures(table.name);
         let all: String = walk(&folder).concat();
         for exchange in table.exchanges {
             assert!(

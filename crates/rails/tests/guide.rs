@@ -1,11 +1,15 @@
 //! `docs/adding-a-rail.md` shows code of the issuer's rail: it must be there, as it is shown.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::Path;
+use std::path::PathBuf;
+
+fn here() -> PathBuf {
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
+}
 
 #[test]
 fn the_guide_quotes_the_issuer_as_it_is() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = here();
     let guide = std::fs::read_to_string(here.join("../../docs/adding-a-rail.md")).unwrap();
     let source = std::fs::read_to_string(here.join("src/issuer.rs")).unwrap();
     let lines: Vec<&str> = source.lines().collect();
@@ -24,7 +28,7 @@ fn the_guide_quotes_the_issuer_as_it_is() {
 
 #[test]
 fn the_guide_names_files_that_exist() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = here();
     for file in [
         "src/issuer.rs",
         "src/stripe.rs",

@@ -1,5 +1,5 @@
 use crate::{accepts, finds};
-use florin_house::words::{FLOATS, attributes, floats, impure, marks, prints};
+use florin_house::words::{FLOATS, attributes, baked_paths, floats, impure, marks, prints};
 use florin_house::{Finding, expect_none, repository};
 
 fn over_sources(rule: impl Fn(&str, &str) -> Vec<Finding>) -> Vec<Finding> {
@@ -105,6 +105,28 @@ fn what_is_left_for_later_is_found() {
     accepts(&marks(
         "crates/core/src/order.rs",
         "// A list of things to do.\nfn todo() {}",
+    ));
+}
+
+#[test]
+fn no_program_remembers_the_checkout_that_built_it() {
+    expect_none(&over_sources(baked_paths));
+}
+
+#[test]
+fn a_path_baked_in_is_found() {
+    let test = "crates/rails/tests/golden.rs";
+    finds(
+        &baked_paths(
+            test,
+            "fn a() -> &'static Path {\n    Path::new(env!(\"CARGO_MANIFEST_DIR\"))\n}",
+        ),
+        ":2: the path of the checkout",
+    );
+    accepts(&baked_paths(test, "// env!(\"CARGO_MANIFEST_DIR\") would be baked in"));
+    accepts(&baked_paths(
+        test,
+        "fn a() { std::env::var(\"CARGO_MANIFEST_DIR\"); env!(\"CARGO_PKG_VERSION\"); }",
     ));
 }
 

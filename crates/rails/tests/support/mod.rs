@@ -4,7 +4,7 @@
 pub(crate) mod spec;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use florin_core::id::{Key, OrderId};
 use florin_core::money::Money;
@@ -262,11 +262,15 @@ fn expand(value: Value, samples: &Value) -> Value {
     }
 }
 
+/// The folder of a rail's fixtures, in the checkout that is being tested.
+pub(crate) fn fixtures(rail: &str) -> PathBuf {
+    let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo and nextest say where the crate lies");
+    Path::new(&here).join("fixtures").join(rail)
+}
+
 /// Every body that a provider gives in the cases of a rail.
 pub(crate) fn bodies(rail: &dyn Rail, key: Key) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(rail.table().name);
+    let folder = fixtures(rail.table().name);
     let samples = samples(&folder);
     let mut bodies = Vec::new();
     for entry in std::fs::read_dir(&folder).expect("every rail has cases") {
