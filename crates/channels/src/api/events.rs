@@ -66,7 +66,9 @@ pub struct EventShape {
     pub id: String,
     /// `event`.
     pub object: &'static str,
-    /// What happened: `order.captured`, …
+    /// What happened: `order.`, `attempt.`, `capture.`, `void.` or `refund.` and its new status, or `dispute.opened`, `.won`, `.lost`.
+    /// `order.created` comes once: an order that is open again tells only how the try ended (`attempt.declined`, `attempt.canceled`,
+    /// `attempt.reversed`).
     #[serde(rename = "type")]
     pub kind: String,
     /// Its place among the order's events.

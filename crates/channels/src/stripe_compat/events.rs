@@ -92,7 +92,7 @@ fn object(told: &Told, scene: Scene<'_>, name: &str) -> Option<Value> {
     match name {
         "payment_intent.created" => {
             let first = match told.name.as_str() {
-                "order.created" => told.version == 1 && !on_page,
+                "order.created" => !on_page,
                 _ => number == Some(1) && on_page,
             };
             first.then(intent).flatten()

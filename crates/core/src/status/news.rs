@@ -15,9 +15,13 @@ pub struct News {
 
 /// Public events that lead from `before` (none: the order was just made) to `after`: the order's word first, then attempts, captures,
 /// voids, refunds and disputes, each kind by number. Nothing, if nothing changed that has a word.
+///
+/// An order is created once. One that is open again after a try that came to nothing is no news of its own: the end of the try is
+/// (`attempt.declined`, `attempt.canceled`; `attempt.reversed` when what it took is back), and it shows the order as it stands.
 pub fn news(before: Option<&Order>, after: &Order) -> Vec<News> {
     let mut news = Vec::new();
-    if before.map(word) != Some(word(after)) {
+    let reopened = before.is_some() && word(after) == Word::Created;
+    if before.map(word) != Some(word(after)) && !reopened {
         news.push(News {
             name: order_name(word(after)),
             part: None,

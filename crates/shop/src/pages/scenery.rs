@@ -146,11 +146,7 @@ fn attempt_row(number: usize, attempt: &Attempt, start: Timestamp) -> AttemptRow
 }
 
 fn event_row(event: &Event, start: Timestamp) -> EventRow {
-    let (sentence, tone) = match event.kind.as_str() {
-        // An order that was begun and not finished is as open as on its first day.
-        "order.created" if event.sequence > 1 => ("The order is open again.", Tone::Note),
-        kind => event_words(kind),
-    };
+    let (sentence, tone) = event_words(&event.kind);
     EventRow {
         id: Id(event.id.clone()),
         kind: event.kind.clone(),
@@ -183,7 +179,7 @@ fn event_words(kind: &str) -> (&'static str, Tone) {
         "attempt.requires_action" => ("The provider opened its payment page.", Tone::Wait),
         "attempt.succeeded" => ("The provider approved this try.", Tone::Good),
         "attempt.declined" => ("The provider said no. The order stays open.", Tone::Bad),
-        "attempt.canceled" => ("This try was given up.", Tone::Note),
+        "attempt.canceled" => ("This try was given up; nothing was taken.", Tone::Note),
         "attempt.reversed" => ("This try was undone; nothing of it stands.", Tone::Note),
         "capture.processing" => ("The held amount is being taken.", Tone::Wait),
         "capture.succeeded" => ("The held amount was taken.", Tone::Good),

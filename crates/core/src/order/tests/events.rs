@@ -179,7 +179,7 @@ fn every_kind_is_written_as_its_golden_file_says() {
 
 #[test]
 fn every_event_that_was_ever_written_is_read() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/events");
+    let folder = super::golden::folder().join("events");
     let mut kinds = std::collections::BTreeSet::new();
     for file in std::fs::read_dir(folder).expect("the golden events are there") {
         let path = file.expect("a folder can be listed").path();

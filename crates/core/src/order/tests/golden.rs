@@ -3,7 +3,7 @@
 //! `UPDATE_GOLDEN=1 cargo test -p florin-core` writes it anew; a change is read line by line in review.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::kit::*;
 use crate::money::{Currency, Money};
@@ -12,9 +12,15 @@ use crate::rail::What;
 use crate::status::{attention, uncertain};
 use crate::time::Timestamp;
 
+/// The golden files of the checkout that is being tested.
+pub(super) fn folder() -> PathBuf {
+    let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo and nextest say where the crate lies");
+    Path::new(&here).join("golden")
+}
+
 /// Compares with the file, or writes it.
 pub(super) fn compare(file: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(file);
+    let path = folder().join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the folder can be made");
         std::fs::write(&path, text).expect("the file can be written");

@@ -7,6 +7,7 @@ use crate::ledger::{Account, Balances, between, postings};
 use crate::money::{Currency, Money};
 use crate::order::*;
 use crate::rail::{Action, Instrument, What};
+use crate::status::{AttemptStatus, Word, attempts, news, word};
 use crate::time::Timestamp;
 
 /// The end of the pay window of every order in these tests.
@@ -84,6 +85,8 @@ pub(super) struct World {
     pub(super) events: Vec<(Timestamp, Event)>,
     pub(super) books: Balances,
     pub(super) now: Timestamp,
+    /// The names of all that was told outside.
+    pub(super) told: Vec<&'static str>,
     facts: u32,
 }
 
@@ -92,6 +95,7 @@ impl World {
         let now = Timestamp::from_millis(1_000);
         let (order, event) = Order::open(OrderId::from_uuid(uuid::Uuid::from_u128(1)), terms, now);
         Self {
+            told: news(None, &order).iter().map(|one| one.name).collect(),
             order,
             events: vec![(now, event)],
             books: Balances::default(),
@@ -136,6 +140,21 @@ impl World {
         let before = self.order.clone();
         self.order.apply(&event, self.now);
         assert_eq!(self.order.version, before.version + 1);
+        let told = news(Some(&before), &self.order);
+        assert!(
+            !told.iter().any(|one| one.name == "order.created"),
+            "it was created once"
+        );
+        // Open again while what the last try took is given back: `attempt.reversed` tells when it is.
+        let undoing = word(&self.order) == Word::Created
+            && attempts(&self.order)
+                .iter()
+                .any(|attempt| attempt.status == AttemptStatus::Processing);
+        assert!(
+            word(&before) == word(&self.order) || undoing || !told.is_empty(),
+            "its word changed and nobody is told: {event:?}"
+        );
+        self.told.extend(told.iter().map(|one| one.name));
         let posted = postings(&before, &event);
         assert_eq!(posted, between(&before, &self.order, &event));
         for posting in &posted {
@@ -242,7 +261,7 @@ impl World {
     }
 
     pub(super) fn word(&self) -> &'static str {
-        crate::status::word(&self.order).as_str()
+        word(&self.order).as_str()
     }
 
     /// What is in suspense, moving or disputed: empty when all is over.

@@ -46,6 +46,26 @@ fn a_lost_answer_is_not_a_decline() {
 }
 
 #[test]
+fn an_order_that_is_open_again_was_not_created_again() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", declined());
+    assert_eq!(world.word(), "created");
+    world.start(all());
+    assert_eq!(
+        world.told,
+        [
+            "order.created",
+            "order.processing",
+            "attempt.processing",
+            "attempt.declined",
+            "order.processing",
+            "attempt.processing"
+        ]
+    );
+}
+
+#[test]
 fn two_reasons_to_leave_share_one_cancel() {
     let mut world = World::sale(3);
     world.start(all());
