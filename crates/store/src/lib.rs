@@ -74,8 +74,8 @@ pub trait Store: Send + Sync + 'static {
         self.commit(batch)
     }
 
-    /// After [`Fault::Unknown`]: whether this very batch is there (by the hashes of its event rows; a batch without events answers no,
-    /// and may be written again).
+    /// After [`Fault::Unknown`]: whether this very batch is there (by hash and moment of its event rows: another node may have carried
+    /// out the same call at another; a batch without events answers no, and may be written again).
     fn was_committed<'a>(&'a self, batch: &'a Batch) -> Answer<'a, bool>;
 
     /// Takes orders whose `due` has passed and whose lease is over: raises the fence, sets the lease by the database's clock, and returns

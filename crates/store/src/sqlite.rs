@@ -201,7 +201,7 @@ impl Store for SqliteStore {
         let events: Vec<_> = batch
             .events
             .iter()
-            .map(|event| (event.order, event.version, event.hash))
+            .map(|event| (event.order, event.version, event.hash, event.time.millis()))
             .collect();
         self.read(move |connection, _| lane::was_committed(connection, &events))
     }

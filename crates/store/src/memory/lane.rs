@@ -149,12 +149,13 @@ fn write_notices(state: &mut State, batch: &Batch) {
     }
 }
 
+/// Whether these very event rows are there. Two nodes that carry out the same call write the same bytes, each at its own moment.
 pub(super) fn was_committed(state: &State, batch: &Batch) -> bool {
     let there = |event: &EventRow| {
         let place = state.versions.get(&(event.order, event.version));
         place
             .and_then(|place| state.events.get(*place))
-            .is_some_and(|stored| stored.hash == event.hash)
+            .is_some_and(|stored| (stored.hash, stored.time) == (event.hash, event.time))
     };
     !batch.events.is_empty() && batch.events.iter().all(there)
 }

@@ -378,7 +378,7 @@ pub(super) async fn see_off(session: &mut Session, lost: &[Backend]) -> Result<(
     Ok(())
 }
 
-/// Whether event rows with these very hashes are there.
+/// Whether these very event rows are there. Two nodes that carry out the same call write the same bytes, each at its own moment.
 pub(super) async fn was_committed(session: &mut Session, batch: &Batch) -> Result<bool, Fault> {
     if batch.events.is_empty() {
         return Ok(false);
@@ -390,9 +390,10 @@ pub(super) async fn was_committed(session: &mut Session, batch: &Batch) -> Resul
         .map(|event| read::integer(event.version))
         .collect::<Result<_, _>>()?;
     let hashes: Vec<&[u8]> = batch.events.iter().map(|event| event.hash.as_slice()).collect();
-    let sql = "select count(*) from unnest($1::uuid[], $2::integer[], $3::bytea[]) as w(id, version, hash) \
-               join events e on e.order_id = w.id and e.version = w.version and e.hash = w.hash";
-    let rows = session.query(sql, &[&orders, &versions, &hashes]).await?;
+    let times: Vec<i64> = batch.events.iter().map(|event| event.time.millis()).collect();
+    let sql = "select count(*) from unnest($1::uuid[], $2::integer[], $3::bytea[], $4::bigint[]) as w(id, version, hash, time) \
+               join events e on e.order_id = w.id and e.version = w.version and e.hash = w.hash and e.time = w.time";
+    let rows = session.query(sql, &[&orders, &versions, &hashes, &times]).await?;
     let there: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
     Ok(usize::try_from(there) == Ok(batch.events.len()))
 }

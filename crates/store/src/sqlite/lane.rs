@@ -86,12 +86,15 @@ fn key(connection: &Connection, tenants: &Tenants, tenant: Tenant, name: &str) -
     Ok(found)
 }
 
-/// Whether event rows with these very hashes are there.
-pub(super) fn was_committed(connection: &Connection, events: &[(OrderId, u32, Hash)]) -> Result<bool, Fault> {
-    let mut statement =
-        connection.prepare_cached("select 1 from events where order_id = ?1 and version = ?2 and hash = ?3")?;
-    for (order, version, hash) in events {
-        if !statement.exists(params![order.uuid().as_bytes(), version, hash])? {
+/// An event row by what no other batch has written: order, version, hash and moment.
+pub(super) type Mark = (OrderId, u32, Hash, i64);
+
+/// Whether these very event rows are there. Two nodes that carry out the same call write the same bytes, each at its own moment.
+pub(super) fn was_committed(connection: &Connection, events: &[Mark]) -> Result<bool, Fault> {
+    let mut statement = connection
+        .prepare_cached("select 1 from events where order_id = ?1 and version = ?2 and hash = ?3 and time = ?4")?;
+    for (order, version, hash, time) in events {
+        if !statement.exists(params![order.uuid().as_bytes(), version, hash, time])? {
             return Ok(false);
         }
     }

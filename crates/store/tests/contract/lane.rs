@@ -254,6 +254,13 @@ pub(crate) async fn was_committed_knows_this_very_batch(place: &mut Place) {
     ]);
     assert_eq!(place.store.was_committed(&other).await, Ok(false));
     assert_eq!(place.store.was_committed(&moving([order(1)])).await, Ok(false));
+    let mut at_another_moment = batch.clone();
+    at_another_moment.events[0].time = at_another_moment.events[0].time.plus_millis(1);
+    assert_eq!(
+        place.store.was_committed(&at_another_moment).await,
+        Ok(false),
+        "another node carried out the same call"
+    );
     let without_events = Batch {
         keys: vec![key_row("a")],
         ..Batch::default()
