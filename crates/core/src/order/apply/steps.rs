@@ -250,7 +250,9 @@ impl Order {
         };
         attempt.charge.sale_back = attempt.charge.sale_back.max(back);
         let whole = back >= attempt.plan.amount.minor();
-        let free = !attempt.undoing() && attempt.leaving != Some(Leaving::Cancel);
+        // Of a hold no sale was made: what was taken back was taken by a capture.
+        let sale = attempt.charge.hold.is_none();
+        let free = sale && !attempt.undoing() && attempt.leaving != Some(Leaving::Cancel);
         if whole && free && self.running().is_some_and(|attempt| attempt.number == number) {
             let amount = self.due.with_minor(back);
             self.on(number, |attempt| approve(attempt, amount, None, at));

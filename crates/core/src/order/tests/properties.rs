@@ -29,9 +29,23 @@ struct Tally {
     undone_back: i128,
     disputes: BTreeMap<String, (i128, i128)>,
     fees: i128,
+    /// It runs: only of such a one a sale that was taken back is proof that it had been paid.
+    runs: bool,
+    undoing: bool,
+    canceled: bool,
+    held: bool,
 }
 
 impl Tally {
+    /// A sale that was taken back whole had been made.
+    fn taken_back(&mut self, back: i128) {
+        self.sale_back = self.sale_back.max(back);
+        if back >= self.asked && self.runs && !self.undoing && !self.canceled && !self.held {
+            self.sold = self.sold.max(back);
+            self.runs = false;
+        }
+    }
+
     fn sum(&self, kind: StepKind, of: impl Fn(&(i128, i128)) -> i128) -> i128 {
         self.moved
             .iter()
@@ -74,7 +88,10 @@ impl Model {
     fn hear(&mut self, event: &Event) {
         let minor = |money: &Money| i128::from(money.minor());
         match event.plain() {
-            Event::Started { attempt, plan } => self.of(*attempt).asked = minor(&plan.amount),
+            Event::Started { attempt, plan } => {
+                let tally = self.of(*attempt);
+                (tally.asked, tally.runs) = (minor(&plan.amount), true);
+            }
             Event::Unasked { attempt, amount, .. } => {
                 let tally = self.of(*attempt);
                 (tally.asked, tally.sold) = (minor(amount), minor(amount));
@@ -96,12 +113,30 @@ impl Model {
             } => {
                 let tally = self.of(*attempt);
                 tally.sold = tally.sold.max(minor(amount));
+                tally.runs &= matches!(event.plain(), Event::Seen { .. });
             }
+            Event::Seen { attempt, .. } => self.of(*attempt).held = true,
+            Event::Approved { attempt, .. }
+            | Event::Unwanted { attempt, .. }
+            | Event::Adopted { attempt }
+            | Event::LeftStray { attempt } => self.of(*attempt).runs = false,
+            Event::Leaving {
+                attempt,
+                why: Leaving::Cancel,
+            } => self.of(*attempt).canceled = true,
             Event::Received { attempt, amount, .. } => self.of(*attempt).sold += minor(amount),
             Event::StepStarted { step, amount, .. } if step.kind == StepKind::Refund => {
                 self.of(step.attempt).reserved.insert(*step, minor(amount));
             }
-            Event::Declined { step, .. } => drop(self.of(step.attempt).reserved.remove(step)),
+            Event::StepStarted { step, .. } if matches!(step.kind, StepKind::Cancel | StepKind::Reverse) => {
+                self.of(step.attempt).undoing = true;
+            }
+            Event::Declined { step, .. } => {
+                let tally = self.of(step.attempt);
+                tally.reserved.remove(step);
+                tally.runs &= step.kind != StepKind::Authorize;
+                tally.undoing &= !matches!(step.kind, StepKind::Cancel | StepKind::Reverse);
+            }
             Event::Captured { step, amount } | Event::Refunded { step, amount } => {
                 let tally = self.of(step.attempt);
                 tally.reserved.remove(step);
@@ -111,7 +146,7 @@ impl Model {
             Event::TakenBack { step, amount } => {
                 let tally = self.of(step.attempt);
                 match step.kind {
-                    StepKind::Authorize => tally.sale_back = tally.sale_back.max(minor(amount)),
+                    StepKind::Authorize => tally.taken_back(minor(amount)),
                     StepKind::Cancel | StepKind::Reverse => {
                         tally.undone_back = tally.undone_back.max(minor(amount));
                         tally.undone = tally.undone.max(minor(amount));
@@ -126,6 +161,7 @@ impl Model {
             Event::Undone { step, moved } => {
                 let tally = self.of(step.attempt);
                 tally.undone = tally.undone.max(minor(moved));
+                tally.runs = false;
             }
             Event::CapturedElsewhere { attempt, amount, .. } => self.of(*attempt).elsewhere += minor(amount),
             Event::RefundedElsewhere { attempt, amount, .. } => self.of(*attempt).refunded_elsewhere += minor(amount),
