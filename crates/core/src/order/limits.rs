@@ -21,6 +21,9 @@ pub const UNCERTAIN_LONG_S: i64 = 72 * HOUR_S;
 pub const REVERSE_AGAIN_S: i64 = HOUR_S;
 /// Reversals that the machine tries on its own; after as many refusals a person decides.
 pub const REVERSALS_TRIED: u8 = 2;
+/// Voids of a hold that were refused, after which the machine waits until the rail lets go of it: one that was asked for, and one at the
+/// hold's deadline, when what was in the way days before may have passed.
+pub const VOIDS_TRIED: usize = 2;
 /// How long before the end of a hold we stop relying on it.
 pub const HOLD_MARGIN_S: i64 = 6 * HOUR_S;
 /// The life of a hold whose end the rail did not say: what card schemes give at least.

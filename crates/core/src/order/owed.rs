@@ -3,7 +3,7 @@
 //! Each owed command starts or closes a step, so the list runs dry. A crash forgets nothing, since nothing is kept.
 
 use super::decide::next;
-use super::limits::REVERSALS_TRIED;
+use super::limits::{REVERSALS_TRIED, VOIDS_TRIED};
 use super::{Attempt, CaptureAt, Command, Kind, Leaving, Order, Owed, Phase, Place, Standing, Step, StepKind};
 
 impl Order {
@@ -115,8 +115,10 @@ impl Order {
         if due && !refused && self.to_capture(attempt) > 0 && next(attempt, StepKind::Capture).is_some() {
             return Some(Owed::Capture);
         }
-        let void_tried = charge.voids.iter().any(|step| step.declined().is_some());
-        ((due || hold.over) && !void_tried && next(attempt, StepKind::Void).is_some()).then_some(Owed::Void)
+        let voids_refused = charge.voids.iter().filter(|step| step.declined().is_some()).count();
+        // A refused void waits until the hold is gone; but as its deadline is there it is tried once more.
+        let tries_left = voids_refused < if hold.over { VOIDS_TRIED } else { 1 };
+        ((due || hold.over) && tries_left && next(attempt, StepKind::Void).is_some()).then_some(Owed::Void)
     }
 
     /// What is due and not yet taken, as far as it is held.

@@ -115,6 +115,25 @@ fn a_reversal_refused_twice_does_not_close_an_attempt_whose_success_is_unknown()
 }
 
 #[test]
+fn a_void_that_was_refused_is_tried_once_more_at_the_deadline_of_the_hold() {
+    let mut world = World::hold(3);
+    world.start(all());
+    world.says("1/auth/0", held(3));
+    world.run(Command::Void);
+    assert_eq!(world.says("1/void/0", declined()), ["declined"]);
+    assert_eq!(world.refused(Command::Void), Refusal::VoidRefused);
+    assert!(world.open().is_empty());
+    assert_eq!(world.run(Command::HoldOver), ["hold_over", "step_started"]);
+    assert_eq!(world.says("1/void/1", declined()), ["declined"]);
+    assert!(
+        world.open().is_empty(),
+        "and after that it waits until the rail lets go of it"
+    );
+    assert_eq!(world.happened(1, What::HoldGone, 0), ["hold_gone", "hold_closed"]);
+    assert_eq!((world.word(), world.in_between()), ("expired", [0; 4]));
+}
+
+#[test]
 fn money_captured_at_the_console_is_in_the_books_when_gone_is_heard_first() {
     let mut world = World::hold(3);
     world.start(all());
