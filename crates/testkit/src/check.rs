@@ -295,8 +295,10 @@ fn money(history: &History, stands: Option<&BTreeMap<u8, Stands>>, settled: bool
                 receivable.pending()
             ));
         }
-        for account in [Account::Suspense, Account::RefundsMoving] {
-            if history.books.account(account, currency).posted() != 0 {
+        // Money of a stray in a dispute that is not decided stays where it was until it is.
+        let disputed: i128 = order.past.iter().map(|past| past.attempt.charge.dispute_open()).sum();
+        for (account, left) in [(Account::Suspense, -disputed), (Account::RefundsMoving, 0)] {
+            if history.books.account(account, currency).posted() != left {
                 wrong.push(format!("money is left in {account:?}"));
             }
         }

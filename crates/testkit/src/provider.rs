@@ -83,7 +83,7 @@ impl Provider {
 
     /// Carries out a request.
     pub fn ask(&mut self, asked: &Asked, now: Timestamp) -> Said {
-        self.lapse(now);
+        self.passes(now);
         let key = asked.key.clone().filter(|_| asked.method == "POST");
         if let Some((at, before, said)) = key.as_ref().and_then(|key| self.keys.get(key))
             && now.millis_since(*at) < KEYS_S * 1_000
@@ -288,8 +288,8 @@ impl Provider {
         self.show_intent(id)
     }
 
-    /// Holds that nobody captured go, and pages that nobody paid expire.
-    fn lapse(&mut self, now: Timestamp) {
+    /// Time passes: holds that nobody captured go, and pages that nobody paid expire.
+    pub fn passes(&mut self, now: Timestamp) {
         let over = |intent: &&Intent| {
             intent.status == Status::RequiresCapture
                 && intent.charge.as_ref().is_some_and(|charge| charge.hold_until <= now)
@@ -476,6 +476,19 @@ impl Provider {
             self.write(&intent, Moved::DisputeWon, amount, now);
         }
         self.report("charge.dispute.closed", shown);
+    }
+
+    /// Disputes that are not decided, oldest first.
+    pub fn open_disputes(&self) -> Vec<String> {
+        let open = |dispute: &&Dispute| dispute.status == "needs_response";
+        (self.disputes.values().filter(open).map(|dispute| dispute.id.clone())).collect()
+    }
+
+    /// Whether money is held for somebody.
+    pub fn holds(&self) -> bool {
+        self.intents
+            .values()
+            .any(|intent| intent.status == Status::RequiresCapture)
     }
 
     /// Webhooks that are to be delivered, oldest first: each is the body of one.

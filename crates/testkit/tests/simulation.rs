@@ -14,6 +14,9 @@ const FRESH_SEEDS: u64 = 1;
 /// The same in a night (`./test --full`).
 const SEEDS_FULL: u64 = 1_000;
 const FRESH_SEEDS_FULL: u64 = 500;
+/// Seeds that went wrong once, by what: a void that never arrived was not tried again at the hold's deadline; money of a canceled order
+/// in a dispute that nobody had decided.
+const MENDED: [u64; 2] = [450, 474];
 /// Within so many seeds the planted mistake must be found.
 const PLANTED_SEEDS_MAX: u64 = 1_000;
 
@@ -69,6 +72,13 @@ fn every_seed_heals_and_converges_to_one_story() {
             counted.get(word).is_some_and(|count| *count > 0),
             "no seed saw {word}: {counted:?}"
         );
+    }
+}
+
+#[test]
+fn seeds_that_went_wrong_once_heal_and_converge() {
+    for seed in MENDED {
+        heals(seed, 1);
     }
 }
 

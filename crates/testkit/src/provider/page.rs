@@ -70,7 +70,7 @@ impl Provider {
 
     /// The payer pays on the page. Answers whether it is paid; a refused card leaves the page open.
     pub fn pay(&mut self, id: &str, card: &str, now: Timestamp) -> bool {
-        self.lapse(now);
+        self.passes(now);
         let Some(session) = self.sessions.get(id).filter(|session| session.status == "open") else {
             return false;
         };

@@ -368,6 +368,10 @@ impl World {
         self.provider.refunds_pend = false;
         let now = self.provider_now();
         self.provider.settle_refunds(false, now);
+        for dispute in self.provider.open_disputes() {
+            let won = self.dice.permille(500);
+            self.provider.close_dispute(&dispute, won, now);
+        }
         self.deliver_webhooks();
         for at in 0..self.nodes.len() {
             self.nodes[at].paused_until = 0;
@@ -708,6 +712,11 @@ impl World {
             return self.soon(ms, Happening::Tick(at, life));
         }
         self.soon(pace, Happening::Tick(at, life));
+        if self.healed {
+            let now = self.provider_now();
+            self.provider.passes(now);
+            self.deliver_webhooks();
+        }
         let own = !self.nodes[at].own_claimed;
         let claim = Claim {
             node: self.nodes[at].id,
@@ -1201,6 +1210,7 @@ impl World {
             && nodes
             && messages
             && !self.silent
+            && !self.provider.holds()
             && heard()
             && at_once(self.shared.inbox(1)).is_ok_and(|rows| rows.is_empty())
             && self.orders().iter().all(|row| row.due.is_none())
