@@ -172,16 +172,18 @@ pub fn marks(path: &str, text: &str) -> Vec<Finding> {
 /// A path of this checkout is asked for when the program runs: a target folder that two checkouts share holds programs built in the other.
 pub fn baked_paths(path: &str, text: &str) -> Vec<Finding> {
     let what = "the path of the checkout that built this: ask std::env::var(\"CARGO_MANIFEST_DIR\"), which cargo and nextest set when a test runs";
-    let code = code(text);
-    let mut findings = Vec::new();
-    for word in words(&code) {
-        let line = text.lines().nth(word.line - 1).unwrap_or_default();
-        let asked = ["env", "option_env"].contains(&word.text) && word.after == Some('!');
-        if asked && line.contains("env!(\"CARGO_MANIFEST_DIR\")") {
-            findings.push(Finding::new(path, word.line, what));
-        }
+    let baked = "env!(\"CARGO_MANIFEST_DIR\")";
+    if !text.contains(baked) {
+        return Vec::new();
     }
-    findings
+    let lines: Vec<&str> = text.lines().collect();
+    let is_env = |word: &&Word<'_>| ["env", "option_env"].contains(&word.text) && word.after == Some('!');
+    words(&code(text))
+        .iter()
+        .filter(is_env)
+        .filter(|word| lines[word.line - 1].contains(baked))
+        .map(|word| Finding::new(path, word.line, what))
+        .collect()
 }
 
 /// Every crate forbids `unsafe`, and those that match on our enums deny wildcard arms, at the top of the crate.
