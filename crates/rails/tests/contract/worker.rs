@@ -4,14 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Mutex;
 
 use florin_core::rail::{
-    About, Action, Body, Event, Exchange, Heard, Item, Method, Next, Outcome, Part, Rail, Repeat, Reply, Report, Task,
-    Turn, Wait, Why,
+    About, Action, Body, Event, Exchange, Heard, Item, Method, Next, Notice, Opened, Outcome, Part, Rail, Repeat,
+    Reply, Report, Table, Task, Turn, Unsupported, Wait, Why,
 };
 
 use florin_core::time::Timestamp;
 
+use super::scenes::scene;
 use super::world::{Request, World};
 use crate::support;
 
@@ -203,12 +205,13 @@ impl Worker<'_> {
 
     /// Sends until there is an answer, or nobody hopes for one. `back`: where a question was asked from.
     fn exchange(&mut self, exchange: Exchange, back: Option<(Wait, i64, usize)>) -> Result<Place, Report> {
-        let mut doubt = false;
+        // A mark is never taken back: whatever is heard of one copy, the next one is told that there was one.
+        let mut marked = false;
         let mut sends = 0;
         loop {
-            let (heard, arrived) = self.send(&exchange, doubt);
+            let (heard, left) = self.send(&exchange, marked);
             sends += 1;
-            doubt |= arrived;
+            marked |= left;
             let again = match exchange.repeat {
                 Repeat::Same { every_s, for_s } if sends <= RESENDS_MAX && sends * every_s < for_s => Some(every_s),
                 Repeat::Same { .. } | Repeat::Never => None,
@@ -240,7 +243,7 @@ impl Worker<'_> {
         }
     }
 
-    /// One copy: what is heard of it, and whether it may have arrived although nothing proper was heard.
+    /// One copy: what is heard of it, and whether it was marked as sent.
     fn send(&mut self, exchange: &Exchange, again: bool) -> (Option<Reply>, bool) {
         let name = self
             .rail
@@ -275,7 +278,7 @@ impl Worker<'_> {
             Fault::None => {
                 let answer = self.world.handle(&request);
                 self.refused |= (400..429).contains(&answer.status) && !exchange.asks;
-                (reply(answer), false)
+                (reply(answer), true)
             }
             Fault::RequestLost | Fault::DeathAfterMark => (None, true),
             Fault::DeathBeforeMark => (None, false),
@@ -299,9 +302,9 @@ impl Worker<'_> {
             }
             Fault::Refused => {
                 self.refused = true;
-                (reply(self.world.refusal()), false)
+                (reply(self.world.refusal()), true)
             }
-            Fault::TooMany => (reply(bare(429)), false),
+            Fault::TooMany => (reply(bare(429)), true),
         }
     }
 
@@ -544,5 +547,56 @@ pub(crate) fn check(rail: &dyn Rail, task: &Task, turn: &Turn) {
     }
     for (name, value) in &turn.learn {
         assert!(value.len() < 2_000, "law 18: `{name}` keeps too much");
+    }
+}
+
+/// A rail that keeps what it was told of earlier copies.
+struct Listens(&'static dyn Rail, Mutex<Vec<bool>>);
+
+impl Rail for Listens {
+    fn table(&self) -> &'static Table {
+        self.0.table()
+    }
+
+    fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
+        self.0.start(task)
+    }
+
+    fn read(&self, task: &Task, exchange: &str, heard: Heard<'_>) -> Turn {
+        if let Heard::Reply(reply) = heard {
+            self.1.lock().unwrap().push(reply.again);
+        }
+        self.0.read(task, exchange, heard)
+    }
+
+    fn wake(&self, task: &Task, wait: &str, event: Event<'_>) -> Turn {
+        self.0.wake(task, wait, event)
+    }
+
+    fn open(&self, notice: &Notice) -> Opened {
+        self.0.open(notice)
+    }
+}
+
+#[test]
+fn a_copy_after_a_clear_not_now_is_told_that_one_was_sent() {
+    for name in ["issuer: sale, good card", "stripe: sale, good card"] {
+        let mut scene = scene(name);
+        let Next::Send(first) = scene.rail.start(&scene.task).unwrap().next else {
+            panic!("{name} begins with a message")
+        };
+        let exchange = scene.rail.table().exchanges.iter().find(|known| **known == first.name);
+        let copies = Copies {
+            first: vec![Fault::TooMany],
+            rest: Fault::None,
+        };
+        let plan = Plan {
+            faults: BTreeMap::from([(*exchange.unwrap(), copies)]),
+            ..Plan::calm()
+        };
+        let listens: &'static Listens = Box::leak(Box::new(Listens(scene.rail, Mutex::default())));
+        run(listens, &mut *scene.world, &plan, scene.task.clone(), false);
+        let heard = listens.1.lock().unwrap().clone();
+        assert_eq!(heard[..2], [false, true], "{name}");
     }
 }
