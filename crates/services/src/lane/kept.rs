@@ -12,8 +12,11 @@ use crate::snapshot;
 use crate::view::View;
 use crate::work::Entry;
 
-/// Orders that a lane remembers. An order is 2 to 3 KB, so this is 10 MB at most; it must hold more than can be in flight at a time.
+/// Orders that a lane remembers; it should hold more than can be in flight at a time.
 pub const ORDERS_KEPT_MAX: usize = 4_096;
+/// Bytes of orders, as they are written down, that a lane remembers. An order is 2 to 3 KB, so as many as may be fit; one with all the
+/// lines and metadata that it may have is sixty times that, and then fewer are remembered.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// An order as it was last written or read.
 #[derive(Clone, Debug)]
@@ -25,6 +28,10 @@ pub(super) struct Kept {
     pub(super) fence: u32,
     pub(super) lease: Option<Lease>,
     pub(super) created_at: Timestamp,
+    /// How long its snapshot and its open work were when they were last written or read.
+    pub(super) state_bytes: usize,
+    /// How long its description was: at most as long as the event that had it.
+    pub(super) details_bytes: usize,
 }
 
 /// Why a row does not become an order in memory.
@@ -61,7 +68,13 @@ impl Kept {
             fence: row.fence,
             lease: row.lease,
             created_at: row.created_at,
+            state_bytes: row.state.len() + row.work.as_ref().map_or(0, String::len),
+            details_bytes: events.iter().map(|event| event.body.len()).max().unwrap_or_default(),
         })
+    }
+
+    fn bytes(&self) -> usize {
+        self.state_bytes + self.details_bytes
     }
 
     pub(super) fn version(&self) -> u32 {
@@ -73,8 +86,10 @@ impl Kept {
 #[derive(Default)]
 pub(super) struct Cache {
     orders: HashMap<OrderId, (Kept, u64)>,
+    /// Who was used when; a place that is not an order's last one says nothing.
     used: VecDeque<(OrderId, u64)>,
     clock: u64,
+    bytes: usize,
 }
 
 impl Cache {
@@ -84,25 +99,119 @@ impl Cache {
 
     /// Takes an order out, to be changed and put back, or to be forgotten.
     pub(super) fn take(&mut self, order: OrderId) -> Option<Kept> {
-        self.orders.remove(&order).map(|(kept, _)| kept)
+        let (kept, _) = self.orders.remove(&order)?;
+        self.bytes -= kept.bytes();
+        Some(kept)
     }
 
     pub(super) fn put(&mut self, order: OrderId, kept: Kept) {
+        self.take(order);
         self.clock += 1;
+        self.bytes += kept.bytes();
         self.orders.insert(order, (kept, self.clock));
         self.used.push_back((order, self.clock));
-        while self.orders.len() > ORDERS_KEPT_MAX || self.used.len() > 4 * ORDERS_KEPT_MAX {
+        while self.is_over() || self.used.len() > 4 * ORDERS_KEPT_MAX {
             let Some((oldest, at)) = self.used.pop_front() else {
                 break;
             };
-            // A place in the line that is not the order's last one says nothing.
             if self.orders.get(&oldest).is_some_and(|(_, last)| *last == at) {
-                if self.orders.len() > ORDERS_KEPT_MAX {
-                    self.orders.remove(&oldest);
+                if self.is_over() {
+                    self.take(oldest);
                 } else {
                     self.used.push_back((oldest, at));
                 }
             }
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.orders.len() > ORDERS_KEPT_MAX || self.bytes > KEPT_BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use florin_core::id::MerchantId;
+    use florin_core::money::{Currency, Money};
+    use florin_core::order::{Order, Terms};
+    use florin_store::{Mode, Tenant};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn id(number: usize) -> OrderId {
+        OrderId::from_uuid(Uuid::from_u128(number as u128))
+    }
+
+    fn kept(number: usize, details_bytes: usize) -> Kept {
+        let now = Timestamp::from_millis(1_000);
+        let terms = Terms::payment(Money::new(1_099, Currency::EUR), now);
+        let view = View {
+            tenant: Tenant {
+                merchant: MerchantId::from_uuid(Uuid::from_u128(1)),
+                mode: Mode::Test,
+            },
+            reference: number.to_string(),
+            order: Order::open(id(number), terms, now).0,
+            details: Arc::default(),
+            memos: Default::default(),
+            steps: Default::default(),
+        };
+        Kept {
+            view: Arc::new(view),
+            work: Vec::new(),
+            key: None,
+            chain: chain::START,
+            fence: 0,
+            lease: None,
+            created_at: now,
+            state_bytes: 2_000,
+            details_bytes,
+        }
+    }
+
+    fn held(cache: &Cache) -> Vec<usize> {
+        let numbers = 0..2 * ORDERS_KEPT_MAX;
+        numbers.filter(|number| cache.get(id(*number)).is_some()).collect()
+    }
+
+    #[test]
+    fn the_orders_that_were_used_last_are_remembered() {
+        let mut cache = Cache::default();
+        for number in 0..ORDERS_KEPT_MAX + 10 {
+            cache.put(id(number), kept(number, 500));
+            let first = cache.take(id(0)).expect("used every time");
+            cache.put(id(0), first);
+        }
+        let held = held(&cache);
+        assert_eq!((held.len(), held[0]), (ORDERS_KEPT_MAX, 0));
+        assert_eq!(held[1], 11, "the ten that nobody used for longest are forgotten");
+    }
+
+    #[test]
+    fn large_orders_are_remembered_by_their_size_and_not_by_their_number() {
+        let large = 150_000;
+        let mut cache = Cache::default();
+        for number in 0..1_000 {
+            cache.put(id(number), kept(number, large));
+            assert!(cache.bytes <= KEPT_BYTES_MAX, "{} bytes after {number}", cache.bytes);
+        }
+        let held = held(&cache);
+        assert_eq!(held.len(), KEPT_BYTES_MAX / (large + 2_000));
+        assert_eq!(held.last(), Some(&999));
+        // What was large once and is put back small is counted as it is.
+        for number in held {
+            cache.take(id(number));
+        }
+        assert_eq!(cache.bytes, 0);
+    }
+
+    #[test]
+    fn an_order_that_is_put_twice_is_counted_once() {
+        let mut cache = Cache::default();
+        for _ in 0..100 {
+            cache.put(id(1), kept(1, 500));
+        }
+        assert_eq!(cache.bytes, 2_500);
     }
 }

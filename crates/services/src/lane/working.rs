@@ -79,6 +79,8 @@ impl Working {
             fence: 0,
             lease: None,
             created_at: now,
+            state_bytes: 0,
+            details_bytes: 0,
         };
         let mut working = Self::with(kept, None, true);
         working.news.extend(named(None, &working.kept.view.order));
@@ -200,7 +202,7 @@ impl Working {
         if !self.dirty {
             return None;
         }
-        let view = &self.kept.view;
+        let view = Arc::clone(&self.kept.view);
         let event = (!self.events.is_empty()).then(|| {
             let details = self.described.then_some(&*view.details);
             let body = snapshot::body(&self.events, &self.learned, details);
@@ -222,16 +224,21 @@ impl Working {
         });
         if let Some(event) = &event {
             self.kept.chain = event.hash;
+            if self.described {
+                self.kept.details_bytes = event.body.len();
+            }
         }
         self.kept.lease = lease;
         let work = snapshot::work(&self.kept.work);
+        let state = snapshot::state(&view, &self.kept.chain, work.as_deref());
+        self.kept.state_bytes = state.len() + work.as_ref().map_or(0, String::len);
         let order = OrderRow {
             id: view.order.id,
             tenant: view.tenant,
             reference: view.reference.clone(),
             key: self.kept.key.clone(),
             version: view.order.version,
-            state: snapshot::state(view, &self.kept.chain, work.as_deref()),
+            state,
             chain: self.kept.chain,
             due: snapshot::due(&view.order, &self.kept.work),
             work,
