@@ -258,7 +258,7 @@ impl Lane {
                 Err(refusal) => {
                     let denied = Denied::Misuse {
                         param: "amount",
-                        code: "not_payable",
+                        code: "invalid_value",
                         detail: refusal.to_string(),
                     };
                     draft.answers.push(Pending::Ready(token, Reply::Denied(denied)));
