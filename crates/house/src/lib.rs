@@ -14,6 +14,7 @@ pub mod dependencies;
 pub mod documents;
 pub mod migrations;
 pub mod repository;
+pub mod sheets;
 pub mod source;
 pub mod walk;
 pub mod words;

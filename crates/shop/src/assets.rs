@@ -39,7 +39,7 @@ pub(crate) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new(
         "shop.css",
         "text/css; charset=utf-8",
-        include_str!("../assets/shop.css"),
+        concat!(include_str!("../assets/base.css"), include_str!("../assets/shop.css")),
     )
 });
 pub(crate) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::float_arithmetic, reason = "colours, not money")]
 
-const STYLE: &str = include_str!("../assets/shop.css");
+const STYLE: &str = include_str!("../assets/base.css");
 
 /// Linear light of red, green and blue.
 type Light = [f64; 3];

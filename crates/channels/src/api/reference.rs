@@ -16,7 +16,10 @@ use self::describe::{Group, Object, groups, objects};
 use crate::Doors;
 use crate::problem::{CODES, Problem};
 
-const STYLE: &str = include_str!("reference/style.css");
+const STYLE: &str = concat!(
+    include_str!("../../assets/base.css"),
+    include_str!("reference/style.css")
+);
 const PROBLEMS: &str = include_str!("../../../../docs/problems.md");
 /// Only our own style sheet: no script, no frame, no form, no other origin.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; \

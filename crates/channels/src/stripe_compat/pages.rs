@@ -81,7 +81,10 @@ impl Pages {
                 "pay",
                 "css",
                 "text/css; charset=utf-8",
-                include_str!("../../assets/pay.css"),
+                concat!(
+                    include_str!("../../assets/base.css"),
+                    include_str!("../../assets/pay.css")
+                ),
             ),
             mark: Asset::new("pay", "svg", "image/svg+xml", include_str!("../../assets/pay.svg")),
             policy: policy(origin.starts_with("https://")),

@@ -5,6 +5,7 @@ mod cards;
 mod dependencies;
 mod documents;
 mod migrations;
+mod sheets;
 mod words;
 
 use florin_house::Finding;
