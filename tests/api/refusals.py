@@ -134,6 +134,37 @@ def _():
         problem(send("POST", f"/v1/orders/{order['id']}/{verb}", {}, idempotency=False), 400, "missing_key")
 
 
+@kit.test("an idempotency key is any text, and a control character or more than 255 of any are refused")
+def _():
+    def order(key):
+        asked = urllib.request.Request(
+            florin["api"] + "/v1/orders", json.dumps({"amount": 500, "currency": "EUR", "reference": f"by {len(key)} {key[:9]}"}).encode(),
+            {"Authorization": f"Bearer {florin['key']}", "Content-Type": "application/json", "Idempotency-Key": key})
+        try:
+            return Answer(urllib.request.urlopen(asked))
+        except urllib.error.HTTPError as refusal:
+            return Answer(refusal)
+    for key in ("order 17, second try", '"quoted"', "k" * 255):
+        first, again = order(key), order(key)
+        assert (first.status, again.status) == (201, 201) and again.headers["idempotent-replayed"] == "true", (key, again.body)
+        assert first.body["id"] == again.body["id"], key
+    for key, words in (("a\tb", "control character"), ("k" * 256, "255")):
+        problem(order(key), 422, "invalid_value", "Idempotency-Key", words)
+
+
+@kit.test("who may not do something is told who can")
+def _():
+    merchant = send("POST", "/v1/merchants", {"name": "Somebody else"}).body
+    said = problem(send("POST", "/v1/keys", {"merchant": merchant["id"]}, key=florin["key"]), 403, "forbidden")
+    assert "admin key" in said["fix"], said
+    said = problem(send("POST", "/v1/merchants", {"name": "Mallory"}, key=florin["key"]), 401, "unauthorized")
+    assert "admin key" in said["fix"], said
+    order = send("POST", "/v1/orders", {"amount": 500, "currency": "EUR", "reference": "nobody hears", "confirm": True, "method": "card_visa"}).body
+    event = send("GET", f"/v1/orders/{order['id']}/events?limit=1").body["data"][0]["id"]
+    said = problem(send("POST", f"/v1/events/{event}/resend", {"endpoint": "whe_00000000000000000000000000"}), 404, "not_found", "endpoint")
+    assert "endpoint" in said["fix"], said
+
+
 @kit.test("values that cannot be are refused by their names, with what can be")
 def _():
     good = {"amount": 500, "currency": "EUR", "reference": "values"}

@@ -1,9 +1,17 @@
 //! The native API, `/v1`: JSON in and out, RFC 9457 problems, an idempotency key wherever money moves.
 
 pub mod ask;
+pub mod connections;
+pub mod customers;
+pub mod deliveries;
+pub mod endpoints;
 pub mod events;
 pub mod gate;
 pub mod health;
+pub mod keys;
+pub mod ledger;
+pub mod merchants;
+pub mod methods;
 mod openapi;
 mod orders;
 pub mod params;
@@ -43,62 +51,37 @@ pub fn router(doors: Doors) -> Router {
         .route("/v1/orders/{id}/attempts", get(orders::attempts))
         .route("/v1/orders/{id}/captures", get(orders::captures))
         .route("/v1/orders/{id}/events", get(events::of_order))
-        .route("/v1/orders/{id}/ledger_entries", get(events::order_ledger))
-        .route("/v1/orders/{id}/deliveries", get(events::order_deliveries))
+        .route("/v1/orders/{id}/ledger_entries", get(ledger::of_order))
+        .route("/v1/orders/{id}/deliveries", get(deliveries::of_order))
         .route("/v1/attempts/{id}/resolve", post(orders::resolve))
         .route("/v1/refunds/{id}", get(orders::get_refund))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::get))
-        .route("/v1/events/{id}/resend", post(events::resend))
-        .route("/v1/deliveries", get(events::deliveries))
-        .route("/v1/deliveries/{id}", get(events::delivery))
-        .route("/v1/deliveries/{id}/resend", post(events::redeliver))
-        .route("/v1/balances", get(events::balances))
-        .route("/v1/ledger_entries", get(events::ledger))
-        .route(
-            "/v1/merchants",
-            get(settings::list_merchants).post(settings::create_merchant),
-        )
-        .route("/v1/keys", get(settings::list_keys).post(settings::create_key))
-        .route("/v1/keys/{id}/roll", post(settings::roll_key))
-        .route("/v1/keys/{id}/revoke", post(settings::revoke_key))
-        .route(
-            "/v1/connections",
-            get(settings::list_connections).post(settings::create_connection),
-        )
-        .route(
-            "/v1/connections/{id}",
-            get(settings::get_connection).post(settings::change_connection),
-        )
-        .route(
-            "/v1/customers",
-            get(settings::list_customers).post(settings::create_customer),
-        )
+        .route("/v1/events/{id}/resend", post(deliveries::resend_event))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/{id}", get(deliveries::get))
+        .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
+        .route("/v1/balances", get(ledger::balances))
+        .route("/v1/ledger_entries", get(ledger::list))
+        .route("/v1/merchants", get(merchants::list).post(merchants::create))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}/roll", post(keys::roll))
+        .route("/v1/keys/{id}/revoke", post(keys::revoke))
+        .route("/v1/connections", get(connections::list).post(connections::create))
+        .route("/v1/connections/{id}", get(connections::get).post(connections::change))
+        .route("/v1/customers", get(customers::list).post(customers::create))
         .route(
             "/v1/customers/{id}",
-            get(settings::get_customer)
-                .post(settings::change_customer)
-                .delete(settings::delete_customer),
+            get(customers::get).post(customers::change).delete(customers::delete),
         )
-        .route("/v1/methods", get(settings::list_methods).post(settings::create_method))
-        .route(
-            "/v1/methods/{id}",
-            get(settings::get_method).delete(settings::delete_method),
-        )
-        .route(
-            "/v1/webhook_endpoints",
-            get(settings::list_endpoints).post(settings::create_endpoint),
-        )
+        .route("/v1/methods", get(methods::list).post(methods::create))
+        .route("/v1/methods/{id}", get(methods::get).delete(methods::delete))
+        .route("/v1/webhook_endpoints", get(endpoints::list).post(endpoints::create))
         .route(
             "/v1/webhook_endpoints/{id}",
-            get(settings::get_endpoint)
-                .post(settings::change_endpoint)
-                .delete(settings::delete_endpoint),
+            get(endpoints::get).post(endpoints::change).delete(endpoints::delete),
         )
-        .route(
-            "/v1/webhook_endpoints/{id}/rotate_secret",
-            post(settings::rotate_endpoint),
-        )
+        .route("/v1/webhook_endpoints/{id}/rotate_secret", post(endpoints::rotate))
         .layer(from_fn_with_state((doors.clone(), meter), gate::count));
     calls
         .route("/v1/openapi.json", get(openapi::serve))
@@ -113,10 +96,8 @@ pub fn router(doors: Doors) -> Router {
         .route("/hooks/{connection}", post(hooks::receive).layer(hooks_limit))
         .route("/return/{token}", get(returned::back))
         .fallback(|| async {
-            Problem {
-                fix: "check the address against the reference".to_owned(),
-                ..Problem::new("not_found", "there is nothing at this address")
-            }
+            Problem::new("not_found", "there is nothing at this address")
+                .fix("compare the address with the reference (`/docs`)")
         })
         .method_not_allowed_fallback(|| async {
             Problem::new("method_not_allowed", "this address does not take this method")

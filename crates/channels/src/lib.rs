@@ -18,6 +18,7 @@
 pub mod admin;
 pub mod api;
 mod hooks;
+mod idempotency;
 mod policy;
 pub mod problem;
 mod request;

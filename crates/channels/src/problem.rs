@@ -43,7 +43,9 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// What to do now.
-    #[schema(example = "ask for at most what is available, or leave the amount out to take all of it")]
+    #[schema(
+        example = "ask for at most what is available, or leave out `amount` for all of it, with a new idempotency key"
+    )]
     pub fix: String,
     #[serde(skip)]
     pub(crate) retry_after_s: Option<u32>,
@@ -60,133 +62,153 @@ pub const CODES: &[Row] = &[
         "invalid_request",
         400,
         "Invalid request",
-        "send a body and parameters of the shape that the reference shows",
+        "compare the body and the parameters with this call in the reference (`/docs`), and send JSON",
     ),
     (
         "unknown_member",
         400,
         "Unknown member",
-        "leave it out, or use the name from the reference",
+        "leave out what `param` names, or spell it as the reference (`/docs`) does",
     ),
     (
         "invalid_value",
         422,
         "Invalid value",
-        "send one of the values that the message names",
+        "change what `param` names as `detail` says, and call again",
     ),
-    ("missing_member", 400, "Missing member", "add it"),
+    (
+        "missing_member",
+        400,
+        "Missing member",
+        "add the member that `param` names",
+    ),
     (
         "missing_key",
         400,
         "Missing Idempotency-Key",
-        "send a new random Idempotency-Key, and the same one when you repeat the call",
+        "add the header `Idempotency-Key`: a new random value for every new call, the same value when you repeat one",
     ),
     (
         "unauthorized",
         401,
         "Not authenticated",
-        "send `Authorization: Bearer sk_…` with a key that is in force",
+        "send `Authorization: Bearer sk_…` with a key that is in force; who manages your keys can make a new one",
     ),
     (
         "forbidden",
         403,
         "Not allowed",
-        "use a key with the scope that the message names",
+        "use a key with the scope that `detail` names, or have one made by who manages your keys",
     ),
     (
         "not_found",
         404,
         "Not found",
-        "check the id, and that the key is of the same merchant and mode",
+        "check the id, and that your key is of the same merchant and mode",
     ),
     (
         "method_not_allowed",
         405,
         "Method not allowed",
-        "use one of the methods in the Allow header",
+        "use one of the methods in the `Allow` header",
     ),
     (
         "reference_taken",
         409,
         "Reference taken",
-        "read that order; if this is another purchase, use another reference",
+        "go on with the order that `order` names; for another purchase, use another reference",
     ),
     (
         "in_flight",
         409,
         "An attempt is running",
-        "wait for its outcome, or have the payer leave it; never charge again beside it",
+        "read the order until the attempt has ended; then call again with a new idempotency key, never beside it",
     ),
     (
         "already_paid",
         409,
         "Already paid",
-        "read the order: an earlier attempt won",
+        "charge nothing more: read the order, whose `deliverable` says whether goods may go out",
     ),
-    ("order_over", 409, "Order over", "make a new order"),
-    ("attempt_over", 409, "Attempt over", "read the order's attempts"),
+    (
+        "order_over",
+        409,
+        "Order over",
+        "make a new order with a reference of its own",
+    ),
+    (
+        "attempt_over",
+        409,
+        "Attempt over",
+        "read the order: it says how the attempt ended",
+    ),
     (
         "stale_action",
         409,
         "Stale action",
-        "read the order and send the payer to its current next_action",
+        "read the order and send the payer to its current `next_action`",
     ),
     (
         "uncertain",
         409,
         "Outcome uncertain",
-        "wait: the outcome is being asked for, and the order will say it",
+        "wait and read the order again: the provider is being asked, and the order will say; never charge again meanwhile",
     ),
     (
         "too_late",
         409,
         "Too late",
-        "wait for the outcome; if it was paid, refund it",
+        "read the order until it has its outcome; if it was paid, refund it",
     ),
-    ("use_void", 409, "Void instead", "call /void"),
-    ("use_refund", 409, "Refund instead", "call /refunds"),
+    ("use_void", 409, "Void instead", "call `/void` on this order"),
+    ("use_refund", 409, "Refund instead", "call `/refunds` on this order"),
     (
         "not_authorized",
         409,
         "Nothing is authorized",
-        "confirm the order first",
+        "confirm the order first; when its status is `authorized`, call again with a new idempotency key",
     ),
     (
         "not_captured",
         409,
         "Nothing is captured",
-        "capture first, or void the hold",
+        "nothing was taken: capture first, or give the hold back by `/void`",
     ),
     (
         "already_captured",
         409,
         "Already captured",
-        "refund if money shall go back",
+        "nothing is left to take; to give money back, call `/refunds`",
     ),
     (
         "step_in_flight",
         409,
         "A step is running",
-        "wait until it has ended, then repeat the call",
+        "wait a second or two, then repeat the call with the same key",
     ),
-    ("hold_over", 409, "The hold is over", "make a new order"),
+    (
+        "hold_over",
+        409,
+        "The hold is over",
+        "make a new order with a reference of its own",
+    ),
     (
         "other_amount",
         409,
         "Another amount is due",
-        "read the order and start the attempt with what is due",
+        "read the order and confirm it again with a new idempotency key: what is due has changed",
     ),
     (
         "too_much",
         409,
         "Too much",
-        "ask for at most what is available, or leave the amount out to take all of it",
+        "ask for at most what is available, or leave out `amount` for all of it, with a new idempotency key",
     ),
     (
         "not_positive",
         409,
         "Not more than zero",
-        "send an amount of at least one minor unit; to take nothing, void",
+        "send an amount of at least one minor unit; to take nothing, call `/void`",
     ),
     ("other_currency", 409, "Another currency", "use the order's currency"),
     (
@@ -201,12 +223,17 @@ pub const CODES: &[Row] = &[
         "Too late to refund",
         "pay the customer back by other means",
     ),
-    ("too_many_attempts", 409, "Too many attempts", "make a new order"),
+    (
+        "too_many_attempts",
+        409,
+        "Too many attempts",
+        "make a new order with a reference of its own",
+    ),
     (
         "too_many_captures",
         409,
         "Too many captures",
-        "make the last capture final and use a new order for the rest",
+        "make the last capture final (`\"final\": true`) and use a new order for the rest",
     ),
     (
         "too_many_increments",
@@ -242,19 +269,19 @@ pub const CODES: &[Row] = &[
         "body_too_large",
         413,
         "Body too large",
-        "send less, or raise body_bytes under [limits]",
+        "send less; who runs this server can raise `body_bytes` under `[limits]`",
     ),
     (
         "unsupported_media_type",
         415,
         "Not JSON",
-        "send `Content-Type: application/json`",
+        "send JSON, and the header `Content-Type: application/json`",
     ),
     (
         "key_reused",
         422,
         "Idempotency key reused",
-        "use a new key for a new request; repeat a request byte for byte",
+        "use a new idempotency key for a new request; to repeat a request, send the same bytes",
     ),
     (
         "conflict",
@@ -266,37 +293,37 @@ pub const CODES: &[Row] = &[
         "unknown_method",
         422,
         "Unknown method",
-        "use hosted, a stored method's id, or in test mode a name from the list of test methods",
+        "use `hosted`, the id of a stored method (`met_…`), or in test mode a test method such as `card_visa`",
     ),
     (
         "no_connection",
         422,
         "No connection",
-        "add a connection to a provider, or name one that is enabled",
+        "add a connection (`POST /v1/connections`) or enable one; a connection that you name has to be enabled",
     ),
     (
         "unsupported",
         422,
         "Not supported by the provider",
-        "choose another method or connection",
+        "use another method or connection, or ask for what `detail` does not exclude",
     ),
     (
         "rate_limited",
         429,
         "Too many requests",
-        "wait as long as Retry-After says",
+        "wait as many seconds as `Retry-After` says, then repeat the call with the same key",
     ),
     (
         "busy",
         429,
         "Too busy",
-        "wait as long as Retry-After says and repeat the call with the same key",
+        "wait as many seconds as `Retry-After` says, then repeat the call with the same key",
     ),
     (
         "internal",
         500,
         "Our mistake",
-        "repeat the call with the same key; if it stays, give the request id to the people who run this server",
+        "repeat the call with the same key; if it stays, give the `request_id` to the people who run this server",
     ),
     (
         "record_damaged",
@@ -308,19 +335,19 @@ pub const CODES: &[Row] = &[
         "unavailable",
         503,
         "Unavailable",
-        "wait as long as Retry-After says and repeat the call with the same key",
+        "wait as many seconds as `Retry-After` says, then repeat the call with the same key",
     ),
     (
         "draining",
         503,
         "Stopping",
-        "repeat the call with the same key: another server takes it",
+        "repeat the call with the same key: another server takes it, or this one when it is back",
     ),
     (
         "disk_full",
         507,
         "Disk full",
-        "the people who run this server must free space; repeat the call with the same key then",
+        "repeat the call with the same key when the people who run this server have freed space",
     ),
 ];
 
@@ -351,6 +378,13 @@ impl Problem {
     #[must_use]
     pub fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
+        self
+    }
+
+    /// What to do now, where the list's sentence would send its reader the wrong way.
+    #[must_use]
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = fix.into();
         self
     }
 
@@ -434,7 +468,8 @@ impl From<DirectoryError> for Problem {
             DirectoryError::NotFound(_) => Self::new("not_found", error.to_string()),
             DirectoryError::KeyReused => Self::new("key_reused", error.to_string()),
             DirectoryError::Moved(_) => Self::new("being_changed", error.to_string()),
-            DirectoryError::TooMany(..) => Self::new("invalid_value", error.to_string()),
+            DirectoryError::TooMany(..) => Self::new("invalid_value", error.to_string())
+                .fix("remove or revoke one that nobody uses, then repeat the call"),
             DirectoryError::Unreadable(..) => {
                 tracing::error!(%error, "the directory does not read");
                 Self::new("internal", "something here is wrong")
@@ -506,13 +541,26 @@ mod tests {
             .filter_map(|line| line.strip_prefix("## "))
             .map(|line| line.trim_matches('`'))
             .collect();
-        for (code, ..) in CODES {
-            assert!(told.contains(code), "docs/problems.md has no paragraph about {code}");
-        }
-        for code in told {
+        let codes: Vec<&str> = CODES.iter().map(|row| row.0).collect();
+        assert_eq!(
+            told, codes,
+            "docs/problems.md has a paragraph for each code, in the same order"
+        );
+    }
+
+    #[test]
+    fn the_docs_say_what_the_answers_say() {
+        let docs = include_str!("../../../docs/problems.md");
+        let mut paragraphs = docs.split("\n## ").skip(1);
+        for (code, status, title, fix) in CODES {
+            let paragraph = paragraphs.next().unwrap_or_default();
+            let first = format!("{title} (HTTP {status}). ");
+            assert!(paragraph.contains(&first), "{code}: begin with `{first}`");
+            let what_to_do = format!("\nWhat to do: {fix}.\n");
             assert!(
-                CODES.iter().any(|row| row.0 == code),
-                "docs/problems.md tells of {code}, which is no code"
+                paragraph.contains(&what_to_do),
+                "{code}: end with `{}`",
+                what_to_do.trim()
             );
         }
     }

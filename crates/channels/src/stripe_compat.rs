@@ -14,6 +14,7 @@
 //! The same code is the merchant's door in production and the pretend provider of `florin dev` ([`DoorKind`]). Not here: Connect, Radar,
 //! tax, invoices, subscriptions.
 
+mod asking;
 mod cards;
 mod catalogue;
 mod charges;
@@ -35,6 +36,7 @@ mod pages;
 mod params;
 mod reader;
 mod refunds;
+mod remembered;
 mod sessions;
 mod shape;
 mod transactions;
@@ -166,7 +168,7 @@ pub fn router(doors: Doors, kind: DoorKind) -> Router {
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::retrieve))
         .route("/v1/payment_intents", get(intents::list).post(intents::create))
-        .route("/v1/payment_intents/search", get(intents::search))
+        .route("/v1/payment_intents/search", get(intents::search::search))
         .route("/v1/payment_intents/{id}", get(intents::retrieve).post(intents::update))
         .route("/v1/payment_intents/{id}/cancel", post(intents::cancel))
         .route("/v1/payment_intents/{id}/capture", post(intents::capture))

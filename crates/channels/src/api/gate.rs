@@ -19,10 +19,8 @@ use serde_json::error::Category;
 use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
-use crate::{Doors, request};
+use crate::{Doors, idempotency, request};
 
-/// Longest idempotency key (Stripe's limit, so that its libraries' keys fit).
-pub const KEY_BYTES_MAX: usize = 255;
 /// Keys whose use is counted at once; the oldest count is forgotten beyond it.
 const COUNTED_KEYS_MAX: usize = 100_000;
 
@@ -136,10 +134,10 @@ impl FromRequestParts<Doors> for Admin {
             request::administered();
             Ok(Self)
         } else {
-            Err(Problem::new(
-                "unauthorized",
-                "this call needs the installation's admin key",
-            ))
+            Err(
+                Problem::new("unauthorized", "this call needs the installation's admin key")
+                    .fix("send `Authorization: Bearer …` with the admin key; who runs this server has it"),
+            )
         }
     }
 }
@@ -189,7 +187,7 @@ impl<C: FromRequestParts<Doors, Rejection = Problem> + Send> FromRequest<Doors> 
         }
         let key = match parts.headers.get("idempotency-key") {
             None => None,
-            Some(value) => Some(idem_key(value.as_bytes(), &parts, &body)?),
+            Some(value) => Some(idem_key(value, &parts, &body)?),
         };
         Ok(Self { caller, key, body })
     }
@@ -221,14 +219,11 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn idem_key(value: &[u8], parts: &Parts, body: &[u8]) -> Result<IdemKey, Problem> {
-    let wrong = |why: &str| Problem::new("invalid_value", why).at("Idempotency-Key");
-    let text = std::str::from_utf8(value).map_err(|_| wrong("the Idempotency-Key is not text"))?;
-    if text.is_empty() || text.len() > KEY_BYTES_MAX || !text.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
-        return Err(wrong(
-            "an Idempotency-Key has 1 to 255 visible ASCII characters without spaces",
-        ));
-    }
+fn idem_key(value: &HeaderValue, parts: &Parts, body: &[u8]) -> Result<IdemKey, Problem> {
+    let text = idempotency::text(value).map_err(|why| {
+        let detail = format!("the Idempotency-Key does not do: {why}");
+        Problem::new("invalid_value", detail).at("Idempotency-Key")
+    })?;
     let mut digest = Context::new(&SHA256);
     for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), body] {
         digest.update(&(part.len() as u64).to_be_bytes());

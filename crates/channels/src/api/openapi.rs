@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{RefOr, Required};
 
-use super::{events, orders, settings};
+use super::{connections, customers, deliveries, endpoints, events, keys, ledger, merchants, methods, orders};
 
 /// The whole description.
 #[derive(OpenApi)]
@@ -14,14 +14,14 @@ use super::{events, orders, settings};
     paths(
         orders::create, orders::list, orders::get, orders::confirm, orders::capture, orders::void, orders::cancel, orders::attempts,
         orders::captures, orders::refund, orders::refunds, orders::get_refund, orders::resolve,
-        events::list, events::get, events::of_order, events::resend, events::deliveries, events::delivery, events::order_deliveries,
-        events::redeliver, events::balances, events::ledger, events::order_ledger,
-        settings::create_merchant, settings::list_merchants, settings::create_key, settings::list_keys, settings::roll_key,
-        settings::revoke_key, settings::create_connection, settings::list_connections, settings::get_connection,
-        settings::change_connection, settings::create_customer, settings::list_customers, settings::get_customer,
-        settings::change_customer, settings::delete_customer, settings::create_method, settings::list_methods, settings::get_method,
-        settings::delete_method, settings::create_endpoint, settings::list_endpoints, settings::get_endpoint, settings::change_endpoint,
-        settings::delete_endpoint, settings::rotate_endpoint,
+        events::list, events::get, events::of_order, deliveries::resend_event, deliveries::list, deliveries::get, deliveries::of_order,
+        deliveries::resend, ledger::balances, ledger::list, ledger::of_order,
+        merchants::create, merchants::list, keys::create, keys::list, keys::roll,
+        keys::revoke, connections::create, connections::list, connections::get,
+        connections::change, customers::create, customers::list, customers::get,
+        customers::change, customers::delete, methods::create, methods::list, methods::get,
+        methods::delete, endpoints::create, endpoints::list, endpoints::get, endpoints::change,
+        endpoints::delete, endpoints::rotate,
     ),
     tags(
         (name = "orders", description = "What is to be paid"),

@@ -41,7 +41,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
     let (kind, capture) = body.terms();
     let mut details = body.take_details(amount.currency())?;
     if let Some(customer) = details.customer
-        && let Err(problem) = super::settings::customer_of(&doors, call.caller.tenant, customer).await
+        && let Err(problem) = super::customers::customer_of(&doors, call.caller.tenant, customer).await
     {
         // A customer who was removed since says nothing about the call that came before with this key: it may have charged.
         let before = doors.engine.answered_before(call.caller.tenant, &key).await?;
@@ -283,6 +283,7 @@ pub(super) async fn resolve(
             "attempt_over",
             format!("the step {step} is not open: nothing about it is uncertain"),
         )
+        .fix("nothing is to be settled: read the attempt, which says how it ended")
     })?;
     let money = match body.amount {
         Some(minor) if (0..=super::ask::AMOUNT_MAX).contains(&minor) => asked.with_minor(minor),

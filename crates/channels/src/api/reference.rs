@@ -143,10 +143,10 @@ pub(super) async fn problems() -> Response {
 }
 
 pub(super) async fn problem(Path(code): Path<String>) -> Result<Response, Problem> {
-    let row = CODES
-        .iter()
-        .find(|row| row.0 == code)
-        .ok_or_else(|| Problem::new("not_found", format!("there is no problem of the code `{code}`")))?;
+    let row = CODES.iter().find(|row| row.0 == code).ok_or_else(|| {
+        Problem::new("not_found", format!("there is no problem of the code `{code}`"))
+            .fix("find it in the list at `/problems`")
+    })?;
     let page = ProblemPage {
         code: row.0,
         title: row.2,

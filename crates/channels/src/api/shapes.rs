@@ -220,7 +220,9 @@ impl<T> List<T> {
             return Ok(Self::page(all, limit));
         };
         let Some(at) = all.iter().position(|item| id_of(item) == after) else {
-            return Err(Problem::new("not_found", format!("`{after}` is not in this list")).at("after"));
+            return Err(Problem::new("not_found", format!("`{after}` is not in this list"))
+                .at("after")
+                .fix("send the last id of the page before, or leave out `after` to begin again"));
         };
         Ok(Self::page(all.into_iter().skip(at + 1).collect(), limit))
     }
@@ -393,6 +395,11 @@ fn capture_word(order: &Order) -> &'static str {
         CaptureAt::Later => "later",
         CaptureAt::At(_) => "at",
     }
+}
+
+/// What comes after the item of this id.
+pub(super) fn rest<T>(items: Vec<T>, id: &str, id_of: impl Fn(&T) -> &String) -> Vec<T> {
+    items.into_iter().skip_while(|item| id_of(item) != id).skip(1).collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use axum::extract::{Path, State};
 use florin_services::directory::Scope;
 
+use super::asking::finish;
 use super::gate::{Answer, Get, Post, part_of};
-use super::intents::finish;
 use super::lists::{self, Page};
 use super::params::{Field, Given, Kind, LIST, may, must};
 use super::reader::Reader;

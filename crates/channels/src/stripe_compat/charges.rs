@@ -5,8 +5,9 @@ use florin_services::ask::What;
 use florin_services::directory::Scope;
 use serde_json::Value;
 
+use super::asking::{ask, finish};
 use super::gate::{Answer, Get, Post};
-use super::intents::{ask, finish, kept};
+use super::intents::kept;
 use super::lists::{self, Orders, Page};
 use super::params::{Field, Kind, LIST, may};
 use super::reader::Reader;

@@ -4,8 +4,8 @@ use axum::extract::{Path, State};
 use florin_core::id::CustomerId;
 use florin_services::directory::{Customer, Method, Scope};
 
+use super::asking::finish;
 use super::gate::{Answer, Get, Post};
-use super::intents::finish;
 use super::lists::{self, Page};
 use super::params::{ADDRESS, Field, Given, Kind, LIST, SHIPPING, may};
 use super::reader::Reader;

@@ -6,8 +6,8 @@ use florin_services::directory::{Dialect, Endpoint, Scope, Sealed};
 use florin_services::notify::{ENDPOINT_SECRET, sign};
 use serde_json::json;
 
+use super::asking::finish;
 use super::gate::{Answer, Get, Post};
-use super::intents::finish;
 use super::lists::{self, Page};
 use super::params::{Field, Given, Kind, LIST, may, must};
 use super::reader::Reader;

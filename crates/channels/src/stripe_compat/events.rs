@@ -3,8 +3,6 @@
 //! An event of ours may be several of Stripe's ([`names`]); here is what each of them shows, and whether an order has the thing that it is
 //! about. Documents keep no history: of them only `….created` is listed, when it is asked for by that name.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -19,11 +17,12 @@ use florin_services::told;
 use florin_store::Cursor;
 use serde_json::{Value, json};
 
+use super::asking::finish;
 use super::gate::{Answer, Get};
-use super::intents::finish;
 use super::lists::{self, Collect, Page};
 use super::params::{Field, Kind, LIST, may};
 use super::reader::Reader;
+use super::remembered::{Remembered, bytes_of_all};
 use super::shape::price::Price;
 use super::shape::product::Product;
 use super::shape::{self, Scene, Seen};
@@ -196,7 +195,7 @@ async fn of_orders(reader: &Reader<'_>, page: &Page, wanted: &[String]) -> Resul
     reader.freshen().await;
     let store = &reader.door.doors.store;
     let mut collect = Collect::new(page);
-    let mut known: HashMap<OrderId, Vec<Told>> = HashMap::new();
+    let mut known = Remembered::default();
     let mut search = lists::feed(reader.tenant, page);
     if let Some(after) = page.after() {
         let ours = parse(after).map(|(ours, _)| ours);
@@ -251,15 +250,17 @@ async fn of_orders(reader: &Reader<'_>, page: &Page, wanted: &[String]) -> Resul
 /// Takes the events of one row, newest first.
 async fn tell(
     reader: &Reader<'_>,
-    known: &mut HashMap<OrderId, Vec<Told>>,
+    known: &mut Remembered<Vec<Told>>,
     collect: &mut Collect<'_>,
     wanted: &[String],
     (order, version, count): (OrderId, u32, u32),
 ) -> Result<(), Wrong> {
-    let events = match known.entry(order) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(place) => place.insert(events_of(reader, order).await?),
-    };
+    if known.get(order).is_none() {
+        let read = events_of(reader, order).await?;
+        let bytes = bytes_of_all(&read);
+        known.put(order, read, bytes);
+    }
+    let events = known.get(order).map_or(&[][..], Vec::as_slice);
     let within = |told: &&Told| told.version <= version && told.version + count > version;
     for told in events.iter().rev().filter(within) {
         for (index, name) in names(&told.name).iter().enumerate().rev() {

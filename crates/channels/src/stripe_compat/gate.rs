@@ -20,10 +20,8 @@ use super::form::{self, Form};
 use super::params::{Field, Given, read};
 use super::wrong::{Kind, Wrong};
 use super::{Door, VERSION};
-use crate::request;
+use crate::{idempotency, request};
 
-/// Longest idempotency key.
-const KEY_BYTES_MAX: usize = 255;
 /// Characters of a wrong key that are shown again, for people to tell which one it was.
 const SHOWN_CHARS: usize = 4;
 
@@ -221,10 +219,8 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 fn idem_key(value: &HeaderValue, parts: &Parts, body: &Bytes) -> Result<IdemKey, Wrong> {
-    let visible =
-        |text: &&str| (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let text = value.to_str().ok().filter(visible).ok_or_else(|| {
-        let message = format!("An Idempotency-Key has 1 to {KEY_BYTES_MAX} visible ASCII characters without spaces.");
+    let text = idempotency::text(value).map_err(|why| {
+        let message = format!("Your Idempotency-Key does not do: {why}.");
         Wrong::invalid(message).at("Idempotency-Key")
     })?;
     let target = parts
@@ -248,12 +244,12 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
     hash
 }
 
-/// The key of one part of a call that is several of ours. Nobody can send it: it holds spaces.
+/// The key of one part of a call that is several of ours. Nobody can send it: it holds a control character.
 pub(super) fn part_of(key: Option<&IdemKey>, part: &str) -> Option<IdemKey> {
     key.map(|key| {
         let name = dice::hex(&hash(&[key.key.as_bytes(), part.as_bytes()]));
         IdemKey {
-            key: format!("part of a call {name}"),
+            key: format!("\u{1f}part of a call {name}"),
             hash: key.hash,
         }
     })
@@ -347,5 +343,10 @@ mod tests {
         assert_ne!(one.key, other.key);
         assert_eq!(one, part_of(Some(&key), "amend").unwrap());
         assert_eq!(one.hash, key.hash);
+        let sent = HeaderValue::from_bytes(one.key.as_bytes());
+        assert!(
+            sent.is_err() || idempotency::text(&sent.unwrap()).is_err(),
+            "a caller could send it"
+        );
     }
 }

@@ -6,9 +6,9 @@ use florin_services::directory::{Method, Scope};
 use florin_store::Mode;
 use serde_json::{Value, json};
 
+use super::asking::finish;
 use super::cards::{self, Card};
 use super::gate::{Answer, Get, Post};
-use super::intents::finish;
 use super::lists::{self, Page};
 use super::params::{ADDRESS, Field, Given, Kind, LIST, may, must};
 use super::reader::Reader;

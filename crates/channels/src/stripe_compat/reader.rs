@@ -1,6 +1,5 @@
 //! Reads what one call needs, each thing once, and finds any object by Stripe's name of it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use florin_core::id::{MethodId, OrderId};
@@ -13,6 +12,7 @@ use florin_store::{Mode, Name, Tenant, Which};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use super::remembered::{Remembered, bytes_of};
 use super::shape::price::Price;
 use super::shape::product::Product;
 use super::shape::{self, Scene, Seen};
@@ -23,7 +23,7 @@ use super::{Door, cards, ids};
 pub(super) struct Reader<'a> {
     pub(super) door: &'a Door,
     pub(super) tenant: Tenant,
-    views: Mutex<HashMap<OrderId, Arc<View>>>,
+    views: Mutex<Remembered<Arc<View>>>,
 }
 
 impl<'a> Reader<'a> {
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
 
     /// An order of this caller that is a payment; none if there is none.
     pub(super) async fn view(&self, order: OrderId) -> Result<Option<Arc<View>>, Wrong> {
-        if let Some(known) = self.views.lock().await.get(&order) {
+        if let Some(known) = self.views.lock().await.get(order) {
             return Ok(Some(Arc::clone(known)));
         }
         let view = match self.door.doors.engine.view(self.tenant, order).await {
@@ -63,7 +63,8 @@ impl<'a> Reader<'a> {
             Ok(_) | Err(Denied::NotFound) => return Ok(None),
             Err(denied) => return Err(denied.into()),
         };
-        self.views.lock().await.insert(order, Arc::clone(&view));
+        let bytes = bytes_of(&view);
+        self.views.lock().await.put(order, Arc::clone(&view), bytes);
         Ok(Some(view))
     }
 

@@ -12,8 +12,9 @@ use florin_services::view::View;
 use florin_store::IdemKey;
 use serde_json::Value;
 
+use super::asking::{ask, finish, settled, was_asked};
 use super::gate::{Answer, Get, Post};
-use super::intents::{ask, finish, kept, order_of, settled, was_asked};
+use super::intents::{kept, order_of};
 use super::lists::{self, Orders, Page};
 use super::note::{Note, RefundNote};
 use super::params::{Field, Given, Kind, LIST, may};

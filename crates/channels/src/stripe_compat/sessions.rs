@@ -12,8 +12,9 @@ use florin_services::directory::Scope;
 use florin_services::view::View;
 use serde_json::Value;
 
+use super::asking::{ask, before, finish, refused, settled, unexpected};
 use super::gate::{Answer, Get, Post};
-use super::intents::{ask, back_url, before, capture_at, finish, fresh, kept, refused, settled, unexpected};
+use super::intents::{back_url, capture_at, fresh, kept};
 use super::lists::{self, Orders, Page};
 use super::note::{LineNote, SessionNote};
 use super::params::{Field, Given, Kind, LIST, SHIPPING, may, must};

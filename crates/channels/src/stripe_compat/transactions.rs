@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
+use super::asking::finish;
 use super::gate::{Answer, Get};
-use super::intents::finish;
 use super::lists::{self, Orders, Page};
 use super::params::{Field, Kind, LIST, may};
 use super::reader::Reader;

@@ -118,11 +118,12 @@ impl Wrong {
 
     /// A mistake of ours.
     pub(super) fn ours() -> Self {
-        let mut wrong = Self::new(
-            500,
-            Kind::Api,
-            "Something went wrong here. Give the request id to the people who run this server.",
-        );
+        Self::hopeless("Something went wrong here. Give the request id to the people who run this server.")
+    }
+
+    /// Trying again at once changes nothing.
+    fn hopeless(message: impl Into<String>) -> Self {
+        let mut wrong = Self::new(500, Kind::Api, message);
         wrong.again = Some(false);
         wrong
     }
@@ -168,9 +169,16 @@ impl IntoResponse for Wrong {
     }
 }
 
+/// As Stripe's messages are: a sentence. Ours begin small and have no full stop, because they stand in logs and after names.
+fn sentence(said: &str) -> String {
+    let mut letters = said.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
 impl From<Denied> for Wrong {
     fn from(denied: Denied) -> Self {
-        let said = denied.to_string();
+        let said = sentence(&denied.to_string());
         match denied {
             // Calls that can be refused by the rules say it in words of their own; this is for the rest.
             Denied::Refused { replayed, .. } => {
@@ -189,13 +197,17 @@ impl From<Denied> for Wrong {
                 tracing::error!(%order, "an order that was just made has a name that is taken");
                 Self::ours()
             }
-            Denied::Misuse { param, code, detail } => Self::invalid(detail).code(code).at(param),
+            Denied::Misuse { param, code, .. } => Self::invalid(said).code(code).at(param),
             Denied::Busy { retry_after_s } => Self::later(429, said, retry_after_s).code("rate_limit"),
             Denied::Unavailable { retry_after_s } => Self::later(503, said, retry_after_s),
-            Denied::Full | Denied::Damaged => {
-                let mut wrong = Self::new(500, Kind::Api, said);
-                wrong.again = Some(false);
-                wrong
+            Denied::Full => {
+                let what_to_do =
+                    "Repeat the call with the same key when the people who run this server have freed space.";
+                Self::hopeless(format!("{said} {what_to_do}"))
+            }
+            Denied::Damaged => {
+                let what_to_do = "Do not repeat the call: the people who run this server must restore the record.";
+                Self::hopeless(format!("{said} {what_to_do}"))
             }
         }
     }
@@ -204,11 +216,13 @@ impl From<Denied> for Wrong {
 impl From<DirectoryError> for Wrong {
     fn from(error: DirectoryError) -> Self {
         match error {
-            DirectoryError::NotFound(_) => Self::new(404, Kind::Request, error.to_string()).code("resource_missing"),
+            DirectoryError::NotFound(_) => {
+                Self::new(404, Kind::Request, sentence(&error.to_string())).code("resource_missing")
+            }
             DirectoryError::KeyReused => Denied::KeyReused.into(),
-            DirectoryError::Moved(_) => Self::later(429, error.to_string(), 1).code("lock_timeout"),
+            DirectoryError::Moved(_) => Self::later(429, sentence(&error.to_string()), 1).code("lock_timeout"),
             DirectoryError::Store(fault) => fault.into(),
-            DirectoryError::TooMany(..) => Self::new(400, Kind::Request, error.to_string()),
+            DirectoryError::TooMany(..) => Self::new(400, Kind::Request, sentence(&error.to_string())),
             DirectoryError::Unreadable(..) => {
                 tracing::error!(%error, "a document of the directory does not read");
                 Self::ours()
@@ -261,6 +275,15 @@ mod tests {
         assert_eq!(busy.status(), 429);
         assert_eq!(busy.headers()["retry-after"], "3");
         assert_eq!(busy.headers()["stripe-should-retry"], "true");
+        assert_eq!(
+            Wrong::from(Denied::Busy { retry_after_s: 3 }).message,
+            "Too busy: try again in 3 s."
+        );
+        assert!(
+            Wrong::from(Denied::Full)
+                .message
+                .starts_with("The disk is full. Repeat")
+        );
         let reused = Wrong::from(Denied::KeyReused);
         assert_eq!((reused.status, reused.kind.word()), (400, "idempotency_error"));
     }

@@ -34,6 +34,26 @@ async fn a_repeat_has_the_first_answer_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_key_is_any_text_and_a_control_character_is_none() {
+    let world = World::provider().await;
+    for key in ["order 17, second try", "\"quoted\"", "Größe ✓"] {
+        let first = world.keyed("POST", "/v1/payment_intents", &SALE, Some(key)).await;
+        let first = first.object();
+        let again = world.keyed("POST", "/v1/payment_intents", &SALE, Some(key)).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{key}");
+        assert_eq!(again.object()["id"], first["id"], "{key}");
+    }
+    for (key, why) in [("a\tb", "control character"), (&*"k".repeat(256), "256 characters")] {
+        let refused = world.keyed("POST", "/v1/payment_intents", &SALE, Some(key)).await;
+        let refused = refused.error(400);
+        assert_eq!(refused["param"], "Idempotency-Key");
+        assert!(refused["message"].as_str().unwrap().contains(why), "{refused}");
+    }
+    let listed = world.get("/v1/payment_intents").await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn a_repeat_of_a_decline_is_the_same_decline() {
     let world = World::provider().await;
     let declined = [

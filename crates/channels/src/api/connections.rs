@@ -1,0 +1,242 @@
+//! Connections: a merchant's accounts at providers. Their secrets are named here and stand in the configuration.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use florin_core::id::ConnectionId;
+use florin_services::directory::{Connection, Scope};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ask::{metadata, text, url};
+use super::gate::{Call, Caller};
+use super::orders::not_found;
+use super::params::Params;
+use super::settings::made_answer;
+use super::shapes::{List, mode_word, rfc3339};
+use crate::Doors;
+use crate::problem::Problem;
+
+/// A merchant's account at a provider.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ConnectionShape {
+    /// Its id.
+    pub id: String,
+    /// `connection`.
+    pub object: &'static str,
+    /// `test` or `live`.
+    pub mode: &'static str,
+    /// The provider.
+    pub rail: String,
+    /// Its address.
+    pub base: String,
+    /// Names of its secrets in this server's configuration.
+    pub secrets: BTreeMap<String, String>,
+    /// Anything else.
+    pub settings: BTreeMap<String, String>,
+    /// Used when a call names none.
+    pub default: bool,
+    /// Whether new attempts may use it.
+    pub enabled: bool,
+    /// Where the provider sends its webhooks.
+    pub hook_url: String,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// Adds a connection. Secrets are named, never sent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionBody {
+    /// The provider: `stripe`.
+    #[schema(max_length = 40, example = "stripe")]
+    pub rail: String,
+    /// Its address, if it is not the provider's usual one.
+    #[schema(max_length = 2048)]
+    pub base: Option<String>,
+    /// The rail's word (`api_key`, `webhook_secret`) to a name under `[secrets]` in this server's configuration.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+    /// Anything else that the provider's sheet asks for.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Use it when a call names none.
+    #[serde(default)]
+    pub default: bool,
+}
+
+/// Changes a connection.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionChange {
+    /// Use it when a call names none.
+    pub default: Option<bool>,
+    /// Whether new attempts may use it.
+    pub enabled: Option<bool>,
+}
+
+/// Adds a connection to a provider.
+#[utoipa::path(post, path = "/v1/connections", tag = "connections", request_body = ConnectionBody,
+    responses((status = 201, description = "Added", body = ConnectionShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Result<Response, Problem> {
+    call.caller.may(Scope::Manage)?;
+    let body: ConnectionBody = call.read()?;
+    let rail = doors.rail(&body.rail).ok_or_else(|| {
+        let known: Vec<&str> = doors.rails().iter().map(|rail| rail.table().name).collect();
+        Problem::new(
+            "invalid_value",
+            format!("there is no rail `{}`; there are {}", body.rail, known.join(", ")),
+        )
+        .at("rail")
+    })?;
+    let table = rail.table();
+    for (word, name) in &body.secrets {
+        text("secrets", name, 1, 100)?;
+        if !table.secrets.contains(&word.as_str()) {
+            let detail = format!("the rail has no secret `{word}`; it has {}", table.secrets.join(", "));
+            return Err(Problem::new("invalid_value", detail).at("secrets"));
+        }
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        {
+            let detail = "the name of a secret has letters, digits, `_`, `-` and `.`";
+            return Err(Problem::new("invalid_value", detail).at("secrets"));
+        }
+        if name.starts_with("sk_") || name.starts_with("whsec_") || name.starts_with("rk_") {
+            let detail = "this looks like a secret itself: write it under [secrets] in this server's configuration and send its name";
+            return Err(Problem::new("invalid_value", detail).at("secrets"));
+        }
+        // With one merchant all secrets are theirs. With several, each names only what the configuration gives to them.
+        let tenant = call.caller.tenant;
+        let shared = doors.settings.any_provider_address || doors.directory.merchants().len() <= 1;
+        if !shared && !doors.engine.keyring().is_owned(tenant, name) {
+            let detail = format!(
+                "this server has several merchants, and no secret `{name}` of yours: its operator writes it under [secrets.{}.{}]",
+                tenant.merchant,
+                mode_word(tenant.mode)
+            );
+            let fix = "ask who runs this server to write it there, then repeat the call; the secrets of other merchants cannot be named";
+            return Err(Problem::new("forbidden", detail).at("secrets").fix(fix));
+        }
+    }
+    let base = match url("base", body.base.as_ref())? {
+        // Only an operator may point a connection somewhere else: the call would carry the credential there.
+        Some(base) if !doors.settings.any_provider_address => {
+            let host = table.hosts.iter().any(|host| base == format!("https://{host}"));
+            if !host {
+                let detail = format!("the address can be {}", table.hosts.join(", "));
+                return Err(Problem::new("invalid_value", detail).at("base"));
+            }
+            base
+        }
+        Some(base) => base,
+        None => format!("https://{}", table.hosts.first().copied().unwrap_or_default()),
+    };
+    let connection = Connection {
+        id: ConnectionId::from_uuid(doors.directory.new_uuid()),
+        tenant: call.caller.tenant,
+        rail: body.rail,
+        base: base.trim_end_matches('/').to_owned(),
+        secrets: body.secrets,
+        settings: metadata(&body.settings)?,
+        default: body.default,
+        enabled: true,
+        created_at: doors.directory.now(),
+    };
+    let made = doors
+        .directory
+        .make(Some(call.caller.tenant), connection, call.key.clone())
+        .await?;
+    Ok(made_answer(made.replayed, ConnectionShape::of(&made.document, &doors)))
+}
+
+/// Connections, newest first.
+#[utoipa::path(get, path = "/v1/connections", tag = "connections",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query)),
+    responses((status = 200, description = "A page", body = List<ConnectionShape>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(doors): State<Doors>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List<ConnectionShape>>, Problem> {
+    caller.may(Scope::Read)?;
+    let params = Params::read(query.as_deref(), &[])?;
+    let (limit, after) = (params.limit()?, params.after::<ConnectionId>()?);
+    let all = doors.directory.connections(caller.tenant);
+    let page = all
+        .iter()
+        .filter(|connection| after.is_none_or(|after| connection.id < after));
+    Ok(Json(List::page(
+        page.take(limit as usize + 1)
+            .map(|connection| ConnectionShape::of(connection, &doors))
+            .collect(),
+        limit,
+    )))
+}
+
+/// One connection.
+#[utoipa::path(get, path = "/v1/connections/{id}", tag = "connections", params(("id" = String, Path)),
+    responses((status = 200, description = "The connection", body = ConnectionShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<ConnectionShape>, Problem> {
+    caller.may(Scope::Read)?;
+    let found = doors
+        .directory
+        .get::<Connection>(Some(caller.tenant), &id)
+        .await?
+        .ok_or_else(not_found)?;
+    Ok(Json(ConnectionShape::of(&found, &doors)))
+}
+
+/// Changes a connection.
+#[utoipa::path(post, path = "/v1/connections/{id}", tag = "connections", request_body = ConnectionChange, params(("id" = String, Path)),
+    responses((status = 200, description = "Changed", body = ConnectionShape),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn change(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    call: Call<Caller>,
+) -> Result<Json<ConnectionShape>, Problem> {
+    call.caller.may(Scope::Manage)?;
+    let body: ConnectionChange = call.read()?;
+    let change = |connection: &mut Connection| {
+        connection.default = body.default.unwrap_or(connection.default);
+        connection.enabled = body.enabled.unwrap_or(connection.enabled);
+    };
+    let changed = doors
+        .directory
+        .change::<Connection>(Some(call.caller.tenant), &id, change)
+        .await?;
+    Ok(Json(ConnectionShape::of(&changed, &doors)))
+}
+
+impl ConnectionShape {
+    fn of(connection: &Connection, doors: &Doors) -> Self {
+        Self {
+            id: connection.id.to_string(),
+            object: "connection",
+            mode: mode_word(connection.tenant.mode),
+            rail: connection.rail.clone(),
+            base: connection.base.clone(),
+            secrets: connection.secrets.clone(),
+            settings: connection.settings.clone(),
+            default: connection.default,
+            enabled: connection.enabled,
+            hook_url: format!("{}/hooks/{}", doors.settings.api_url, connection.id),
+            created_at: rfc3339(connection.created_at),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Asking the engine, and what Stripe's clients hear of it: the object, a refusal in Stripe's words, or that a twin of the call still runs.
+
+use florin_core::money::Money;
+use florin_core::order::{Refusal, StepKind};
+use florin_core::time::Timestamp;
+use florin_services::ask::{Answered, Ask, Denied, State as CallState, What};
+use florin_services::view::View;
+use florin_store::IdemKey;
+use serde_json::Value;
+
+use super::expand;
+use super::gate::Answer;
+use super::params::Given;
+use super::reader::Reader;
+use super::shape::{self, Seen};
+use super::wrong::{Kind as WrongKind, Wrong};
+
+/// A call that is repeated later than this after it began has been answered with the object as it stood: the wait of the engine and some.
+const ANSWERED_MS: i64 = 12_000;
+
+/// The answer of the same call, if it came before; else why this one is not carried out. A method that was removed since says nothing about a
+/// call that may have charged.
+pub(super) async fn before(reader: &Reader<'_>, key: Option<&IdemKey>, wrong: Wrong) -> Result<Answered, Wrong> {
+    let Some(key) = key else { return Err(wrong) };
+    let before = reader.door.doors.engine.answered_before(reader.tenant, key).await?;
+    before.ok_or(wrong)
+}
+
+/// Whether a call with this key was carried out before.
+pub(super) async fn was_asked(reader: &Reader<'_>, key: Option<&IdemKey>) -> Result<bool, Wrong> {
+    let Some(key) = key else { return Ok(false) };
+    let name = (reader.tenant, key.key.clone());
+    let wanted = florin_store::Wanted {
+        keys: vec![name.clone()],
+        order_keys: vec![name],
+        ..florin_store::Wanted::default()
+    };
+    let found = reader.door.doors.store.load(&wanted).await?;
+    Ok(!found.keys.is_empty() || !found.orders.is_empty())
+}
+
+/// Asks the engine.
+pub(super) async fn ask(reader: &Reader<'_>, key: Option<IdemKey>, what: What) -> Result<Answered, Wrong> {
+    Ok(reader
+        .door
+        .doors
+        .engine
+        .ask(Ask {
+            tenant: reader.tenant,
+            key,
+            what,
+        })
+        .await?)
+}
+
+/// Asks the engine, and says its refusal in Stripe's words.
+pub(super) async fn ask_or(
+    reader: &Reader<'_>,
+    key: Option<IdemKey>,
+    what: What,
+    verb: &str,
+    param: &str,
+) -> Result<Answered, Wrong> {
+    match reader
+        .door
+        .doors
+        .engine
+        .ask(Ask {
+            tenant: reader.tenant,
+            key,
+            what,
+        })
+        .await
+    {
+        Ok(answered) => Ok(answered),
+        Err(Denied::Refused {
+            refusal,
+            order,
+            replayed,
+        }) => {
+            let wrong = match &refusal {
+                Refusal::TooMuch { asked, available } => too_much(*asked, *available).at(param),
+                Refusal::NotPositive => Wrong::invalid("This value must be greater than or equal to 1.")
+                    .code("parameter_invalid_integer")
+                    .at(param),
+                Refusal::Unsupported => {
+                    Wrong::invalid(format!("The provider of this payment cannot do this: {refusal}")).at(param)
+                }
+                Refusal::StepInFlight => busy(),
+                _ => return Err(unexpected(reader, &order, verb, replayed).await?),
+            };
+            Err(with_intent(reader, &order, wrong, replayed).await?)
+        }
+        Err(denied) => Err(denied.into()),
+    }
+}
+
+/// A call whose twin still waits is not answered; one whose twin was answered with the object as it stood is answered so too.
+pub(super) fn settled(answered: &Answered, now: Timestamp) -> Result<(), Wrong> {
+    if answered.state == CallState::Over || !answered.replayed {
+        return Ok(());
+    }
+    let order = &answered.order.order;
+    let began = answered.step.and_then(|step| match step.kind {
+        StepKind::Authorize => order.attempt(step.attempt).map(|(_, attempt)| attempt.started_at),
+        StepKind::Cancel
+        | StepKind::Reverse
+        | StepKind::Capture
+        | StepKind::Void
+        | StepKind::Increment
+        | StepKind::Refund => order.open_step(step).map(|(_, since, _)| since),
+    });
+    if began.is_none_or(|began| now.millis_since(began) >= ANSWERED_MS) {
+        return Ok(());
+    }
+    let message = "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and \
+                   the other request is still going through): please try again later.";
+    Err(Wrong::later(409, message, 1).code("idempotency_key_in_use"))
+}
+
+/// The answer to a call that tried to pay: the intent, or why the card was refused.
+pub(super) async fn tried(reader: &Reader<'_>, answered: Answered, given: &Given) -> Result<Answer, Wrong> {
+    settled(&answered, reader.scene().now)?;
+    let seen = reader.seen(&answered.order).await?;
+    let tried = answered.step.map(|step| step.attempt);
+    if let Some((attempt, why)) = seen.last_decline().filter(|(attempt, _)| Some(attempt.number) == tried) {
+        return Err(refused(&seen, reader.scene(), attempt, why, answered.replayed));
+    }
+    finish(
+        reader,
+        shape::intent::shape(&seen, reader.scene()),
+        given,
+        answered.replayed,
+    )
+    .await
+}
+
+/// The answer: what the caller asked to see in it, and whether it was given before.
+pub(super) async fn finish(
+    reader: &Reader<'_>,
+    mut object: Value,
+    given: &Given,
+    replayed: bool,
+) -> Result<Answer, Wrong> {
+    expand::expand(reader, &mut object, &given.texts("expand")).await?;
+    Ok(Answer { object, replayed })
+}
+
+fn too_much(asked: Money, available: Money) -> Wrong {
+    Wrong::invalid(format!(
+        "The requested amount ({asked}) is greater than the amount that is available ({available})."
+    ))
+    .code("amount_too_large")
+}
+
+fn busy() -> Wrong {
+    let message = "This object cannot be accessed right now because another API request or Stripe process is currently accessing it.";
+    Wrong::later(429, message, 1).code("lock_timeout")
+}
+
+/// An intent that is not in a state for what was asked.
+pub(super) async fn unexpected(reader: &Reader<'_>, view: &View, verb: &str, replayed: bool) -> Result<Wrong, Wrong> {
+    let status = shape::intent_status(&Seen::new(view));
+    let only = match verb {
+        "captured" => " Only a PaymentIntent with one of the following statuses may be captured: requires_capture.",
+        _ => "",
+    };
+    let message = format!("This PaymentIntent could not be {verb} because it has a status of {status}.{only}");
+    with_intent(
+        reader,
+        view,
+        Wrong::invalid(message).code("payment_intent_unexpected_state"),
+        replayed,
+    )
+    .await
+}
+
+/// The error, with the intent that it is about.
+pub(super) async fn with_intent(
+    reader: &Reader<'_>,
+    view: &View,
+    wrong: Wrong,
+    replayed: bool,
+) -> Result<Wrong, Wrong> {
+    let seen = reader.seen(view).await?;
+    let mut wrong = wrong.with("payment_intent", shape::intent::shape(&seen, reader.scene()));
+    wrong.replayed = replayed;
+    Ok(wrong)
+}
+
+/// The error of a try that was refused.
+pub(super) fn refused(
+    seen: &Seen<'_>,
+    scene: shape::Scene<'_>,
+    attempt: &florin_core::order::Attempt,
+    why: &florin_core::decline::Decline,
+    replayed: bool,
+) -> Wrong {
+    let said = super::decline::said(why);
+    let (status, kind) = if said.decline_code.is_some() {
+        (402, WrongKind::Card)
+    } else {
+        (400, WrongKind::Request)
+    };
+    let mut wrong = Wrong::new(status, kind, said.message).code(said.code);
+    if let Some(members) = shape::decline_members(seen, scene, attempt, why).as_object() {
+        for name in ["decline_code", "charge", "payment_method"] {
+            if let Some(value) = members.get(name) {
+                wrong = wrong.with(name, value.clone());
+            }
+        }
+    }
+    wrong.replayed = replayed;
+    wrong.with("payment_intent", shape::intent::shape(seen, scene))
+}
