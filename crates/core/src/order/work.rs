@@ -146,32 +146,24 @@ impl Step {
     }
 }
 
+/// Steps of one kind with their names.
+fn named(attempt: u8, kind: StepKind, steps: &[Step]) -> impl Iterator<Item = (StepName, &Step)> {
+    steps.iter().enumerate().map(move |(index, step)| {
+        let index = u8::try_from(index).unwrap_or(u8::MAX);
+        (StepName::new(attempt, kind, index), step)
+    })
+}
+
 impl Attempt {
     /// Every step after the authorise step, with its name: undo, captures, voids, increments, refunds.
     pub fn steps(&self) -> impl Iterator<Item = (StepName, &Step)> {
         let charge = &self.charge;
-        let named = |kind: StepKind, steps: &'_ [Step]| -> Vec<StepName> {
-            (0..steps.len())
-                .map(|index| StepName::new(self.number, kind, u8::try_from(index).unwrap_or(u8::MAX)))
-                .collect()
-        };
+        let number = self.number;
         let undo = self.undo.iter().map(|undo| (undo.name, &undo.step));
-        undo.chain(
-            named(StepKind::Capture, &charge.captures)
-                .into_iter()
-                .zip(&charge.captures),
-        )
-        .chain(named(StepKind::Void, &charge.voids).into_iter().zip(&charge.voids))
-        .chain(
-            named(StepKind::Increment, &charge.increments)
-                .into_iter()
-                .zip(&charge.increments),
-        )
-        .chain(
-            named(StepKind::Refund, &charge.refunds)
-                .into_iter()
-                .zip(&charge.refunds),
-        )
+        undo.chain(named(number, StepKind::Capture, &charge.captures))
+            .chain(named(number, StepKind::Void, &charge.voids))
+            .chain(named(number, StepKind::Increment, &charge.increments))
+            .chain(named(number, StepKind::Refund, &charge.refunds))
     }
 
     /// A step after the authorise step.

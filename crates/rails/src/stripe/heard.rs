@@ -2,10 +2,9 @@
 
 use florin_core::decline::Code;
 use florin_core::rail::{Happened, Heard, Next, Outcome, Reply, Report, Task, Turn};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::object::{Dispute, ErrorBody, Expandable, Intent, List, Refund, Session};
+use super::object::{self, Dispute, ErrorBody, Expandable, Intent, List, Refund, Session};
 use super::verdict::{Verdict, undoes};
 use super::{TABLE, ask, decline, extra, pays, sent, undo, verdict, waits};
 use crate::http::{come_back, safe_id};
@@ -81,14 +80,10 @@ enum Judged {
 
 /// What the object says; nothing if it is none that we asked for.
 fn judge(task: &Task, reply: &Reply, learned: &mut Turn) -> Option<(Judged, Vec<Happened>)> {
-    #[derive(Deserialize)]
-    struct Kind {
-        object: String,
-    }
     let nothing = Vec::new();
     let body = &reply.body[..];
-    let kind: Kind = parse(body)?;
-    Some(match kind.object.as_str() {
+    let kind = object::kind(body)?;
+    Some(match kind.as_str() {
         "checkout.session" => {
             let session: Session = parse(body)?;
             keep(task, learned, "session", &session.id)?;
@@ -133,12 +128,10 @@ fn judge(task: &Task, reply: &Reply, learned: &mut Turn) -> Option<(Judged, Vec<
                     keep(task, learned, "payment_intent", &ours.id)?;
                     (Judged::As(verdict::intent(task, ours)), nothing)
                 }
-                None if kind.object == "list" && intents.has_more => (Judged::Further, nothing),
+                None if kind == "list" && intents.has_more => (Judged::Further, nothing),
                 // What is listed is what was made since a moment of ours, which must be the same moment there.
-                None if kind.object == "list" && !ask::means_the_same_moments(task, reply) => return None,
-                None if kind.object == "list" || ask::search_is_complete(task) => {
-                    (Judged::As(Verdict::Absent), nothing)
-                }
+                None if kind == "list" && !ask::means_the_same_moments(task, reply) => return None,
+                None if kind == "list" || ask::search_is_complete(task) => (Judged::As(Verdict::Absent), nothing),
                 None => return None,
             }
         }

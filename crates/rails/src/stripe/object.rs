@@ -1,12 +1,13 @@
 //! The parts of Stripe's objects that we read. Everything else is ignored; a part that has another type makes the reply unclear.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use florin_core::money::Money;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::money;
@@ -77,6 +78,37 @@ impl<T> Expandable<T> {
             Self::Object(object) => Some(object),
         }
     }
+}
+
+/// What an object says that it is. Its other members are not read: whoever knows the kind reads them, and a body that breaks off or is no
+/// JSON does not read then.
+pub(super) fn kind(body: &[u8]) -> Option<String> {
+    struct Kind<'a>(&'a mut Option<String>);
+
+    impl<'de> Visitor<'de> for Kind<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of Stripe's")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+            while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+                if name == "object" {
+                    *self.0 = Some(members.next_value()?);
+                    return Ok(());
+                }
+                members.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
+        }
+    }
+
+    let mut found = None;
+    let mut from = serde_json::Deserializer::from_slice(body);
+    // It stops in the middle of the object, and the reader of JSON says so.
+    let _stopped = from.deserialize_map(Kind(&mut found));
+    found
 }
 
 /// A `checkout.session`.
@@ -225,4 +257,25 @@ pub(super) struct Named {
 
 fn note<'a>(metadata: Option<&'a BTreeMap<String, String>>, name: &str) -> Option<&'a str> {
     metadata?.get(name).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_kind_of_an_object_is_known_without_reading_the_rest() {
+        for (body, kind) in [
+            (
+                r#"{"id":"pi_1","object":"payment_intent","amount":1}"#,
+                Some("payment_intent"),
+            ),
+            (r#"{"amount":{"object":"inner"},"object":"list"}"#, Some("list")),
+            (r#"{"id":"pi_1","object":"payment_intent","amo"#, Some("payment_intent")),
+            (r#"{"id":"pi_1"}"#, None),
+            (r#"{"object":7}"#, None),
+            (r#"["object","list"]"#, None),
+            ("", None),
+        ] {
+            assert_eq!(super::kind(body.as_bytes()).as_deref(), kind, "{body}");
+        }
+    }
 }
