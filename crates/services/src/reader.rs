@@ -18,6 +18,7 @@ use florin_core::rail::Rail;
 use florin_core::status;
 use florin_store::{BOOKS, DeliveryRow, DeliveryStatus, EventRow, Fault, OrderRow, Store, Wanted};
 use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::crash;
@@ -32,16 +33,20 @@ use young::{Young, Youth};
 /// How far the clocks of two nodes may be apart before an endpoint misses an event that came after it.
 const CLOCKS_S: i64 = 120;
 /// Event rows read at a time.
-const PAGE: u32 = 1_000;
-/// Pages of one turn: what a turn writes shares the pages of the database that it dirties, so a busy reader takes long turns.
-const PAGES: u32 = 16;
+const PAGE: usize = 1_000;
+/// Rows of a turn while the reader keeps up: a few milliseconds of work, so that those who wait for an answer hardly wait for it.
+const TURN_ROWS: usize = 256;
+/// Rows of a turn of a reader that is behind: what a turn writes shares the pages of the database that it dirties.
+const TURN_ROWS_BEHIND: usize = 16_000;
+/// Full turns in a row from which on a reader is behind.
+const BEHIND: u32 = 16;
 /// Rows folded between two looks at what else this thread has to do.
 const ROWS_IN_A_GO: usize = 64;
-/// Between two turns: batches small turns while orders come one by one.
+/// Between having read all and reading again: batches small turns while orders come one by one.
 const BETWEEN: Duration = Duration::from_millis(50);
-/// Between two turns of a busy reader that has no webhooks to make, so that each page is written once for many orders.
+/// The same for a busy reader that has no webhooks to make, so that each page is written once for many orders.
 const BETWEEN_BUSY: Duration = Duration::from_secs(1);
-/// Rows of a turn from which on a reader counts as busy.
+/// Rows since it last had read all from which on a reader counts as busy.
 const BUSY: usize = 200;
 /// How long to rest when nothing rings.
 const REST: Duration = Duration::from_millis(500);
@@ -88,19 +93,30 @@ impl Reader {
 
     /// Follows the events until `stop` is asked for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let (mut full_turns, mut rows, mut delivers) = (0_u32, 0, false);
         while !stop.is_cancelled() {
-            let turn = self.step().await.unwrap_or_else(|fault| {
+            let began = Instant::now();
+            let behind = full_turns >= BEHIND;
+            let rows_max = if behind { TURN_ROWS_BEHIND } else { TURN_ROWS };
+            let turn = self.step(rows_max).await.unwrap_or_else(|fault| {
                 tracing::warn!(%fault, "cannot fold events; trying again");
                 Turn::default()
             });
+            (rows, delivers) = (rows + turn.rows, delivers | turn.delivers);
             if turn.full {
+                full_turns = full_turns.saturating_add(1);
+                // Half of the time belongs to those who wait for an answer, unless lists fall behind for long.
+                if !behind {
+                    tokio::time::sleep(began.elapsed()).await;
+                }
                 continue;
             }
-            let pause = if turn.rows >= BUSY && !turn.delivers {
+            let pause = if rows >= BUSY && !delivers {
                 BETWEEN_BUSY
             } else {
                 BETWEEN
             };
+            (full_turns, rows, delivers) = (0, 0, false);
             let rung = async {
                 tokio::select! {
                     () = self.committed.notified() => {}
@@ -117,12 +133,12 @@ impl Reader {
 
     /// Folds everything that was committed before this call.
     pub async fn catch_up(&self) -> Result<(), Fault> {
-        while self.step().await?.full {}
+        while self.step(TURN_ROWS_BEHIND).await?.full {}
         Ok(())
     }
 
-    /// One turn.
-    async fn step(&self) -> Result<Turn, Fault> {
+    /// One turn, of at most so many rows.
+    async fn step(&self, rows_max: usize) -> Result<Turn, Fault> {
         let mut young = self.turn.lock().await;
         // An endpoint that somebody added on another node a moment ago is told of everything since.
         if let Err(error) = self.directory.refresh().await {
@@ -131,12 +147,16 @@ impl Reader {
         }
         let from = self.store.cursor(BOOKS).await?;
         let (mut to, mut made, mut turn) = (from, Made::default(), Turn::default());
-        for _ in 0..PAGES {
-            let rows = self.store.events_after(to, PAGE).await?;
+        while turn.rows < rows_max {
+            let page = (rows_max - turn.rows).min(PAGE);
+            let rows = self
+                .store
+                .events_after(to, u32::try_from(page).unwrap_or(u32::MAX))
+                .await?;
             let Some(last) = rows.last() else { break };
             to = last.at;
             turn.rows += rows.len();
-            turn.full = rows.len() == PAGE as usize;
+            turn.full = rows.len() == page;
             self.fold_page(&rows, &mut young, &mut made).await?;
             if !turn.full {
                 break;
