@@ -102,14 +102,17 @@ pub fn router(doors: Doors) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new("method_not_allowed", "this address does not take this method")
         })
-        .layer(CatchPanicLayer::custom(|_| {
-            let mut problem =
-                axum::response::IntoResponse::into_response(Problem::new("internal", "something here is wrong"));
-            *problem.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            problem
-        }))
-        .layer(request::only_tls(&doors.settings.api_url))
-        .layer(from_fn(request::name))
+        // One layer of three, the first outermost: each layer of a router is a boxed service of its own for every request.
+        .layer((
+            from_fn(request::name),
+            request::only_tls(&doors.settings.api_url),
+            CatchPanicLayer::custom(|_| {
+                let mut problem =
+                    axum::response::IntoResponse::into_response(Problem::new("internal", "something here is wrong"));
+                *problem.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                problem
+            }),
+        ))
         .with_state(doors)
 }
 

@@ -12,6 +12,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Connections that one door holds open at once. Who comes when all are taken waits in the system's queue.
@@ -33,7 +34,7 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Serves `router` on `listener` until `stop`, and then what is under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(connections()));
-    let router = router.layer(RequestBodyTimeoutLayer::new(BODY_PAUSE));
+    let service = RequestBodyTimeoutLayer::new(BODY_PAUSE).layer(router);
     let open = GracefulShutdown::new();
     loop {
         // A place first: who has none is not accepted.
@@ -63,7 +64,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router.clone()));
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service.clone()));
         let connection = open.watch(connection);
         tokio::spawn(async move {
             // A caller that goes away in the middle is no news.

@@ -233,12 +233,12 @@ async fn a_buyer_pays_and_the_webhook_packs_the_goods() {
         "Delivery",
         "receivable",
         "merchant",
-        "Total posted",
+        "Total posted, EUR",
         "order.captured",
     ] {
         order.says(words);
     }
-    order.says("<strong>with card_visa</strong> over rail <strong>stripe</strong>");
+    order.says("by <strong>card_visa</strong> over rail <strong>stripe</strong>");
     order.says(&format!(
         "curl {}/v1/orders/{}",
         florin.api,

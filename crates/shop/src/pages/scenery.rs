@@ -133,8 +133,8 @@ fn attempt_row(number: usize, attempt: &Attempt, start: Timestamp) -> AttemptRow
         when: Moment::after(start, attempt.created_at),
         money: Money::new(attempt.amount, &attempt.currency),
         method: match attempt.method.as_deref() {
-            None | Some("hosted") => "on the provider's page".to_owned(),
-            Some(method) => format!("with {method}"),
+            None | Some("hosted") => "the hosted page".to_owned(),
+            Some(method) => method.to_owned(),
         },
         rail: attempt.rail.clone().unwrap_or_else(|| "not chosen yet".to_owned()),
         provider_reference: attempt.provider_reference.clone().map(Id),
@@ -214,7 +214,7 @@ fn books(entries: &[LedgerEntry], start: Timestamp) -> Books {
         money: Money::new(entry.amount, &entry.currency),
     });
     let totals = sums.iter().map(|((currency, phase), sum)| Total {
-        label: format!("Total {phase}"),
+        label: format!("Total {phase}, {currency}"),
         debit: Money::new(*sum, currency),
         credit: Money::new(*sum, currency),
     });
@@ -305,7 +305,10 @@ mod tests {
             .iter()
             .map(|total| format!("{} {}", total.label, total.debit))
             .collect();
-        assert_eq!(totals, ["Total posted 10.99\u{a0}EUR", "Total pending 5\u{a0}JPY"]);
+        assert_eq!(
+            totals,
+            ["Total posted, EUR 10.99\u{a0}EUR", "Total pending, JPY 5\u{a0}JPY"]
+        );
         assert!(books.totals.iter().all(|total| total.debit == total.credit));
         assert_eq!(books.entries.len(), 4);
     }
