@@ -8,7 +8,9 @@ import os
 import pathlib
 import socket
 import sys
+import urllib.error
 import urllib.parse
+import urllib.request
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -227,6 +229,35 @@ def _():
 
     text = until("the lines of the audit trail", logged)
     assert florin["key"] not in text and florin["admin_key"] not in text and CARD not in text
+
+
+@kit.test("with several merchants nobody names a secret that is not theirs, and is told who can help")
+def _():
+    config = pathlib.Path(kit.work) / "guard.toml"
+    config.write_text('[secrets]\nstripe_key = "sk_test_of_nobody"\n')
+    server = Florin(kit, needs=["api"], args=["--config", str(config)], command="serve")
+    try:
+        admin = (pathlib.Path(server.data) / "admin.key").read_text().strip()
+
+        def asked(path, body, key):
+            request = urllib.request.Request(server["api"] + path, json.dumps(body).encode(), {
+                "Authorization": f"Bearer {key}", "Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())})
+            try:
+                return json.load(urllib.request.urlopen(request))
+            except urllib.error.HTTPError as refusal:
+                return json.load(refusal)
+
+        connection = {"rail": "stripe", "secrets": {"api_key": "stripe_key"}}
+        first = asked("/v1/merchants", {"name": "First"}, admin)["key"]
+        assert asked("/v1/connections", connection, first)["id"].startswith("con_"), "alone, all secrets are theirs"
+        second = asked("/v1/merchants", {"name": "Second"}, admin)
+        said = asked("/v1/connections", connection, second["key"])
+        assert (said["status"], said["code"], said["param"]) == (403, "forbidden", "secrets"), said
+        assert f"[secrets.{second['id']}.test]" in said["detail"] and "ask who runs this server" in said["fix"], said
+    finally:
+        server.process.kill()
+        server.process.wait()
+        server.forget()
 
 
 florin.stop()

@@ -55,16 +55,16 @@ class Kit:
 
 
 class Florin(dict):
-    """The line of `florin dev --json`, and the process behind it."""
+    """The line of `florin dev --json` (or `serve`), and the process behind it."""
 
-    def __init__(self, kit, needs=(), args=()):
+    def __init__(self, kit, needs=(), args=(), command="dev"):
         binary = os.environ["FLORIN_BIN"]  # names the program
         self.kit = kit
         self.data = tempfile.mkdtemp(prefix=f"florin-{kit.name}-data-")
-        self.log = os.path.join(kit.work, f"{kit.name}.florin.log")
+        self.log = os.path.join(kit.work, f"{kit.name}.florin.log" if command == "dev" else f"{kit.name}.{command}.florin.log")
         # Without settings of ours, which it would obey or refuse.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FLORIN_")} | {"FLORIN_LOG_FILTER": "debug", "NO_COLOR": "1"}
-        command = [binary, "dev", "--json", "--port", "0", "--data", self.data, *args]
+        command = [binary, command, "--json", "--port", "0", "--data", self.data, *args]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment)
         atexit.register(self.process.kill)  # a kit that breaks leaves nothing running
@@ -73,13 +73,13 @@ class Florin(dict):
         line = self.process.stdout.readline()
         timer.cancel()
         if not line:
-            raise SystemExit(f"florin dev ended before it was ready:\n{pathlib.Path(self.log).read_text()[-2000:]}")
+            raise SystemExit(f"florin ended before it was ready:\n{pathlib.Path(self.log).read_text()[-2000:]}")
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         super().__init__(json.loads(line))
         missing = [name for name in needs if not self.get(name)]
         if missing:
             self.process.kill()
-            raise SystemExit(f"the line of `florin dev --json` has no {', '.join(missing)}")
+            raise SystemExit(f"the line of `florin --json` has no {', '.join(missing)}")
 
     def stop(self):
         """Stops it as an operator would."""
