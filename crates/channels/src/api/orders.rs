@@ -29,7 +29,7 @@ use crate::returned::token_of;
 
 /// Makes an order; with `confirm`, pays it in the same call.
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = OrderBody,
-    params(("Idempotency-Key" = String, Header, description = "A new random value per order; the same one for a repeat", max_length = 255)),
+    params(("Idempotency-Key" = String, Header, description = "A new value per order, any text will do; the same one for a repeat", min_length = 1, max_length = 255)),
     responses((status = 201, description = "Made", body = OrderShape), (status = 202, description = "Still running", body = OrderShape),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json")))]
@@ -91,7 +91,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
 
 /// Pays an order.
 #[utoipa::path(post, path = "/v1/orders/{id}/confirm", tag = "orders", request_body = ConfirmBody,
-    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "A new value per call, any text will do; the same one for a repeat", min_length = 1, max_length = 255)),
     responses((status = 200, description = "The attempt has ended, or needs the payer", body = OrderShape),
         (status = 202, description = "Still running", body = OrderShape),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
@@ -127,7 +127,7 @@ pub(super) async fn confirm(
 
 /// Takes money that is held.
 #[utoipa::path(post, path = "/v1/orders/{id}/capture", tag = "orders", request_body = CaptureBody,
-    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "A new value per call, any text will do; the same one for a repeat", min_length = 1, max_length = 255)),
     responses((status = 200, description = "Captured, or refused by the provider (see the capture)", body = OrderShape),
         (status = 202, description = "Still running", body = OrderShape),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
@@ -161,7 +161,7 @@ pub(super) async fn capture(
 
 /// Gives a hold back, or undoes a sale that is whole and untouched.
 #[utoipa::path(post, path = "/v1/orders/{id}/void", tag = "orders", request_body = Nothing,
-    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "A new value per call, any text will do; the same one for a repeat", min_length = 1, max_length = 255)),
     responses((status = 200, description = "Voided, or refused by the provider", body = OrderShape),
         (status = 202, description = "Still running", body = OrderShape),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
@@ -188,7 +188,7 @@ pub(super) async fn void(
 
 /// Calls an unpaid order off.
 #[utoipa::path(post, path = "/v1/orders/{id}/cancel", tag = "orders", request_body = Nothing,
-    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "A new value per call, any text will do; the same one for a repeat", min_length = 1, max_length = 255)),
     responses((status = 200, description = "Canceled", body = OrderShape),
         (status = 202, description = "Being canceled: no money will stay", body = OrderShape),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
@@ -215,7 +215,7 @@ pub(super) async fn cancel(
 
 /// Gives money back.
 #[utoipa::path(post, path = "/v1/orders/{id}/refunds", tag = "refunds", request_body = RefundBody,
-    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "New per call; the same one for a repeat", max_length = 255)),
+    params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "A new value per call, any text will do; the same one for a repeat", min_length = 1, max_length = 255)),
     responses((status = 201, description = "The refund, ended or refused by the provider", body = StepShape),
         (status = 202, description = "The refund, still running", body = StepShape),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
