@@ -272,6 +272,15 @@ pub enum Event {
         /// How much.
         amount: Money,
     },
+    /// A refund made at the provider's console failed after all. Nothing moves if that refund was never heard of.
+    RefundBackElsewhere {
+        /// The attempt.
+        attempt: u8,
+        /// The provider's id of the refund.
+        id: String,
+        /// How much.
+        amount: Money,
+    },
     /// Taken back by the payer's bank.
     Returned {
         /// The attempt.
@@ -417,6 +426,7 @@ impl Event {
             | Self::CapturedElsewhere { .. }
             | Self::VoidedElsewhere { .. }
             | Self::RefundedElsewhere { .. }
+            | Self::RefundBackElsewhere { .. }
             | Self::Returned { .. }
             | Self::Disputed { .. }
             | Self::Fee { .. } => None,
@@ -465,6 +475,7 @@ impl Event {
             Self::CapturedElsewhere { .. } => "captured_elsewhere",
             Self::VoidedElsewhere { .. } => "voided_elsewhere",
             Self::RefundedElsewhere { .. } => "refunded_elsewhere",
+            Self::RefundBackElsewhere { .. } => "refund_back_elsewhere",
             Self::Returned { .. } => "returned",
             Self::Disputed { .. } => "disputed",
             Self::Fee { .. } => "fee",
@@ -483,6 +494,7 @@ impl Event {
             Self::CapturedElsewhere { attempt, id, .. } => (attempt, What::Captured, id),
             Self::VoidedElsewhere { attempt, id, .. } => (attempt, What::Voided, id),
             Self::RefundedElsewhere { attempt, id, .. } => (attempt, What::Refunded, id),
+            Self::RefundBackElsewhere { attempt, id, .. } => (attempt, What::RefundBack, id),
             Self::Returned { attempt, id, .. } => (attempt, What::Returned, id),
             Self::Fee { attempt, id, .. } => (attempt, What::Fee, id),
             Self::Resolved { event, .. } => return event.books(),

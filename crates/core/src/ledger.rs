@@ -225,8 +225,9 @@ impl Page {
         self.posts(taken(event), (Receivable, owner), is.taken - was.taken);
         self.posts(T::Undo, (owner, Receivable), is.undone - was.undone);
         self.posts(T::Return, (owner, Receivable), is.returned - was.returned);
-        self.posts(
+        self.turn(
             T::RefundElsewhere,
+            T::RefundReturn,
             (owner, Receivable),
             is.refunded_elsewhere - was.refunded_elsewhere,
         );
@@ -351,6 +352,7 @@ fn taken(event: &Event) -> Template {
         | Event::HoldClosed
         | Event::VoidedElsewhere { .. }
         | Event::RefundedElsewhere { .. }
+        | Event::RefundBackElsewhere { .. }
         | Event::Returned { .. }
         | Event::Disputed { .. }
         | Event::Fee { .. } => Template::Implied,

@@ -404,6 +404,8 @@ pub enum What {
     Voided,
     /// Refunded at the provider's console.
     Refunded,
+    /// That refund, named by the same id, failed after all: its money is with us again.
+    RefundBack,
     /// Taken back after it was paid (direct debit, bank).
     Returned,
     /// The payer's bank disputes it.

@@ -147,7 +147,7 @@ pub fn amounts(order: &Order) -> Amounts {
         authorized: money(charge.granted().max(charge.heard())),
         capturable: money(capturable(order, attempt)),
         captured: money(captured),
-        refunded: money(charge.refunded() + i128::from(charge.refunded_elsewhere)),
+        refunded: money(charge.refunded() + charge.refunded_elsewhere()),
         refund_pending: money(charge.refunding()),
         disputed: money(charge.disputed()),
         returned: money(charge.returned()),

@@ -436,6 +436,23 @@ impl Provider {
         true
     }
 
+    /// Refunds that somebody made at the console, and that are done.
+    pub fn console_refunds(&self) -> Vec<String> {
+        let done = |refund: &&Refund| refund.status == "succeeded" && !refund.metadata.contains_key("florin_key");
+        (self.refunds.values().filter(done).map(|refund| refund.id.clone())).collect()
+    }
+
+    /// A refund that was done fails after all: the payer's bank sends the money back.
+    pub fn refund_fails(&mut self, id: &str, now: Timestamp) {
+        let Some(refund) = self.refunds.get_mut(id).filter(|refund| refund.status == "succeeded") else {
+            return;
+        };
+        refund.status = "failed";
+        let (intent, amount, shown) = (refund.intent.clone(), refund.amount, refund.json());
+        self.write(&intent, Moved::BackAgain, amount, now);
+        self.report("refund.failed", shown);
+    }
+
     /// The payer's bank disputes what is left of a payment.
     pub fn dispute(&mut self, id: &str, now: Timestamp) -> Option<String> {
         let intent = self

@@ -79,13 +79,14 @@ const LARGE_HOLDS: &[&str] = &["hold-increment", "hold-strays", "hold-all"];
 const SALES: &[&str] = &[
     "refunds",
     "refunds-console",
+    "refunds-console-fail",
     "void-of-a-sale",
     "disputes",
     "returned",
     "fees",
     "forgotten-keys",
 ];
-const LARGE_SALES: &[&str] = &["disputed-strays", "returned-all"];
+const LARGE_SALES: &[&str] = &["disputed-strays", "strays-refunded", "returned-all"];
 const OTHERS: &[&str] = &[
     "verify",
     "payout-small",
@@ -151,6 +152,7 @@ fn every_law_holds_while_sales_are_refunded_disputed_and_returned() {
         "disputed",
         "fee",
         "refunded_elsewhere",
+        "refund_back_elsewhere",
     ];
     holds(SALES, LARGE_SALES, &reach);
 }
@@ -227,6 +229,7 @@ mistakes! {
     a_partial_capture_taken_as_full_is_found: APartialCaptureIsTakenAsFull in "hold-short";
     a_failed_refund_that_is_ignored_is_found: AFailedRefundIsIgnored in "refunds";
     a_console_refund_that_is_ignored_is_found: AConsoleRefundIsIgnored in "refunds-console";
+    a_failed_console_refund_that_is_ignored_is_found: AFailedConsoleRefundIsIgnored in "refunds-console-fail";
     a_window_that_closes_an_uncertain_attempt_is_found: TheWindowClosesAnUncertainAttempt in "checkout";
     a_success_adopted_during_our_own_cancel_is_found: ASuccessIsAdoptedDuringOurOwnCancel in "psp-cancels-holds";
     two_cancels_of_one_attempt_are_found: EachReasonStartsItsOwnCancel in "checkout";

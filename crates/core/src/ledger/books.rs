@@ -18,7 +18,7 @@ pub(crate) struct Books {
     pub(crate) undone: i128,
     /// Taken back by the payer's bank, and captures that were taken back.
     pub(crate) returned: i128,
-    /// Refunded at the provider's console.
+    /// Refunded at the provider's console, without what came back.
     pub(crate) refunded_elsewhere: i128,
     /// Reserved for refunds in flight.
     pub(crate) refunding: i128,
@@ -71,7 +71,7 @@ impl Books {
             taken: attempt.taken(),
             undone: charge.undone(),
             returned: charge.returned() + charge.captures_back(),
-            refunded_elsewhere: i128::from(charge.refunded_elsewhere),
+            refunded_elsewhere: charge.refunded_elsewhere(),
             refunding: charge.refunding(),
             refunded: charge.refunded(),
             disputed: charge.dispute_open(),

@@ -105,6 +105,7 @@ impl Order {
                     grow(&mut attempt.charge.refunded_elsewhere, *amount)
                 });
             }
+            Event::RefundBackElsewhere { attempt, id, amount } => self.refund_back_elsewhere(*attempt, id, *amount),
             Event::Returned { attempt, amount, .. } => {
                 self.on(*attempt, |attempt| grow(&mut attempt.charge.returned, *amount))
             }

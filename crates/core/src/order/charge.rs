@@ -44,6 +44,9 @@ pub struct Charge {
     /// Refunded at the provider's console.
     #[serde(skip_serializing_if = "is_zero")]
     pub refunded_elsewhere: i64,
+    /// What of that failed after all, and is with us again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refunded_elsewhere_back: i64,
     /// Taken back by the payer's bank, by facts of their own.
     #[serde(skip_serializing_if = "is_zero")]
     pub returned: i64,
@@ -243,7 +246,12 @@ impl Charge {
 
     /// Back with the payer without a refund of ours: undone, returned, taken back, refunded at the console.
     pub fn went_back(&self) -> i128 {
-        self.undone() + self.returned() + self.captures_back() + i128::from(self.refunded_elsewhere)
+        self.undone() + self.returned() + self.captures_back() + self.refunded_elsewhere()
+    }
+
+    /// Refunded at the provider's console, without what came back to us.
+    pub fn refunded_elsewhere(&self) -> i128 {
+        i128::from(self.refunded_elsewhere) - i128::from(self.refunded_elsewhere_back)
     }
 
     /// What cancels and reversals moved back for good.

@@ -153,7 +153,7 @@ impl Order {
             })
             .sum();
         // What somebody gave back at the console is taken for the surplus: whoever settles a refused refund does it there.
-        let elsewhere = i128::from(attempt.charge.refunded_elsewhere);
+        let elsewhere = attempt.charge.refunded_elsewhere();
         (above - surplus_back - elsewhere).min(attempt.refundable())
     }
 

@@ -21,16 +21,21 @@ pub(super) fn of_intent(task: &Task, intent: &Intent) -> Vec<Happened> {
         }
     };
     let was_held = task.step == Step::Capture || memo::own(task, "stood") == Some("held");
-    let by_us = intent.note("florin_capture").is_some_and(|note| of_order(task, note));
+    let by_us = intent.note("florin_capture").is_some_and(|note| of_attempt(task, note));
     match intent.status.as_str() {
         "succeeded" if was_held && !by_us => happened(&charge.id, What::Captured, intent.amount_received.unwrap_or(0)),
         "canceled" if was_held => happened(&intent.id, What::HoldGone, charge.amount),
         _ => {}
     }
     for refund in charge.refunds.iter().flat_map(|list| moved(charge, &list.data)) {
-        let by_us = refund.note("florin_key").is_some_and(|note| of_order(task, note));
-        if !by_us && refund.status.as_deref() == Some("succeeded") {
-            happened(&refund.id, What::Refunded, refund.amount);
+        if refund.note("florin_key").is_some_and(|note| of_attempt(task, note)) {
+            continue; // a step of ours, which asks for itself
+        }
+        match refund.status.as_deref() {
+            Some("succeeded") => happened(&refund.id, What::Refunded, refund.amount),
+            // Perhaps after it had succeeded: a bank may send it back for weeks.
+            Some("failed" | "canceled") => happened(&refund.id, What::RefundBack, refund.amount),
+            Some(_) | None => {}
         }
     }
     also
@@ -85,9 +90,11 @@ pub(super) fn of_disputes(task: &Task, disputes: &[Dispute]) -> Vec<Happened> {
     also
 }
 
-/// Whether a note on an object of Stripe's is the key of a step of this order.
-fn of_order(task: &Task, note: &str) -> bool {
-    note.parse::<Key>().is_ok_and(|key| key.order() == task.key.order())
+/// Whether a note on an object of Stripe's is the key of a step of this attempt.
+fn of_attempt(task: &Task, note: &str) -> bool {
+    let own = task.key;
+    note.parse::<Key>()
+        .is_ok_and(|key| key.order() == own.order() && key.step().attempt == own.step().attempt)
 }
 
 impl Refund {

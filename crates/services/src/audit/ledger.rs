@@ -121,7 +121,7 @@ pub(super) fn receivable(attempt: &Attempt) -> i128 {
 /// What was taken and is not back with the payer.
 fn left(attempt: &Attempt) -> i128 {
     let charge = &attempt.charge;
-    let back = charge.undone() + charge.returned() + charge.captures_back() + i128::from(charge.refunded_elsewhere);
+    let back = charge.undone() + charge.returned() + charge.captures_back() + charge.refunded_elsewhere();
     attempt.taken() - back - charge.refunded() - charge.dispute_lost()
 }
 

@@ -43,6 +43,7 @@ pub(super) fn transition(before: &Order, event: &Event, after: &Order, breaches:
         | Event::CapturedElsewhere { attempt, .. }
         | Event::VoidedElsewhere { attempt, .. }
         | Event::RefundedElsewhere { attempt, .. }
+        | Event::RefundBackElsewhere { attempt, .. }
         | Event::Returned { attempt, .. }
         | Event::Disputed { attempt, .. }
         | Event::Fee { attempt, .. }

@@ -103,10 +103,10 @@ fn payment_position(books: &mut Position, place: Place, attempt: &Attempt) {
         .unwrap_or(0)
         .min(attempt.plan.amount.minor().into());
     let taken = heard.max(implied).max(charge.undone.into());
-    let back = i128::from(charge.undone) - i128::from(charge.undone_back)
-        + returned
-        + i128::from(charge.refunded_elsewhere)
-        + total(&charge.captures, |step| step.moved().1);
+    let back =
+        i128::from(charge.undone) - i128::from(charge.undone_back) + returned + i128::from(charge.refunded_elsewhere)
+            - i128::from(charge.refunded_elsewhere_back)
+            + total(&charge.captures, |step| step.moved().1);
     let refunded = total(&charge.refunds, |step| step.moved().0 - step.moved().1);
     let moving = total(
         &charge.refunds,

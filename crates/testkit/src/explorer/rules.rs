@@ -28,6 +28,7 @@ pub enum Mistake {
     APartialCaptureIsTakenAsFull,
     AFailedRefundIsIgnored,
     AConsoleRefundIsIgnored,
+    AFailedConsoleRefundIsIgnored,
     TheWindowClosesAnUncertainAttempt,
     ASuccessIsAdoptedDuringOurOwnCancel,
     EachReasonStartsItsOwnCancel,
@@ -49,7 +50,7 @@ pub enum Mistake {
 
 impl Mistake {
     /// Every one of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::ALostAnswerIsADecline,
         Self::ALostCaptureIsADecline,
         Self::ALostVoidIsADecline,
@@ -65,6 +66,7 @@ impl Mistake {
         Self::APartialCaptureIsTakenAsFull,
         Self::AFailedRefundIsIgnored,
         Self::AConsoleRefundIsIgnored,
+        Self::AFailedConsoleRefundIsIgnored,
         Self::TheWindowClosesAnUncertainAttempt,
         Self::ASuccessIsAdoptedDuringOurOwnCancel,
         Self::EachReasonStartsItsOwnCancel,
@@ -276,6 +278,12 @@ fn mishear(mistake: Mistake, order: &Order, fact: &Fact) -> Option<Option<Event>
             M::AConsoleRefundIsIgnored,
             Fact::Happened {
                 what: What::Refunded, ..
+            },
+        )
+        | (
+            M::AFailedConsoleRefundIsIgnored,
+            Fact::Happened {
+                what: What::RefundBack, ..
             },
         )
         | (

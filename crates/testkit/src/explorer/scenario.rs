@@ -67,6 +67,8 @@ pub struct Left {
     pub console_voids: u8,
     /// Refunds at the console.
     pub console_refunds: u8,
+    /// Such refunds that fail after all.
+    pub console_refunds_back: u8,
     /// Returns by the payer's bank, as facts of their own.
     pub returns: u8,
     /// Returns by the payer's bank, as a standing of the authorise step.
@@ -172,6 +174,7 @@ const NONE: Left = Left {
     console_captures: 0,
     console_voids: 0,
     console_refunds: 0,
+    console_refunds_back: 0,
     returns: 0,
     sale_returns: 0,
     captures_back: 0,
@@ -717,6 +720,37 @@ fn sales() -> Vec<Scenario> {
         )
         .refunding(&[1, 2])
         .small(),
+        Scenario::new(
+            "refunds-console-fail",
+            "refunds at the console that fail after all, beside ours and the void of the sale",
+            payment(3, Once, 1),
+            Left {
+                starts: 1,
+                voids: 1,
+                refunds: 1,
+                console_refunds: 2,
+                console_refunds_back: 2,
+                undo_refusals: 1,
+                ..NONE
+            },
+        )
+        .refunding(&[2])
+        .small(),
+        Scenario::new(
+            "strays-refunded",
+            "money of a stray is refunded at the console while it is being reversed, and that fails",
+            payment(3, Once, 2),
+            Left {
+                starts: 2,
+                leaves: 1,
+                console_refunds: 1,
+                console_refunds_back: 1,
+                undo_refusals: 1,
+                ..NONE
+            },
+        )
+        .rail(Abilities { cancel: false, ..ALL })
+        .tries(&[Try::Act, Try::Full], &[Try::Full, Try::No]),
         Scenario::new(
             "void-of-a-sale",
             "a sale is undone as a whole, beside refunds, returns and disputes",

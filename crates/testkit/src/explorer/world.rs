@@ -69,6 +69,7 @@ pub enum Act {
     ConsoleCapture(u8),
     ConsoleVoid(u8),
     ConsoleRefund(u8),
+    ConsoleRefundBack(u8),
     Return(u8),
     SaleReturn(u8),
     TakesBack(u8),
@@ -353,6 +354,8 @@ impl World {
             );
             when(left.console_voids > 0 && deal.open, Act::ConsoleVoid(n));
             when(left.console_refunds > 0 && stands > 0, Act::ConsoleRefund(n));
+            let back = left.console_refunds_back > 0 && self.console_refund(n).is_some();
+            when(back, Act::ConsoleRefundBack(n));
             when(left.returns > 0 && stands > 0, Act::Return(n));
             when(left.sale_returns > 0 && stands > 0 && deal.sold > 0, Act::SaleReturn(n));
             when(left.fees > 0 && approved, Act::Fee(n));
@@ -396,6 +399,20 @@ impl World {
         if left.forgets > 0 && !self.forgot && !self.requests.is_empty() {
             acts.push(Act::Forget);
         }
+    }
+
+    /// The first refund of an attempt that was made at the console and has not failed: its number, and how much.
+    fn console_refund(&self, attempt: u8) -> Option<(u8, Amount)> {
+        let failed = |fact: u8, amount: Amount| {
+            let back = Saying::Happened(attempt, What::RefundBack, fact, amount);
+            self.said.iter().any(|(said, _)| *said == back)
+        };
+        self.said.iter().find_map(|(said, _)| match *said {
+            Saying::Happened(of, What::Refunded, fact, amount) if of == attempt && !failed(fact, amount) => {
+                Some((fact, amount))
+            }
+            Saying::Happened(..) | Saying::Answer(..) => None,
+        })
     }
 
     /// A person looks at what attention asks for, and reports what the provider's book shows; or sends money back by hand.
@@ -580,6 +597,7 @@ impl Step {
             | Act::ConsoleCapture(_)
             | Act::ConsoleVoid(_)
             | Act::ConsoleRefund(_)
+            | Act::ConsoleRefundBack(_)
             | Act::Return(_)
             | Act::SaleReturn(_)
             | Act::TakesBack(_)
@@ -977,6 +995,16 @@ impl Step {
                 let amount = deal.stands().min(2);
                 deal.back += amount;
                 Saying::Happened(number, What::Refunded, fact, amount)
+            }
+            Act::ConsoleRefundBack(number) => {
+                numbered = false;
+                let Some((of, amount)) = world.console_refund(number) else {
+                    return;
+                };
+                world.left.console_refunds_back -= 1;
+                let Some(deal) = world.deal_mut(number) else { return };
+                deal.back -= amount;
+                Saying::Happened(number, What::RefundBack, of, amount)
             }
             Act::Return(number) => {
                 world.left.returns -= 1;

@@ -18,6 +18,8 @@ pub enum Moved {
     Taken,
     /// Given back to the payer.
     Back,
+    /// Given back, and then with the merchant again.
+    BackAgain,
     /// Taken from the merchant while a dispute is open.
     Disputed,
     /// Given to the merchant again.
@@ -73,6 +75,7 @@ impl Provider {
                 Moved::LetGo => stands.held -= line.amount,
                 Moved::Taken => stands.taken += line.amount,
                 Moved::Back => stands.back += line.amount,
+                Moved::BackAgain => stands.back -= line.amount,
                 Moved::Disputed => stands.disputed += line.amount,
                 Moved::DisputeWon => stands.disputed -= line.amount,
             }

@@ -1078,6 +1078,15 @@ impl World {
             }
             self.deliver_webhooks();
         }
+        if self.dice.permille(self.swarm.console)
+            && self.dice.permille(300)
+            && let Some(refund) = self.dice.pick(&self.provider.console_refunds()).cloned()
+        {
+            self.count("console refunds that failed later");
+            self.tell(|| format!("{refund}, made at the console, fails after all"));
+            self.provider.refund_fails(&refund, now);
+            self.deliver_webhooks();
+        }
         let after = self.dice.between(5_000, 120_000);
         self.soon(after, Happening::Console);
     }

@@ -2,8 +2,10 @@
 
 use std::mem;
 
-use super::record::close_hold;
-use crate::order::{End, Order, Phase, Why};
+use super::record::{close_hold, grow};
+use crate::money::Money;
+use crate::order::{About, End, FactKey, Order, Phase, Why};
+use crate::rail::What;
 
 impl Order {
     /// The rail let go of a hold. That of a winner is closed when none of our steps is at it (owed); any other at once.
@@ -75,6 +77,26 @@ impl Order {
             | Phase::Captured(_)
             | Phase::Ended(_)) => phase,
         };
+    }
+
+    /// A refund made at the console failed: its money is ours again, if we had heard that it was gone. That brings back an order that had
+    /// ended without money.
+    pub(in crate::order) fn refund_back_elsewhere(&mut self, number: u8, id: &str, amount: Money) {
+        let refunded = FactKey {
+            attempt: number,
+            what: What::Refunded,
+            id: id.to_owned(),
+        };
+        self.settle(|about| *about == About::Fact(refunded.clone()));
+        if !self.booked.contains(&refunded) {
+            return;
+        }
+        self.on(number, |attempt| {
+            grow(&mut attempt.charge.refunded_elsewhere_back, amount)
+        });
+        if self.winner().is_some_and(|winner| winner.standing_money() > 0) {
+            self.reopens(number);
+        }
     }
 
     /// Money that was taken after the order had ended brings it back.

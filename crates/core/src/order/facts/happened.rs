@@ -18,16 +18,24 @@ impl Order {
         if self.booked.contains(&key) {
             return None;
         }
+        // What is known to have failed is not done: that was said earlier, and is heard later.
+        if what == What::Refunded && self.has_booked(number, What::RefundBack, id) {
+            return None;
+        }
         let Some((place, attempt)) = self.attempt(number) else {
             return self.alarm(About::Fact(key), money);
         };
         if let Some(verdict) = verdict(what) {
             return self.disputed(attempt, key, verdict, money);
         }
-        if self.booked.len() >= BOOKED_MAX || !self.is_bookable(attempt, what, money) {
+        if self.booked.len() >= BOOKED_MAX || !self.is_bookable(attempt, id, what, money) {
             return self.alarm(About::Fact(key), money);
         }
         self.book(place, attempt, key, money)
+    }
+
+    fn has_booked(&self, attempt: u8, what: What, id: &str) -> bool {
+        (self.booked.iter()).any(|key| key.attempt == attempt && key.what == what && key.id == id)
     }
 
     fn book(&self, place: Place, attempt: &Attempt, key: FactKey, amount: Money) -> Option<Event> {
@@ -49,6 +57,11 @@ impl Order {
                 amount,
             },
             What::Refunded => Event::RefundedElsewhere {
+                attempt: number,
+                id,
+                amount,
+            },
+            What::RefundBack => Event::RefundBackElsewhere {
                 attempt: number,
                 id,
                 amount,
@@ -88,7 +101,7 @@ impl Order {
     }
 
     /// Whether a rule explains the amount, and the sums stay amounts.
-    fn is_bookable(&self, attempt: &Attempt, what: What, money: Money) -> bool {
+    fn is_bookable(&self, attempt: &Attempt, id: &str, what: What, money: Money) -> bool {
         let charge = &attempt.charge;
         let fits = |so_far: i64| so_far.checked_add(money.minor()).is_some();
         let ours = self.is_ours(money) && money.is_positive();
@@ -98,6 +111,10 @@ impl Order {
             What::Captured => ours && payment && fits(charge.captured_elsewhere),
             What::Voided => ours && payment && fits(charge.voided_elsewhere),
             What::Refunded => ours && payment && fits(charge.refunded_elsewhere),
+            What::RefundBack => {
+                let heard = self.has_booked(attempt.number, What::Refunded, id);
+                ours && payment && (!heard || i128::from(money.minor()) <= charge.refunded_elsewhere())
+            }
             What::Returned => ours && self.terms.kind != Kind::Verify && fits(charge.returned),
             What::Received => ours && payment && fits(charge.sold),
             What::Fee => fee_fits(charge, money),
@@ -132,7 +149,9 @@ impl Order {
         match verdict {
             Verdict::Won => None, // it was never booked as open: nothing moved in our books
             Verdict::Open => self.alarm(About::Fact(key), amount),
-            Verdict::Lost if self.is_bookable(attempt, What::Returned, amount) && self.booked.len() < BOOKED_MAX => {
+            Verdict::Lost
+                if self.is_bookable(attempt, &key.id, What::Returned, amount) && self.booked.len() < BOOKED_MAX =>
+            {
                 let returned = FactKey {
                     what: What::Returned,
                     ..key
@@ -158,6 +177,7 @@ fn verdict(what: What) -> Option<Verdict> {
         | What::Captured
         | What::Voided
         | What::Refunded
+        | What::RefundBack
         | What::Returned
         | What::Fee
         | What::Received => None,

@@ -149,6 +149,11 @@ fn one_of_each() -> Vec<Event> {
             id: id(),
             amount,
         },
+        Event::RefundBackElsewhere {
+            attempt: 1,
+            id: id(),
+            amount,
+        },
         Event::Returned {
             attempt: 1,
             id: id(),

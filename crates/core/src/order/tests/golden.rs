@@ -495,6 +495,7 @@ fn facts(order: &Order) -> Vec<(String, Command)> {
         ("voided elsewhere 1", What::Voided, 1),
         ("voided elsewhere 3", What::Voided, 3),
         ("refunded elsewhere 1", What::Refunded, 1),
+        ("refund back elsewhere 1", What::RefundBack, 1),
         ("returned 3", What::Returned, 3),
         ("dispute opened 2", What::DisputeOpened, 2),
         ("dispute won 2", What::DisputeWon, 2),

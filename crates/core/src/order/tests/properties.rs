@@ -23,6 +23,8 @@ struct Tally {
     reserved: BTreeMap<StepName, i128>,
     elsewhere: i128,
     refunded_elsewhere: i128,
+    console_refunds: BTreeMap<String, i128>,
+    refunds_back: i128,
     returned: i128,
     sale_back: i128,
     undone: i128,
@@ -71,10 +73,8 @@ impl Tally {
         .max()
         .unwrap_or(0);
         let taken = heard.max(came_back.min(self.asked)).max(self.undone);
-        let back = self.undone - self.undone_back
-            + self.returned
-            + self.sale_back
-            + self.refunded_elsewhere
+        let back = self.undone - self.undone_back + self.returned + self.sale_back + self.refunded_elsewhere
+            - self.refunds_back
             + self.sum(StepKind::Capture, |moved| moved.1)
             + self.sum(StepKind::Refund, |moved| moved.0 - moved.1);
         taken - back - self.disputed() - self.fees
@@ -164,7 +164,17 @@ impl Model {
                 tally.runs = false;
             }
             Event::CapturedElsewhere { attempt, amount, .. } => self.of(*attempt).elsewhere += minor(amount),
-            Event::RefundedElsewhere { attempt, amount, .. } => self.of(*attempt).refunded_elsewhere += minor(amount),
+            Event::RefundedElsewhere { attempt, id, amount } => {
+                let tally = self.of(*attempt);
+                tally.refunded_elsewhere += minor(amount);
+                tally.console_refunds.insert(id.clone(), minor(amount));
+            }
+            Event::RefundBackElsewhere { attempt, id, amount } => {
+                let tally = self.of(*attempt);
+                if tally.console_refunds.contains_key(id) {
+                    tally.refunds_back += minor(amount);
+                }
+            }
             Event::Returned { attempt, amount, .. } => self.of(*attempt).returned += minor(amount),
             Event::Disputed {
                 attempt,
@@ -255,6 +265,7 @@ fn what() -> impl Strategy<Value = What> {
         Just(What::Captured),
         Just(What::Voided),
         Just(What::Refunded),
+        Just(What::RefundBack),
         Just(What::Returned),
         Just(What::DisputeOpened),
         Just(What::DisputeWon),

@@ -331,3 +331,57 @@ fn an_action_that_was_replaced_does_not_come_back() {
         Refusal::StaleAction
     );
 }
+
+#[test]
+fn a_console_refund_that_fails_later_is_refundable_again() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", approved(3));
+    assert_eq!(world.happened_as("re_1", 1, What::Refunded, 2), ["refunded_elsewhere"]);
+    assert_eq!(
+        (world.word(), world.posted(Account::Merchant)),
+        ("partially_refunded", -1)
+    );
+    assert_eq!(
+        world.happened_as("re_1", 1, What::RefundBack, 2),
+        ["refund_back_elsewhere"]
+    );
+    assert_eq!(
+        (
+            world.word(),
+            world.posted(Account::Merchant),
+            world.posted(Account::Receivable)
+        ),
+        ("captured", -3, 3)
+    );
+    let nothing: [&str; 0] = [];
+    assert_eq!(world.happened_as("re_1", 1, What::RefundBack, 2), nothing, "once");
+    assert_eq!(world.refund(3), ["step_started"]);
+}
+
+#[test]
+fn a_console_refund_whose_failure_is_heard_first_moves_nothing() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", approved(3));
+    world.happened_as("re_1", 1, What::RefundBack, 2);
+    let nothing: [&str; 0] = [];
+    assert_eq!(world.happened_as("re_1", 1, What::Refunded, 2), nothing);
+    assert_eq!((world.word(), world.posted(Account::Merchant)), ("captured", -3));
+    assert_eq!(world.happened_as("re_2", 1, What::Refunded, 1), ["refunded_elsewhere"]);
+}
+
+#[test]
+fn money_of_a_failed_console_refund_brings_a_voided_sale_back() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", approved(3));
+    world.run(Command::Void);
+    world.happened_as("re_1", 1, What::Refunded, 2);
+    assert_eq!(world.says("1/rev/0", released(1)), ["undone"]);
+    assert_eq!((world.word(), world.posted(Account::Merchant)), ("canceled", 0));
+    world.happened_as("re_1", 1, What::RefundBack, 2);
+    assert_eq!(world.posted(Account::Merchant), -2);
+    assert_eq!(world.word(), "partially_refunded");
+    assert_eq!(world.refund(2), ["step_started"]);
+}
