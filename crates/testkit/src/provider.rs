@@ -436,10 +436,11 @@ impl Provider {
         true
     }
 
-    /// Refunds that somebody made at the console, and that are done.
-    pub fn console_refunds(&self) -> Vec<String> {
+    /// Refunds that somebody made at the console, and that are done, with the order's key of their payment.
+    pub fn console_refunds(&self) -> Vec<(String, Key)> {
         let done = |refund: &&Refund| refund.status == "succeeded" && !refund.metadata.contains_key("florin_key");
-        (self.refunds.values().filter(done).map(|refund| refund.id.clone())).collect()
+        let named = |refund: &Refund| Some((refund.id.clone(), self.intents.get(&refund.intent)?.key()?));
+        self.refunds.values().filter(done).filter_map(named).collect()
     }
 
     /// A refund that was done fails after all: the payer's bank sends the money back.

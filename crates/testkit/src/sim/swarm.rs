@@ -2,6 +2,9 @@
 
 use super::dice::Dice;
 
+/// How long after healing everything must have come to an end: a hold of seven days, and what follows it.
+const REST_S: i64 = 10 * 86_400;
+
 /// Chances are in a thousand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swarm {
@@ -9,6 +12,8 @@ pub struct Swarm {
     pub orders: u32,
     /// Virtual seconds of faults.
     pub faults_s: i64,
+    /// Virtual seconds after healing in which everything must come to an end.
+    pub rest_s: i64,
     /// A request never arrives.
     pub lose_request: u32,
     /// A reply never arrives.
@@ -71,6 +76,7 @@ impl Swarm {
         Self {
             orders: super::ORDERS_MIN + u32::try_from(dice.below(21)).unwrap_or(0),
             faults_s: dice.between(300, 3_600),
+            rest_s: REST_S,
             lose_request,
             lose_reply,
             double,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use florin_core::id::{ConnectionId, MerchantId, NodeId, OrderId};
-use florin_core::order::{Command, Plan};
+use florin_core::order::{Command, Phase, Plan};
 use florin_core::rail::{About, Body, Exchange, Item, Method, Notice, Rail, Reply};
 use florin_core::status;
 use florin_core::time::Timestamp;
@@ -34,8 +34,6 @@ use crate::provider::{Asked, Provider};
 
 /// When the world begins: 2026-11-21.
 const BEGIN_MS: i64 = 1_795_219_200_000;
-/// How long after healing everything must have come to an end: a hold of seven days, and what follows it.
-const END_S: i64 = 10 * 86_400;
 /// How long after healing a provider that says nothing stays so, in runs that have one: longer than machines ask without a person.
 const SILENT_S: i64 = 80 * 3_600;
 /// How long a node rests between looking for deliveries, in milliseconds.
@@ -267,7 +265,7 @@ impl World {
     }
 
     pub(super) fn run(mut self) -> Report {
-        let end = BEGIN_MS + (self.swarm.faults_s + END_S) * 1_000;
+        let end = BEGIN_MS + (self.swarm.faults_s + self.swarm.rest_s) * 1_000;
         while let Some(((at, number), what)) = self.queue.pop_first() {
             if at > end || self.steps >= STEPS_MAX || (self.healed && self.is_at_rest()) {
                 break;
@@ -1078,17 +1076,29 @@ impl World {
             }
             self.deliver_webhooks();
         }
-        if self.dice.permille(self.swarm.console)
-            && self.dice.permille(300)
-            && let Some(refund) = self.dice.pick(&self.provider.console_refunds()).cloned()
-        {
+        if self.dice.permille(self.swarm.console) && self.dice.permille(300) {
+            self.console_refund_fails(now);
+        }
+        let after = self.dice.between(5_000, 120_000);
+        self.soon(after, Happening::Console);
+    }
+
+    /// A refund of what paid an order, made at the console, fails. That of a stray would be a case for a person: its reversal is over.
+    fn console_refund_fails(&mut self, now: Timestamp) {
+        let mut refunds = self.provider.console_refunds();
+        refunds.retain(|(_, key)| {
+            let view = self.view(key.order());
+            view.is_some_and(|view| {
+                let winner = view.order.winner().map(|winner| winner.number);
+                winner == Some(key.step().attempt) && matches!(view.order.phase, Phase::Captured(_))
+            })
+        });
+        if let Some((refund, _)) = self.dice.pick(&refunds).cloned() {
             self.count("console refunds that failed later");
             self.tell(|| format!("{refund}, made at the console, fails after all"));
             self.provider.refund_fails(&refund, now);
             self.deliver_webhooks();
         }
-        let after = self.dice.between(5_000, 120_000);
-        self.soon(after, Happening::Console);
     }
 
     // ---- webhooks out --------------------------------------------------------------------------------------------------------------
