@@ -1026,15 +1026,15 @@ fn others() -> Vec<Scenario> {
         .tries(&[Try::Act], &[Try::No])
         .small(),
         Scenario {
-            receipts: &[2, 1, 3],
+            receipts: &[2, 1],
             ..Scenario::new(
                 "push-strays-all",
-                "the same with more of them, and reversals that are refused",
+                "the same over two attempts, and reversals that are refused",
                 payment(3, Once, 2),
                 Left {
                     starts: 2,
                     leaves: 1,
-                    receipts: 3,
+                    receipts: 2,
                     undo_refusals: 1,
                     ..NONE
                 },
