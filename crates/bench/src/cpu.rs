@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context;
 
@@ -190,7 +191,22 @@ pub fn load_average() -> anyhow::Result<f64> {
 pub fn file_system_of(directory: &Path) -> anyhow::Result<String> {
     let directory = fs::canonicalize(directory)?;
     let mounts = fs::read_to_string("/proc/self/mounts")?;
-    file_system_in(&mounts, &directory).with_context(|| format!("no mount holds {}", directory.display()))
+    match file_system_in(&mounts, &directory) {
+        Some(kind) => Ok(kind),
+        // Under a changed root (chroot) the mount that holds it is not listed.
+        None => file_system_asked(&directory).with_context(|| format!("no mount holds {}", directory.display())),
+    }
+}
+
+/// The kind of file system, in the words of coreutils.
+fn file_system_asked(directory: &Path) -> Option<String> {
+    let asked = Command::new("stat")
+        .args(["-f", "-c", "%T"])
+        .arg(directory)
+        .output()
+        .ok()?;
+    let kind = String::from_utf8(asked.stdout).ok()?.trim().to_owned();
+    (asked.status.success() && !kind.is_empty()).then_some(kind)
 }
 
 /// The longest mount point above a path wins, and of several at one point the last.
@@ -243,13 +259,7 @@ mod tests {
     fn time_of_an_ended_child_stays_with_its_parent() {
         let before = tree_cpu_us(std::process::id()).unwrap();
         let script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
-        assert!(
-            std::process::Command::new("sh")
-                .args(["-c", script])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("sh").args(["-c", script]).status().unwrap().success());
         assert!(tree_cpu_us(std::process::id()).unwrap() > before);
     }
 
@@ -280,6 +290,9 @@ mod tests {
             (&*on("/var"), &*on("/tmp/a"), &*on("/tmp/my disk/b"), &*on("/tmpx")),
             ("ext4", "tmpfs", "xfs", "ext4")
         );
+        assert_eq!(file_system_in("tmpfs /tmp tmpfs rw 0 0\n", Path::new("/var")), None);
+        assert_eq!(file_system_asked(Path::new("/dev/shm")).as_deref(), Some("tmpfs"));
+        assert_eq!(file_system_asked(Path::new("/nowhere")), None);
         assert!(load_average().unwrap() >= 0.0);
     }
 }

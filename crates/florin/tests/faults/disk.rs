@@ -1,7 +1,7 @@
 //! The disk fails, fills up, and is slow, under the whole program.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -77,16 +77,21 @@ fn fault_09_on_a_full_disk_payments_are_refused_reads_answer_and_everything_goes
         folder.0.display(),
         me.display()
     );
-    let mut command = Command::new("unshare");
-    command.arg("--mount");
-    if !is_root() {
-        command.arg("--map-root-user");
+    let alone = |how: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.arg("--mount").args(how);
+        if !is_root() {
+            command.arg("--map-root-user");
+        }
+        command.args(["sh", "-c", &script]);
+        command.env(SPACE, "1").env("TMPDIR", &folder.0).output().unwrap()
+    };
+    let mut output = alone(&[]);
+    if String::from_utf8_lossy(&output.stderr).contains("root filesystem propagation") {
+        // The root is no mount of its own (chroot). Then ours may be seen outside, and is taken away there; else there is nothing to do.
+        output = alone(&["--propagation", "unchanged"]);
+        let _ = Command::new("umount").arg(&folder.0).stderr(Stdio::null()).status();
     }
-    command
-        .args(["sh", "-c", &script])
-        .env(SPACE, "1")
-        .env("TMPDIR", &folder.0);
-    let output = command.output().unwrap();
     let said = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
