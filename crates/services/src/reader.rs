@@ -107,7 +107,8 @@ impl Reader {
                 full_turns = full_turns.saturating_add(1);
                 // Half of the time belongs to those who wait for an answer, unless lists fall behind for long.
                 if !behind {
-                    tokio::time::sleep(began.elapsed()).await;
+                    let pause = began.elapsed().min(BETWEEN_BUSY);
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                 }
                 continue;
             }

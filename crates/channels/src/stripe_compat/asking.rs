@@ -41,16 +41,12 @@ pub(super) async fn was_asked(reader: &Reader<'_>, key: Option<&IdemKey>) -> Res
 
 /// Asks the engine.
 pub(super) async fn ask(reader: &Reader<'_>, key: Option<IdemKey>, what: What) -> Result<Answered, Wrong> {
-    Ok(reader
-        .door
-        .doors
-        .engine
-        .ask(Ask {
-            tenant: reader.tenant,
-            key,
-            what,
-        })
-        .await?)
+    Ok(ask_engine(reader, key, what).await?)
+}
+
+async fn ask_engine(reader: &Reader<'_>, key: Option<IdemKey>, what: What) -> Result<Answered, Denied> {
+    let tenant = reader.tenant;
+    reader.door.doors.engine.ask(Ask { tenant, key, what }).await
 }
 
 /// Asks the engine, and says its refusal in Stripe's words.
@@ -61,17 +57,7 @@ pub(super) async fn ask_or(
     verb: &str,
     param: &str,
 ) -> Result<Answered, Wrong> {
-    match reader
-        .door
-        .doors
-        .engine
-        .ask(Ask {
-            tenant: reader.tenant,
-            key,
-            what,
-        })
-        .await
-    {
+    match ask_engine(reader, key, what).await {
         Ok(answered) => Ok(answered),
         Err(Denied::Refused {
             refusal,
@@ -87,7 +73,25 @@ pub(super) async fn ask_or(
                     Wrong::invalid(format!("The provider of this payment cannot do this: {refusal}")).at(param)
                 }
                 Refusal::StepInFlight => busy(),
-                _ => return Err(unexpected(reader, &order, verb, replayed).await?),
+                Refusal::InFlight
+                | Refusal::AlreadyPaid
+                | Refusal::OrderOver
+                | Refusal::AttemptOver
+                | Refusal::StaleAction
+                | Refusal::Uncertain
+                | Refusal::TooLate
+                | Refusal::UseVoid
+                | Refusal::UseRefund
+                | Refusal::NotAuthorized
+                | Refusal::NotCaptured
+                | Refusal::AlreadyCaptured
+                | Refusal::HoldOver
+                | Refusal::OtherCurrency
+                | Refusal::VoidRefused
+                | Refusal::RefundWindowOver
+                | Refusal::TooMany(_)
+                | Refusal::Conflict
+                | Refusal::OtherAmount { .. } => return Err(unexpected(reader, &order, verb, replayed).await?),
             };
             Err(with_intent(reader, &order, wrong, replayed).await?)
         }
