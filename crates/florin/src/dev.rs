@@ -54,6 +54,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
     let (api_url, shop_url) = (app::url_of(&api_listener)?, app::url_of(&shop_listener)?);
     let (stripe_url, admin_url) = (app::url_of(&stripe_listener)?, app::url_of(&admin_listener)?);
 
+    let asked = web::Asked::listen()?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let outside = World::start(&args.data, &kept, &mut places, [at(3), at(4)], &stop, &tasks).await?;
@@ -130,7 +131,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
     app::write_private(&args.data.join("dev.json"), &line.to_string())?;
     welcome(output, &line, &args.data);
 
-    web::asked_to_stop().await;
+    asked.to_stop().await;
     if !output.quiet && !output.json {
         crate::say::note("Stopping: finishing what is under way.");
     }
@@ -153,6 +154,7 @@ pub(crate) async fn sandbox(output: Output, args: &Sandbox) -> anyhow::Result<()
     app::private_folder(&args.data)?;
     let kept = Kept::read(&args.data)?;
     let at = |offset: u16| SocketAddr::from(([127, 0, 0, 1], if args.port == 0 { 0 } else { args.port + offset }));
+    let asked = web::Asked::listen()?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let mut places = Places::of(&args.data);
     let outside = World::start(&args.data, &kept, &mut places, [at(0), at(1)], &stop, &tasks).await?;
@@ -172,7 +174,7 @@ pub(crate) async fn sandbox(output: Output, args: &Sandbox) -> anyhow::Result<()
             outside.url, outside.issuer_url, kept.provider_key
         ));
     }
-    web::asked_to_stop().await;
+    asked.to_stop().await;
     outside.app.stop().await;
     stop.cancel();
     tasks.close();

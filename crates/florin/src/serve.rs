@@ -116,6 +116,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         Some(provider) => merchants_for_bench(&app, provider, args.bench_merchants).await?,
         None => Vec::new(),
     };
+    let asked = web::Asked::listen()?;
     let stop = CancellationToken::new();
     tokio::spawn(Arc::clone(&app.watch).run(stop.clone()));
     let doors = [
@@ -138,7 +139,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             config.data.join("admin.key").display()
         ));
     }
-    web::asked_to_stop().await;
+    asked.to_stop().await;
     tracing::info!("stopping: finishing what is under way");
     stop.cancel();
     app.stop().await;

@@ -10,6 +10,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
@@ -94,21 +95,44 @@ fn connections() -> usize {
         .clamp(64, CONNECTIONS_MAX)
 }
 
-/// Waits for SIGTERM or ctrl-c.
-pub(crate) async fn asked_to_stop() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// SIGTERM and ctrl-c, listened for from before the first door opens: whoever was told that we are ready may end us at once, and before
+/// somebody listens the system would end us in the middle of an answer.
+pub(crate) struct Asked {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Asked {
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits until we are asked to stop, or have been.
+    pub(crate) async fn to_stop(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        () = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
     }
 }
 
 /// How long doors may take to answer what is under way after the engine has drained.
 pub(crate) const DOORS_CLOSE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{self, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_before_anybody_waits_for_it_is_heard() {
+        let asked = Asked::listen().unwrap();
+        kill_process(getpid(), process::Signal::TERM).unwrap();
+        let heard = tokio::time::timeout(Duration::from_secs(30), asked.to_stop()).await;
+        heard.expect("nobody was told");
+    }
+}

@@ -248,6 +248,10 @@ async fn fault_50_a_stop_under_load_answers_everything_that_it_took_up() {
     }
 }
 
+/// Times that a server is ended as soon as it is ready.
+const STARTS_SOME: usize = 5;
+const STARTS_FULL: usize = 200;
+
 /// Idle connections keep nobody from stopping.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_50_a_stop_does_not_wait_for_callers_who_say_nothing() {
@@ -260,5 +264,16 @@ async fn fault_50_a_stop_does_not_wait_for_callers_who_say_nothing() {
     node.stop().await;
     drop(idle);
     let node = world.start(Differs::default()).await;
+    world.check(node).await;
+}
+
+/// Whoever reads that the server is ready may end it at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_50_a_stop_that_comes_with_the_first_word_is_a_stop_like_any_other() {
+    let (world, mut node) = World::new(Place::Sqlite).await;
+    for _ in 0..count(STARTS_SOME, STARTS_FULL) {
+        node.stop().await;
+        node = world.start(Differs::default()).await;
+    }
     world.check(node).await;
 }
