@@ -83,7 +83,7 @@ macro_rules! ids {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
+                crate::short::serialize(self, to)
             }
         }
 
@@ -211,7 +211,7 @@ impl FromStr for PartId {
 
 impl Serialize for PartId {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
+        crate::short::serialize(self, to)
     }
 }
 
@@ -289,11 +289,8 @@ impl fmt::Display for Key {
             *digit = value % 36;
             carry = value / 36;
         }
-        for digit in digits {
-            let letter = char::from_digit(digit, 36).expect("a digit below 36");
-            fmt::Write::write_char(f, letter)?;
-        }
-        Ok(())
+        let letters = digits.map(|digit| b"0123456789abcdefghijklmnopqrstuvwxyz"[digit as usize]);
+        f.write_str(std::str::from_utf8(&letters).expect("digits and letters are ASCII"))
     }
 }
 
@@ -345,7 +342,7 @@ impl FromStr for Key {
 
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
+        crate::short::serialize(self, to)
     }
 }
 

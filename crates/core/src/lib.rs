@@ -14,5 +14,6 @@ pub mod money;
 pub mod order;
 pub mod rail;
 pub mod secret;
+mod short;
 pub mod status;
 pub mod time;

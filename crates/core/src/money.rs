@@ -218,7 +218,7 @@ impl fmt::Debug for Money {
 
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{} {}", self.currency, self.minor))
+        crate::short::serialize(&format_args!("{} {}", self.currency, self.minor), to)
     }
 }
 

@@ -57,8 +57,13 @@ const WORK_BYTES: usize = 1_536;
 /// A value of ours as JSON.
 fn text_of<T: Serialize + ?Sized>(value: &T, bytes: usize) -> String {
     let mut text = Vec::with_capacity(bytes);
-    serde_json::to_writer(&mut text, value).expect("what we store has string keys and whole numbers");
+    write_json(value, &mut text);
     String::from_utf8(text).expect("JSON is UTF-8")
+}
+
+/// The same behind what is there.
+fn write_json<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) {
+    serde_json::to_writer(to, value).expect("what we store has string keys and whole numbers");
 }
 
 /// What stands between a snapshot and the sum that proves it.
@@ -112,29 +117,29 @@ pub(crate) fn read(row: &OrderRow, details: Arc<Details>) -> Result<(View, Vec<E
 
 /// The body of an event row: events, what was learned, and what the order is for when that is new.
 pub(crate) fn body(events: &[Event], learned: &Learned, details: Option<&Details>) -> String {
-    let mut text = String::with_capacity(if details.is_some() {
+    let mut text = Vec::with_capacity(if details.is_some() {
         STATE_BYTES * 2
     } else {
         events.len() * 160 + 64
     });
-    text.push_str("{\"e\":[");
+    text.extend_from_slice(b"{\"e\":[");
     for (at, event) in events.iter().enumerate() {
         if at > 0 {
-            text.push(',');
+            text.push(b',');
         }
-        text.push_str(&event::stored(event));
+        event::store(event, &mut text);
     }
-    text.push(']');
+    text.push(b']');
     if !learned.is_empty() {
-        let learned = serde_json::to_string(learned).expect("what was learned is strings");
-        let _ = write!(text, ",\"l\":{learned}");
+        text.extend_from_slice(b",\"l\":");
+        write_json(learned, &mut text);
     }
     if let Some(details) = details {
-        text.push_str(",\"d\":");
-        text.push_str(&text_of(details, STATE_BYTES));
+        text.extend_from_slice(b",\"d\":");
+        write_json(details, &mut text);
     }
-    text.push('}');
-    text
+    text.push(b'}');
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// An event row, read.

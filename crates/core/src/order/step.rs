@@ -136,7 +136,7 @@ impl FromStr for StepName {
 
 impl Serialize for StepName {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
+        crate::short::serialize(self, to)
     }
 }
 
