@@ -15,7 +15,10 @@ struct Short {
 
 impl Write for Short {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
-        let free = self.bytes.get_mut(self.used..self.used + piece.len()).ok_or(fmt::Error)?;
+        let free = self
+            .bytes
+            .get_mut(self.used..self.used + piece.len())
+            .ok_or(fmt::Error)?;
         free.copy_from_slice(piece.as_bytes());
         self.used += piece.len();
         Ok(())

@@ -240,14 +240,15 @@ impl Load {
 
     /// Waits until `more` further orders were answered.
     pub async fn goes_on(&self, more: usize) {
-        let (goal, deadline) = (self.answered() + more, Instant::now() + CONVERGES);
-        while self.answered() < goal {
-            assert!(
-                Instant::now() < deadline,
-                "no progress: {} of {goal} orders",
-                self.answered()
-            );
+        let mut answered = self.answered();
+        let (goal, mut deadline) = (answered + more, Instant::now() + CONVERGES);
+        while answered < goal {
+            assert!(Instant::now() < deadline, "no progress: {answered} of {goal} orders");
             tokio::time::sleep(Duration::from_millis(10)).await;
+            let by_now = self.answered();
+            if by_now > answered {
+                (answered, deadline) = (by_now, Instant::now() + CONVERGES);
+            }
         }
     }
 

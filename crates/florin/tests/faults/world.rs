@@ -235,12 +235,19 @@ impl World {
         }
     }
 
-    /// Sends every webhook that the provider has to tell, in order and until each is taken.
+    /// Sends every webhook that the provider has to tell, in order and until each is taken. Each has its own time: there may be thousands.
     pub async fn hook_all(&self) {
         let never = AtomicBool::new(false);
-        tokio::time::timeout(CONVERGES, self.hook_until(&never))
-            .await
-            .expect("a webhook was never taken");
+        let mut stuck = None;
+        while tokio::time::timeout(CONVERGES, self.hook_until(&never)).await.is_err() {
+            let untaken = self.untaken.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = untaken.front().map(|event| event["id"].clone());
+            assert!(
+                first.is_some() && first != stuck,
+                "a webhook was never taken: {first:?}"
+            );
+            stuck = first;
+        }
     }
 
     /// Waits until an order has this word.
