@@ -193,13 +193,27 @@ impl Directory {
         id: &str,
         change: impl Fn(&mut D) + Send + Sync,
     ) -> Result<D, DirectoryError> {
+        let change = |document: &mut D| -> Result<(), DirectoryError> {
+            change(document);
+            Ok(())
+        };
+        self.change_if(tenant, id, change).await
+    }
+
+    /// Changes a document as [`Directory::change`] does, unless `change` refuses: then it stays as it is.
+    pub async fn change_if<D: Document + Clone, E: From<DirectoryError>>(
+        &self,
+        tenant: Option<Tenant>,
+        id: &str,
+        change: impl Fn(&mut D) -> Result<(), E> + Send + Sync,
+    ) -> Result<D, E> {
         for _ in 0..TRIES_MAX {
             let mut record = self
                 .record::<D>(tenant, id)
                 .await?
                 .ok_or(DirectoryError::NotFound(D::KIND))?;
             let mut document: D = read(&record)?;
-            change(&mut document);
+            change(&mut document)?;
             record.version += 1;
             record.body = body_of(&document)?;
             record.alias = document.alias();
@@ -208,7 +222,7 @@ impl Directory {
                 return Ok(document);
             }
         }
-        Err(DirectoryError::Moved(D::KIND))
+        Err(DirectoryError::Moved(D::KIND).into())
     }
 
     /// Removes a document: it is kept, and left out of lists and look-ups. Answers it as it was.
@@ -289,11 +303,18 @@ impl Directory {
         key: Option<&KeyRow>,
     ) -> Result<Option<Made<D>>, DirectoryError> {
         let Some(key) = key else { return Ok(None) };
+        let named = (key.tenant, key.key.key.clone());
         let wanted = Wanted {
-            keys: vec![(key.tenant, key.key.key.clone())],
+            keys: vec![named.clone()],
+            order_keys: vec![named],
             ..Wanted::default()
         };
-        let Some(found) = self.store.load(&wanted).await?.keys.into_iter().next() else {
+        let found = self.store.load(&wanted).await?;
+        // The key of a call that made an order lies in the order's row.
+        if !found.orders.is_empty() {
+            return Err(DirectoryError::KeyReused);
+        }
+        let Some(found) = found.keys.into_iter().next() else {
             return Ok(None);
         };
         if found.key.hash != key.key.hash {
