@@ -57,6 +57,7 @@ pub(super) async fn ask_or(
     verb: &str,
     param: &str,
 ) -> Result<Answered, Wrong> {
+    let keeps_rest = matches!(what, What::Capture { last: false, .. });
     match ask_engine(reader, key, what).await {
         Ok(answered) => Ok(answered),
         Err(Denied::Refused {
@@ -69,9 +70,12 @@ pub(super) async fn ask_or(
                 Refusal::NotPositive => Wrong::invalid("This value must be greater than or equal to 1.")
                     .code("parameter_invalid_integer")
                     .at(param),
-                Refusal::Unsupported => {
-                    Wrong::invalid(format!("The provider of this payment cannot do this: {refusal}")).at(param)
+                Refusal::Unsupported if keeps_rest => {
+                    let message =
+                        "The provider of this payment captures a hold once: leave out `final_capture`, or send true.";
+                    Wrong::invalid(message).at("final_capture")
                 }
+                Refusal::Unsupported => Wrong::invalid("The provider of this payment cannot do this.").at(param),
                 Refusal::StepInFlight => busy(),
                 Refusal::InFlight
                 | Refusal::AlreadyPaid

@@ -85,7 +85,7 @@ pub(super) async fn create_product(State(door): State<Door>, post: Post) -> Resu
     let made = door
         .doors
         .directory
-        .make(Some(caller.tenant), new_product(&door, &given), key)
+        .make(Some(caller.tenant), new_product(&door, &given)?, key)
         .await?;
     finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
 }
@@ -118,11 +118,16 @@ pub(super) async fn update_product(
         price_of.ok_or_else(|| Wrong::missing_at("default_price", "price", price))?;
     }
     let now = door.doors.directory.now();
-    let changed = |product: &mut Product| {
-        change_product(&given, product);
+    let changed = |product: &mut Product| -> Result<(), Wrong> {
+        change_product(&given, product)?;
         product.updated_at = now;
+        Ok(())
     };
-    let product = door.doors.directory.change(Some(caller.tenant), &id, changed).await?;
+    let product = door
+        .doors
+        .directory
+        .change_if(Some(caller.tenant), &id, changed)
+        .await?;
     finish(&reader, product.shape(reader.mode()), &given, false).await
 }
 
@@ -160,7 +165,7 @@ pub(super) async fn list_products(State(door): State<Door>, get: Get) -> Result<
     finish(&reader, list("/v1/products", data, more), &given, false).await
 }
 
-fn new_product(door: &Door, given: &Given) -> Product {
+fn new_product(door: &Door, given: &Given) -> Result<Product, Wrong> {
     let directory = &door.doors.directory;
     let now = directory.now();
     let mut product = Product {
@@ -170,11 +175,11 @@ fn new_product(door: &Door, given: &Given) -> Product {
         updated_at: now,
         ..Product::default()
     };
-    change_product(given, &mut product);
-    product
+    change_product(given, &mut product)?;
+    Ok(product)
 }
 
-fn change_product(given: &Given, product: &mut Product) {
+fn change_product(given: &Given, product: &mut Product) -> Result<(), Wrong> {
     if let Some(name) = given.owned("name") {
         product.name = name;
     }
@@ -185,7 +190,7 @@ fn change_product(given: &Given, product: &mut Product) {
     given.change_text("statement_descriptor", &mut product.statement_descriptor);
     given.change_text("unit_label", &mut product.unit_label);
     given.change_text("url", &mut product.url);
-    given.change_metadata("metadata", &mut product.metadata);
+    given.change_metadata("metadata", &mut product.metadata)?;
     if given.has("images") {
         product.images = given.texts("images");
     }
@@ -193,6 +198,7 @@ fn change_product(given: &Given, product: &mut Product) {
         let features = given.tables("marketing_features");
         product.features = features.iter().filter_map(|feature| feature.owned("name")).collect();
     }
+    Ok(())
 }
 
 // ---- prices ---------------------------------------------------------------------------------------------------------------------
@@ -214,7 +220,7 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
             let made = directory
                 .make(
                     Some(caller.tenant),
-                    new_product(&door, &data),
+                    new_product(&door, &data)?,
                     part_of(key.as_ref(), "product"),
                 )
                 .await?;
@@ -239,7 +245,7 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
         created_at: directory.now(),
         ..Price::default()
     };
-    change_price(&given, &mut price);
+    change_price(&given, &mut price)?;
     let made = directory.make(Some(caller.tenant), price, key).await?;
     finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
 }
@@ -264,7 +270,11 @@ pub(super) async fn update_price(
     let reader = Reader::new(&door, caller.tenant);
     reader.get::<Price>(&id).await?.ok_or_else(|| no_price(&id))?;
     let changed = |price: &mut Price| change_price(&given, price);
-    let price = door.doors.directory.change(Some(caller.tenant), &id, changed).await?;
+    let price = door
+        .doors
+        .directory
+        .change_if(Some(caller.tenant), &id, changed)
+        .await?;
     finish(&reader, price.shape(reader.mode()), &given, false).await
 }
 
@@ -287,10 +297,10 @@ pub(super) async fn list_prices(State(door): State<Door>, get: Get) -> Result<An
     finish(&reader, list("/v1/prices", data, more), &given, false).await
 }
 
-fn change_price(given: &Given, price: &mut Price) {
+fn change_price(given: &Given, price: &mut Price) -> Result<(), Wrong> {
     price.active = given.flag("active").unwrap_or(price.active);
     given.change_text("nickname", &mut price.nickname);
     given.change_text("lookup_key", &mut price.lookup_key);
     given.change_text("tax_behavior", &mut price.tax_behavior);
-    given.change_metadata("metadata", &mut price.metadata);
+    given.change_metadata("metadata", &mut price.metadata)
 }

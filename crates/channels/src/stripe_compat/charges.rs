@@ -48,7 +48,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         .charges
         .entry(attempt)
         .or_insert_with(|| view.details.metadata.clone());
-    given.change_metadata("metadata", metadata);
+    given.change_metadata("metadata", metadata)?;
     note.keep(&mut details);
     if details != *view.details {
         ask(
@@ -84,6 +84,6 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
         let all = shape::charge::all(seen).into_iter().rev();
         all.map(|charge| shape::charge::shape(seen, scene, charge)).collect()
     };
-    let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects).await?;
+    let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects, lists::every).await?;
     finish(&reader, shape::list("/v1/charges", data, more), &given, false).await
 }

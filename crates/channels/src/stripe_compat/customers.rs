@@ -11,7 +11,7 @@ use super::params::{ADDRESS, Field, Given, Kind, LIST, SHIPPING, may};
 use super::reader::Reader;
 use super::shape;
 use super::wrong::Wrong;
-use super::{Door, ids};
+use super::{Door, ids, methods};
 
 const FIELDS: &[Field] = &[
     may("address", Kind::Object(ADDRESS)),
@@ -56,7 +56,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         door: Default::default(),
         created_at: directory.now(),
     };
-    change(&given, &mut customer);
+    change(&given, &mut customer)?;
     let made = directory.make(Some(caller.tenant), customer, key).await?;
     finish(
         &reader,
@@ -82,7 +82,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let customer = door
         .doors
         .directory
-        .change(Some(caller.tenant), &named.to_string(), changed)
+        .change_if(Some(caller.tenant), &named.to_string(), changed)
         .await?;
     finish(&reader, shape::customer::shape(&customer, reader.mode()), &given, false).await
 }
@@ -96,8 +96,9 @@ pub(super) async fn delete(State(door): State<Door>, Path(id): Path<String>, pos
         .list::<Method>(tenant, Some(&named.to_string()), None, METHODS_MAX)
         .await?
     {
-        let detached = |method: &mut Method| method.customer = None;
-        directory.change(tenant, &method.id.to_string(), detached).await?;
+        directory
+            .change(tenant, &method.id.to_string(), methods::take_off)
+            .await?;
     }
     directory.remove::<Customer>(tenant, &named.to_string()).await?;
     Ok(shape::customer::deleted(&id, "customer").into())
@@ -122,12 +123,12 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     finish(&reader, shape::list("/v1/customers", data, more), &given, false).await
 }
 
-fn change(given: &Given, customer: &mut Customer) {
+fn change(given: &Given, customer: &mut Customer) -> Result<(), Wrong> {
     given.change_text("name", &mut customer.name);
     given.change_text("email", &mut customer.email);
     given.change_text("phone", &mut customer.phone);
     given.change_text("description", &mut customer.description);
-    given.change_metadata("metadata", &mut customer.metadata);
+    given.change_metadata("metadata", &mut customer.metadata)?;
     for name in ["address", "preferred_locales", "shipping"] {
         match given.value(name) {
             Some(value) if value.is_null() => drop(customer.door.remove(name)),
@@ -135,4 +136,5 @@ fn change(given: &Given, customer: &mut Customer) {
             None => {}
         }
     }
+    Ok(())
 }

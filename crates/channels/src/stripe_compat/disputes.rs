@@ -35,8 +35,9 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
         only: filtered(&given)?,
         ..Orders::default()
     };
+    let wanted = |dispute: &Value| given.text("charge").is_none_or(|charge| dispute["charge"] == charge);
     let order_of = |id: &str| ids::part_of("dp", id).map(|(order, _)| order);
     let objects = |seen: &Seen<'_>, scene: Scene<'_>| -> Vec<Value> { shape::dispute::all(seen, scene) };
-    let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects).await?;
+    let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects, wanted).await?;
     finish(&reader, shape::list("/v1/disputes", data, more), &given, false).await
 }

@@ -54,7 +54,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         door: Default::default(),
         created_at: directory.now(),
     };
-    change(&given, &mut fresh);
+    change(&given, &mut fresh)?;
     let made = directory.make(Some(caller.tenant), fresh, key).await?;
     // A replay gives the secret again: the caller asked under the same key because it lost the answer.
     let kept = made
@@ -79,15 +79,16 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let reader = Reader::new(&door, caller.tenant);
     let known = door.endpoint(caller.tenant, &id).ok_or_else(|| none(&id))?;
     let url = given.owned("url").map(|url| reachable(&door, url)).transpose()?;
-    let changed = |endpoint: &mut Endpoint| {
-        change(&given, endpoint);
+    let changed = |endpoint: &mut Endpoint| -> Result<(), Wrong> {
+        change(&given, endpoint)?;
         endpoint.url = url.clone().unwrap_or_else(|| endpoint.url.clone());
         endpoint.enabled = given.flag("disabled").map_or(endpoint.enabled, |disabled| !disabled);
+        Ok(())
     };
     let changed = door
         .doors
         .directory
-        .change(Some(caller.tenant), &known.id.to_string(), changed)
+        .change_if(Some(caller.tenant), &known.id.to_string(), changed)
         .await?;
     finish(&reader, endpoint::shape(&changed), &given, false).await
 }
@@ -123,7 +124,7 @@ fn reachable(door: &Door, url: String) -> Result<String, Wrong> {
     Err(Wrong::invalid(message).code("url_invalid").at("url"))
 }
 
-fn change(given: &Given, endpoint: &mut Endpoint) {
+fn change(given: &Given, endpoint: &mut Endpoint) -> Result<(), Wrong> {
     given.change_text("description", &mut endpoint.description);
     if given.has("enabled_events") {
         let events = given.texts("enabled_events");
@@ -136,7 +137,8 @@ fn change(given: &Given, endpoint: &mut Endpoint) {
     if given.has("metadata") {
         let kept = endpoint.door.get("metadata").cloned().unwrap_or_default();
         let mut metadata = serde_json::from_value(kept).unwrap_or_default();
-        given.change_metadata("metadata", &mut metadata);
+        given.change_metadata("metadata", &mut metadata)?;
         endpoint.door.insert("metadata".to_owned(), json!(metadata));
     }
+    Ok(())
 }

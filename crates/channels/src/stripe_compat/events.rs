@@ -9,12 +9,13 @@ use axum::extract::{Path, State};
 use florin_core::id::OrderId;
 use florin_core::order::{Kind as OrderKind, Phase, Standing};
 use florin_core::rail::Instrument;
+use florin_core::status;
 use florin_services::ask::Denied;
 use florin_services::directory::Customer;
 use florin_services::engine::Told;
 use florin_services::notify::stripe::{id, names, parse, wants};
 use florin_services::told;
-use florin_store::Cursor;
+use florin_store::{Cursor, EventRow, FeedSearch};
 use serde_json::{Value, json};
 
 use super::asking::finish;
@@ -59,13 +60,29 @@ fn event(told: &Told, scene: Scene<'_>, index: usize) -> Option<Value> {
         return None;
     }
     let object = object(told, scene, name)?;
-    Some(envelope(
-        &id(&told.id, index),
-        name,
-        told.at.seconds(),
-        object,
-        Seen::new(&told.order).live(),
-    ))
+    let previous = previous(told, name, &object);
+    let live = Seen::new(&told.order).live();
+    let mut event = envelope(&id(&told.id, index), name, told.at.seconds(), object, live);
+    if let Some(previous) = previous {
+        event["data"]["previous_attributes"] = previous;
+    }
+    Some(event)
+}
+
+/// What changed members were before. Of a charge that was refunded, merchants read how much of it went back this time.
+fn previous(told: &Told, name: &str, charge: &Value) -> Option<Value> {
+    if name != "charge.refunded" {
+        return None;
+    }
+    let index = u8::try_from(told.part?.number).ok()?;
+    let refunds = status::refunds(&told.order.order);
+    let refund = refunds.iter().find(|refund| refund.index == index)?;
+    let before = charge["amount_refunded"].as_i64()? - shape::amount(refund.amount);
+    let mut previous = json!({ "amount_refunded": before });
+    if charge["refunded"] == true {
+        previous["refunded"] = json!(false);
+    }
+    Some(previous)
 }
 
 fn envelope(id: &str, name: &str, created: i64, object: Value, live: bool) -> Value {
@@ -193,46 +210,23 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
 /// One page of what happened to orders, newest first.
 async fn of_orders(reader: &Reader<'_>, page: &Page, wanted: &[String]) -> Result<(Vec<Value>, bool), Wrong> {
     reader.freshen().await;
-    let store = &reader.door.doors.store;
+    if let Some(before) = page.before() {
+        return newer(reader, page, wanted, before).await;
+    }
     let mut collect = Collect::new(page);
     let mut known = Remembered::default();
     let mut search = lists::feed(reader.tenant, page);
     if let Some(after) = page.after() {
-        let ours = parse(after).map(|(ours, _)| ours);
-        let (order, version) = ours
-            .and_then(told::parse)
-            .ok_or_else(|| Wrong::missing_at("starting_after", "event", after))?;
-        let missing = || Wrong::missing_at("starting_after", "event", after);
-        if reader.view(order).await?.is_none() {
-            return Err(missing());
-        }
-        let rows = store.events_of(order).await?;
-        let row = rows
-            .into_iter()
-            .find(|row| row.version >= version)
-            .ok_or_else(missing)?;
-        tell(
-            reader,
-            &mut known,
-            &mut collect,
-            wanted,
-            (row.order, row.version, row.count),
-        )
-        .await?;
+        let row = row_of(reader, "starting_after", after).await?;
+        tell(reader, &mut known, &mut collect, wanted, &row).await?;
+        collect.begin();
         search.after = Some(row.at);
     }
     let mut scanned = 0;
     while !collect.is_full() {
-        let rows = store.feed(&search).await?;
+        let rows = reader.door.doors.store.feed(&search).await?;
         for row in &rows {
-            tell(
-                reader,
-                &mut known,
-                &mut collect,
-                wanted,
-                (row.order, row.version, row.count),
-            )
-            .await?;
+            tell(reader, &mut known, &mut collect, wanted, row).await?;
         }
         scanned += rows.len();
         search.after = rows.last().map(|row| row.at);
@@ -247,32 +241,103 @@ async fn of_orders(reader: &Reader<'_>, page: &Page, wanted: &[String]) -> Resul
     Ok(collect.done())
 }
 
-/// Takes the events of one row, newest first.
+/// The page that ends before an event: the stream is read on from there, so that it does not matter how long ago it was.
+async fn newer(reader: &Reader<'_>, page: &Page, wanted: &[String], before: &str) -> Result<(Vec<Value>, bool), Wrong> {
+    let row = row_of(reader, "ending_before", before).await?;
+    let mut known = Remembered::default();
+    let mut events = in_row(reader, &mut known, wanted, &row).await?;
+    events.truncate(events.iter().position(|(id, _)| id == before).unwrap_or_default());
+    let (mut found, mut more) = (Vec::new(), false);
+    add_forwards(&mut found, page, events);
+    let mut search = FeedSearch {
+        after: Some(row.at),
+        oldest_first: true,
+        ..lists::feed(reader.tenant, page)
+    };
+    let mut scanned = 0;
+    while found.len() <= page.limit {
+        let rows = reader.door.doors.store.feed(&search).await?;
+        for row in &rows {
+            add_forwards(&mut found, page, in_row(reader, &mut known, wanted, row).await?);
+        }
+        scanned += rows.len();
+        if rows.len() < search.limit as usize {
+            break;
+        }
+        if scanned >= SCAN_MAX {
+            more = true;
+            break;
+        }
+        search.after = rows.last().map(|row| row.at);
+    }
+    more |= found.len() > page.limit;
+    found.truncate(page.limit);
+    found.reverse();
+    Ok((found, more))
+}
+
+fn add_forwards(found: &mut Vec<Value>, page: &Page, events: Vec<(String, Option<Value>)>) {
+    let wanted = events.into_iter().rev().filter_map(|(_, event)| event);
+    found.extend(wanted.filter(|event| page.holds(event)));
+}
+
+/// The row of an event that a page begins or ends at.
+async fn row_of(reader: &Reader<'_>, param: &str, event: &str) -> Result<EventRow, Wrong> {
+    let missing = || Wrong::missing_at(param, "event", event);
+    let ours = parse(event).map(|(ours, _)| ours);
+    let (order, version) = ours.and_then(told::parse).ok_or_else(missing)?;
+    if reader.view(order).await?.is_none() {
+        return Err(missing());
+    }
+    let rows = reader.door.doors.store.events_of(order).await?;
+    rows.into_iter().find(|row| row.version >= version).ok_or_else(missing)
+}
+
+/// Takes the events of one row.
 async fn tell(
     reader: &Reader<'_>,
     known: &mut Remembered<Vec<Told>>,
     collect: &mut Collect<'_>,
     wanted: &[String],
-    (order, version, count): (OrderId, u32, u32),
+    row: &EventRow,
 ) -> Result<(), Wrong> {
-    if known.get(order).is_none() {
-        let read = events_of(reader, order).await?;
-        let bytes = bytes_of_all(&read);
-        known.put(order, read, bytes);
+    if collect.is_full() {
+        return Ok(());
     }
-    let events = known.get(order).map_or(&[][..], Vec::as_slice);
-    let within = |told: &&Told| told.version <= version && told.version + count > version;
-    for told in events.iter().rev().filter(within) {
-        for (index, name) in names(&told.name).iter().enumerate().rev() {
-            if !wants(wanted, name) {
-                continue;
-            }
-            if let Some(event) = event(told, reader.scene(), index) {
-                collect.take(event);
-            }
+    for (id, event) in in_row(reader, known, wanted, row).await? {
+        if collect.reaches(&id)
+            && let Some(event) = event
+        {
+            collect.add(event);
         }
     }
     Ok(())
+}
+
+/// What Stripe would call the events of one row, newest first, and those of them that are wanted.
+async fn in_row(
+    reader: &Reader<'_>,
+    known: &mut Remembered<Vec<Told>>,
+    wanted: &[String],
+    row: &EventRow,
+) -> Result<Vec<(String, Option<Value>)>, Wrong> {
+    if known.get(row.order).is_none() {
+        let read = events_of(reader, row.order).await?;
+        let bytes = bytes_of_all(&read);
+        known.put(row.order, read, bytes);
+    }
+    let events = known.get(row.order).map_or(&[][..], Vec::as_slice);
+    let within = |told: &&Told| told.version <= row.version && told.version + row.count > row.version;
+    let mut found = Vec::new();
+    for told in events.iter().rev().filter(within) {
+        for (index, name) in names(&told.name).iter().enumerate().rev() {
+            let event = wants(wanted, name)
+                .then(|| event(told, reader.scene(), index))
+                .flatten();
+            found.push((id(&told.id, index), event));
+        }
+    }
+    Ok(found)
 }
 
 async fn events_of(reader: &Reader<'_>, order: OrderId) -> Result<Vec<Told>, Wrong> {

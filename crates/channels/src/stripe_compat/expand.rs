@@ -46,7 +46,18 @@ const EXPANDABLE: &[(&str, &[&str])] = &[
             "subscription",
         ],
     ),
-    ("customer", &["default_source", "test_clock"]),
+    (
+        "customer",
+        &[
+            "cash_balance",
+            "default_source",
+            "sources",
+            "subscriptions",
+            "tax",
+            "tax_ids",
+            "test_clock",
+        ],
+    ),
     ("dispute", &["charge", "payment_intent"]),
     (
         "payment_intent",

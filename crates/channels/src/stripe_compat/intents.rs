@@ -3,7 +3,6 @@
 pub(super) mod search;
 
 use axum::extract::{Path, State};
-use florin_core::id::OrderId;
 use florin_core::order::{CaptureAt, Initiator, Kind as OrderKind, Phase};
 use florin_core::status::{self, StepStatus};
 use florin_services::ask::{NewOrder, Pay, What};
@@ -168,15 +167,23 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         );
         return Err(Wrong::invalid(message).at("currency"));
     }
-    let mut answered = None;
-    if let Some(amount) = given.integer("amount") {
-        let due = money::read(amount, currency, "amount")?;
-        let what = What::Amend { order, due };
-        answered = Some(ask_or(&reader, part_of(key.as_ref(), "amend"), what, "updated", "amount").await?);
-    }
+    // All of the call is looked at before any of it is done: what is refused leaves the intent as it was.
+    let due = given.integer("amount");
+    let due = due.map(|amount| money::read(amount, currency, "amount")).transpose()?;
     let (mut details, mut note) = kept(&view);
     describe(&reader, &given, &mut details, &mut note, view.order.attempts().count()).await?;
     note.keep(&mut details);
+    for (part, param) in [("amend", "amount"), ("describe", "payment_method")] {
+        let begun = given.has(param) && view.order.phase != Phase::Created;
+        if begun && !was_asked(&reader, part_of(key.as_ref(), part).as_ref()).await? {
+            return Err(frozen(&reader, &view, param).await?);
+        }
+    }
+    let mut answered = None;
+    if let Some(due) = due {
+        let what = What::Amend { order, due };
+        answered = Some(ask_or(&reader, part_of(key.as_ref(), "amend"), what, "updated", "amount").await?);
+    }
     if details != *view.details {
         let what = What::Describe {
             order,
@@ -258,7 +265,7 @@ pub(super) async fn capture(State(door): State<Door>, Path(id): Path<String>, po
     // First what the caller says about it: a capture whose note is missing would look like somebody else's.
     if matches!(view.order.phase, Phase::Authorized(_)) {
         let (mut details, mut note) = kept(&view);
-        given.change_metadata("metadata", &mut details.metadata);
+        given.change_metadata("metadata", &mut details.metadata)?;
         given.change_text("statement_descriptor", &mut note.statement_descriptor);
         given.change_text("statement_descriptor_suffix", &mut note.statement_descriptor_suffix);
         note.keep(&mut details);
@@ -348,7 +355,8 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
         customer: given.owned("customer"),
         ..Orders::default()
     };
-    let (data, more) = lists::of_orders(&reader, &page, orders, |id| ids::order_of("pi", id), one).await?;
+    let (data, more) =
+        lists::of_orders(&reader, &page, orders, |id| ids::order_of("pi", id), one, lists::every).await?;
     finish(&reader, shape::list("/v1/payment_intents", data, more), &given, false).await
 }
 
@@ -419,7 +427,7 @@ async fn describe(
     }
     given.change_text("description", &mut details.description);
     given.change_text("receipt_email", &mut details.email);
-    given.change_metadata("metadata", &mut details.metadata);
+    given.change_metadata("metadata", &mut details.metadata)?;
     given.change_text("statement_descriptor", &mut note.statement_descriptor);
     given.change_text("statement_descriptor_suffix", &mut note.statement_descriptor_suffix);
     if given.has("shipping") {
@@ -455,14 +463,19 @@ pub(super) fn back_url(door: &Door, token: &str) -> String {
     format!("{}/c/back/{token}", door.scene().origin)
 }
 
+/// What nobody can change once somebody has begun to pay: the hold or the payment would be for something else than the intent says.
+async fn frozen(reader: &Reader<'_>, view: &View, param: &str) -> Result<Wrong, Wrong> {
+    let status = shape::intent_status(&Seen::new(view));
+    let message = format!(
+        "This PaymentIntent's {param} could not be updated because it has a status of {status}. You may only update the {param} of a \
+         PaymentIntent with one of the following statuses: requires_payment_method, requires_confirmation."
+    );
+    let wrong = Wrong::invalid(message).code("payment_intent_unexpected_state");
+    with_intent(reader, view, wrong, false).await
+}
+
 fn without_method() -> Wrong {
     let message = "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the PaymentIntent \
                    with a payment method and then confirm it again, or confirm it again directly with a payment method.";
     Wrong::invalid(message).code("payment_intent_unexpected_state")
-}
-
-/// The order behind an intent's or charge's id, for other routes.
-pub(super) fn order_of(intent: Option<&str>, charge: Option<&str>) -> Option<OrderId> {
-    let by_intent = intent.and_then(|id| ids::order_of("pi", id));
-    by_intent.or_else(|| charge.and_then(|id| ids::part_of("ch", id)).map(|(order, _)| order))
 }

@@ -2,13 +2,15 @@
 //!
 //! What belongs to an order is listed by its order: newest order first, and within it newest first.
 
+use std::sync::Arc;
+
 use florin_core::id::OrderId;
 use florin_core::time::Timestamp;
 use florin_services::directory::Document;
-use florin_store::{ListRecords, Search, Tenant};
+use florin_services::view::View;
+use florin_store::{ListRecords, Record, Search, Tenant};
 use serde_json::Value;
 
-use super::form::shown;
 use super::params::Given;
 use super::reader::Reader;
 use super::shape::{Scene, Seen};
@@ -59,13 +61,18 @@ impl Page {
         self.after.as_deref()
     }
 
+    /// The object that the page ends before.
+    pub(super) fn before(&self) -> Option<&str> {
+        self.before.as_deref()
+    }
+
     /// Goes on behind an object.
     pub(super) fn go_on(&mut self, after: Option<String>) {
         self.after = after;
     }
 
     /// Whether an object was made in the time that was asked for.
-    fn holds(&self, object: &Value) -> bool {
+    pub(super) fn holds(&self, object: &Value) -> bool {
         let created = object.get("created").and_then(Value::as_i64);
         created.is_none_or(|created| {
             self.from.is_none_or(|from| created >= from.seconds()) && self.to.is_none_or(|to| created < to.seconds())
@@ -106,16 +113,38 @@ impl<'a> Collect<'a> {
         self.more = true;
     }
 
-    pub(super) fn take(&mut self, object: Value) {
-        let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
+    /// Nothing that comes now is on the page: the place of `ending_before` was reached.
+    fn end(&mut self) {
+        self.full = true;
+    }
+
+    /// The place of `starting_after` is behind us, even if its object is no longer one of those that are looked for.
+    pub(super) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Moves to the place of an object, and says whether it is on the page if it is one of those that are looked for. The ends of a page
+    /// are places, so an object that the filters leave out is one as well.
+    pub(super) fn reaches(&mut self, id: &str) -> bool {
         if self.full || self.page.before.as_deref() == Some(id) {
             self.full = true;
-            return;
+            return false;
         }
         if !self.begun {
             self.begun = self.page.after.as_deref() == Some(id);
-            return;
+            return false;
         }
+        true
+    }
+
+    pub(super) fn take(&mut self, object: Value) {
+        if self.reaches(id_of(&object)) {
+            self.add(object);
+        }
+    }
+
+    /// Adds an object whose place was reached.
+    pub(super) fn add(&mut self, object: Value) {
         if !self.page.holds(&object) {
             return;
         }
@@ -136,6 +165,23 @@ impl<'a> Collect<'a> {
     }
 }
 
+fn id_of(object: &Value) -> &str {
+    object.get("id").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Backwards, a page is known only when the search has come down to its end.
+fn too_far() -> Wrong {
+    let message = format!(
+        "The object of `ending_before` is more than {SCAN_MAX} objects back: narrow the list with `created`, or page with `starting_after`."
+    );
+    Wrong::invalid(message).at("ending_before")
+}
+
+/// For lists without filters of their own.
+pub(super) fn every(_: &Value) -> bool {
+    true
+}
+
 /// Which orders are looked through.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Orders {
@@ -145,30 +191,22 @@ pub(super) struct Orders {
     pub(super) metadata: Vec<(String, String)>,
 }
 
-/// One page of what orders have.
+/// One page of what orders have: of `objects`, newest first, those that are `wanted`.
 pub(super) async fn of_orders(
     reader: &Reader<'_>,
     page: &Page,
     orders: Orders,
     order_of: impl Fn(&str) -> Option<OrderId>,
     objects: impl Fn(&Seen<'_>, Scene<'_>) -> Vec<Value>,
+    wanted: impl Fn(&Value) -> bool,
 ) -> Result<(Vec<Value>, bool), Wrong> {
-    let known = |id: &Option<String>| match id {
-        None => Ok(None),
-        Some(id) => order_of(id)
-            .map(Some)
-            .ok_or_else(|| Wrong::missing_at("starting_after", "object", id)),
-    };
-    let (after, before) = (known(&page.after)?, known(&page.before)?);
-    for order in [after, before].into_iter().flatten() {
-        if reader.view(order).await?.is_none() {
-            let id = page.after.as_deref().or(page.before.as_deref()).unwrap_or_default();
-            return Err(Wrong::missing_at("starting_after", "object", &shown(id)));
-        }
-    }
+    let after = known(reader, "starting_after", page.after(), &order_of).await?;
+    let before = known(reader, "ending_before", page.before(), &order_of).await?;
     let mut collect = Collect::new(page);
     if let Some(only) = orders.only {
-        tell(reader, only, &mut collect, &objects).await?;
+        if let Some(view) = reader.view(only).await? {
+            tell(reader, &view, &mut collect, &objects, &wanted).await?;
+        }
         return Ok(collect.done());
     }
     reader.freshen().await;
@@ -177,28 +215,40 @@ pub(super) async fn of_orders(
         metadata: orders.metadata,
         // An object is not older than its order.
         to: page.to,
-        after,
+        after: after.as_ref().map(|view| view.order.id),
         ..Search::of(reader.tenant, BATCH)
     };
     // The order of `starting_after` may have more behind it.
-    if let Some(first) = after {
-        tell(reader, first, &mut collect, &objects).await?;
+    if let Some(first) = &after {
+        tell(reader, first, &mut collect, &objects, &wanted).await?;
+        collect.begin();
     }
+    let end = before.as_ref().map(|view| (view.order.created_at, &view.order.id));
     let mut scanned = 0;
     while !collect.full {
         let found = reader.door.doors.store.search(&search).await?;
         for order in &found {
-            tell(reader, *order, &mut collect, &objects).await?;
+            let Some(view) = reader.view(*order).await? else {
+                continue;
+            };
+            if end.is_some_and(|end| (view.order.created_at, order) < end) {
+                collect.end();
+            } else {
+                tell(reader, &view, &mut collect, &objects, &wanted).await?;
+            }
             if collect.full {
                 break;
             }
         }
         scanned += found.len();
         search.after = found.last().copied();
-        if found.len() < BATCH as usize {
+        if collect.full || found.len() < BATCH as usize {
             break;
         }
         if scanned >= SCAN_MAX {
+            if page.before.is_some() {
+                return Err(too_far());
+            }
             collect.more = true;
             break;
         }
@@ -206,16 +256,30 @@ pub(super) async fn of_orders(
     Ok(collect.done())
 }
 
+/// The order of an object that a page begins or ends at.
+async fn known(
+    reader: &Reader<'_>,
+    param: &str,
+    id: Option<&str>,
+    order_of: &impl Fn(&str) -> Option<OrderId>,
+) -> Result<Option<Arc<View>>, Wrong> {
+    let Some(id) = id else { return Ok(None) };
+    let missing = || Wrong::missing_at(param, "object", id);
+    let order = order_of(id).ok_or_else(missing)?;
+    reader.view(order).await?.ok_or_else(missing).map(Some)
+}
+
 async fn tell(
     reader: &Reader<'_>,
-    order: OrderId,
+    view: &View,
     collect: &mut Collect<'_>,
     objects: &impl Fn(&Seen<'_>, Scene<'_>) -> Vec<Value>,
+    wanted: &impl Fn(&Value) -> bool,
 ) -> Result<(), Wrong> {
-    if let Some(view) = reader.view(order).await? {
-        let seen = reader.seen(&view).await?;
-        for object in objects(&seen, reader.scene()) {
-            collect.take(object);
+    let seen = reader.seen(view).await?;
+    for object in objects(&seen, reader.scene()) {
+        if collect.reaches(id_of(&object)) && wanted(&object) {
+            collect.add(object);
         }
     }
     Ok(())
@@ -229,29 +293,26 @@ pub(super) async fn of_documents<D: Document>(
     id_of: impl Fn(&str) -> Option<String>,
     shape: impl Fn(&D) -> Option<Value>,
 ) -> Result<(Vec<Value>, bool), Wrong> {
-    let after = match &page.after {
-        None => None,
-        Some(id) => {
-            let known = match id_of(id) {
-                Some(own) => reader.even_removed::<D>(&own).await?.map(|_| own),
-                None => None,
-            };
-            Some(known.ok_or_else(|| Wrong::missing_at("starting_after", "object", id))?)
-        }
-    };
+    let after = kept::<D>(reader, "starting_after", page.after(), &id_of).await?;
+    let before = kept::<D>(reader, "ending_before", page.before(), &id_of).await?;
     let mut collect = Collect::new(page);
-    collect.begun = true; // the database begins behind it
+    collect.begin(); // the database begins behind it
     let mut list = ListRecords {
         kind: D::KIND.to_owned(),
         tenant: Some(reader.tenant),
         parent: parent.map(str::to_owned),
-        after,
+        after: after.map(|record| record.id),
         limit: BATCH,
     };
+    let end = before.as_ref().map(|record| (record.created_at, record.id.as_str()));
     let mut scanned = 0;
     while !collect.full {
         let records = reader.door.doors.store.list(&list).await?;
         for record in &records {
+            if end.is_some_and(|end| (record.created_at, record.id.as_str()) <= end) {
+                collect.end();
+                break;
+            }
             let document: D = serde_json::from_str(&record.body).map_err(|error| {
                 tracing::error!(%error, kind = D::KIND, "a document does not read");
                 Wrong::ours()
@@ -262,15 +323,33 @@ pub(super) async fn of_documents<D: Document>(
         }
         scanned += records.len();
         list.after = records.last().map(|record| record.id.clone());
-        if records.len() < BATCH as usize {
+        if collect.full || records.len() < BATCH as usize {
             break;
         }
         if scanned >= SCAN_MAX {
+            if page.before.is_some() {
+                return Err(too_far());
+            }
             collect.more = true;
             break;
         }
     }
     Ok(collect.done())
+}
+
+/// The document that a page begins or ends at, even if it was removed since.
+async fn kept<D: Document>(
+    reader: &Reader<'_>,
+    param: &str,
+    id: Option<&str>,
+    id_of: &impl Fn(&str) -> Option<String>,
+) -> Result<Option<Record>, Wrong> {
+    let Some(id) = id else { return Ok(None) };
+    let record = match id_of(id) {
+        Some(own) => reader.record::<D>(&own).await?,
+        None => None,
+    };
+    record.ok_or_else(|| Wrong::missing_at(param, "object", id)).map(Some)
 }
 
 /// One page of what is already in memory, newest first.

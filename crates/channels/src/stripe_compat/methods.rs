@@ -88,6 +88,12 @@ pub(super) async fn choose(
 /// What a method that was taken from its customer is marked with.
 const DETACHED: &str = "detached";
 
+/// Takes a method from its customer, for good.
+pub(super) fn take_off(method: &mut Method) {
+    method.customer = None;
+    method.door.insert(DETACHED.to_owned(), true.into());
+}
+
 fn is_spent(method: &Method) -> bool {
     method.door.contains_key(DETACHED)
 }
@@ -117,7 +123,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         cards::named(door.kind.cards(), &token).filter(|_| reader.mode() == Mode::Test && token.starts_with("tok_"));
     let card = card.ok_or_else(|| Wrong::missing_at("card[token]", "token", &token))?;
     let mut method = of_card(&door, &reader, card);
-    change(&given, &mut method);
+    change(&given, &mut method)?;
     let made = door.doors.directory.make(Some(caller.tenant), method, key).await?;
     finish(&reader, shape(&made.document, &reader), &given, made.replayed).await
 }
@@ -144,7 +150,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let method = door
         .doors
         .directory
-        .change(Some(caller.tenant), &stored.id.to_string(), changed)
+        .change_if(Some(caller.tenant), &stored.id.to_string(), changed)
         .await?;
     finish(&reader, shape(&method, &reader), &given, false).await
 }
@@ -187,14 +193,10 @@ pub(super) async fn detach(State(door): State<Door>, Path(id): Path<String>, pos
         let message = "The payment method you provided is not attached to a customer so detachment is impossible.";
         return Err(Wrong::invalid(message));
     }
-    let detached = |method: &mut Method| {
-        method.customer = None;
-        method.door.insert(DETACHED.to_owned(), true.into());
-    };
     let method = door
         .doors
         .directory
-        .change(Some(caller.tenant), &stored.id.to_string(), detached)
+        .change(Some(caller.tenant), &stored.id.to_string(), take_off)
         .await?;
     finish(&reader, shape(&method, &reader), &given, false).await
 }
@@ -279,7 +281,7 @@ fn of_card(door: &Door, reader: &Reader<'_>, card: Card) -> Method {
     }
 }
 
-fn change(given: &Given, method: &mut Method) {
+fn change(given: &Given, method: &mut Method) -> Result<(), Wrong> {
     if let Some(billing) = given.value("billing_details") {
         let kept = method
             .door
@@ -293,7 +295,7 @@ fn change(given: &Given, method: &mut Method) {
     if given.has("metadata") {
         let kept = method.door.get("metadata").cloned().unwrap_or_default();
         let mut metadata = serde_json::from_value(kept).unwrap_or_default();
-        given.change_metadata("metadata", &mut metadata);
+        given.change_metadata("metadata", &mut metadata)?;
         method.door.insert("metadata".to_owned(), json!(metadata));
     }
     let card = given.table("card").unwrap_or_default();
@@ -303,6 +305,7 @@ fn change(given: &Given, method: &mut Method) {
     if let Some(year) = card.integer("exp_year").and_then(|year| u16::try_from(year).ok()) {
         method.exp_year = year;
     }
+    Ok(())
 }
 
 /// Members that are given replace those that are kept.

@@ -312,6 +312,12 @@ fn list(members: Form, kind: Kind, path: &str) -> Result<Value, Wrong> {
     Ok(Value::Array(sorted.into_values().collect()))
 }
 
+fn too_many_names(names: usize) -> Wrong {
+    Wrong::invalid(format!(
+        "You can have up to {METADATA_NAMES_MAX} metadata keys, but with this call there would be {names}."
+    ))
+}
+
 /// Names and values; a value that is empty takes the name away, and an empty text takes all of them away.
 fn metadata(node: Node, path: &str) -> Result<Value, Wrong> {
     let members = match node {
@@ -320,11 +326,7 @@ fn metadata(node: Node, path: &str) -> Result<Value, Wrong> {
         Node::Table(members) => members,
     };
     if members.len() > METADATA_NAMES_MAX {
-        let message = format!(
-            "You can have up to {METADATA_NAMES_MAX} metadata keys, but you passed in {}.",
-            members.len()
-        );
-        return Err(Wrong::invalid(message).at(path));
+        return Err(too_many_names(members.len()).at(path));
     }
     let mut given = Map::new();
     for (name, node) in members {
@@ -422,12 +424,23 @@ impl Given {
     /// Metadata of something new.
     pub(super) fn metadata(&self, name: &str) -> BTreeMap<String, String> {
         let mut metadata = BTreeMap::new();
-        self.change_metadata(name, &mut metadata);
+        self.merge_metadata(name, &mut metadata);
         metadata
     }
 
-    /// Metadata as this call leaves it.
-    pub(super) fn change_metadata(&self, name: &str, metadata: &mut BTreeMap<String, String>) {
+    /// Metadata as this call leaves it: what it had and what it is given together are bounded as well.
+    pub(super) fn change_metadata(&self, name: &str, metadata: &mut BTreeMap<String, String>) -> Result<(), Wrong> {
+        let before = metadata.len();
+        self.merge_metadata(name, metadata);
+        let names = metadata.len();
+        // More than that may be there from another door; it can be made less.
+        if names > METADATA_NAMES_MAX && names > before {
+            return Err(too_many_names(names).at(name));
+        }
+        Ok(())
+    }
+
+    fn merge_metadata(&self, name: &str, metadata: &mut BTreeMap<String, String>) {
         match self.0.get(name) {
             Some(Value::Null) => metadata.clear(),
             Some(Value::Object(given)) => {
@@ -640,7 +653,7 @@ mod tests {
         given.change_text("description", &mut description);
         assert_eq!(description, None);
         let mut metadata = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
-        given.change_metadata("metadata", &mut metadata);
+        given.change_metadata("metadata", &mut metadata).unwrap();
         assert_eq!(metadata.keys().collect::<Vec<_>>(), ["b"]);
     }
 

@@ -8,7 +8,7 @@ use florin_core::rail::Instrument;
 use florin_services::ask::Denied;
 use florin_services::directory::{Customer, Document, Endpoint, Method};
 use florin_services::view::View;
-use florin_store::{Mode, Name, Tenant, Which};
+use florin_store::{Mode, Name, Record, Tenant, Which};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -89,14 +89,19 @@ impl<'a> Reader<'a> {
         Ok(self.door.doors.directory.get(Some(self.tenant), id).await?)
     }
 
-    /// A document of the directory, and whether it was removed.
-    pub(super) async fn even_removed<D: Document>(&self, id: &str) -> Result<Option<(D, bool)>, Wrong> {
+    /// What is kept of a document of the directory, also of one that was removed.
+    pub(super) async fn record<D: Document>(&self, id: &str) -> Result<Option<Record>, Wrong> {
         let which = Which {
             kind: D::KIND.to_owned(),
             tenant: Some(self.tenant),
             name: Name::Id(id.to_owned()),
         };
-        let Some(record) = self.door.doors.store.get(&which).await? else {
+        Ok(self.door.doors.store.get(&which).await?)
+    }
+
+    /// A document of the directory, and whether it was removed.
+    pub(super) async fn even_removed<D: Document>(&self, id: &str) -> Result<Option<(D, bool)>, Wrong> {
+        let Some(record) = self.record::<D>(id).await? else {
             return Ok(None);
         };
         let document = serde_json::from_str(&record.body).map_err(|error| {

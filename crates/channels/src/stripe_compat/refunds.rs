@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::asking::{ask, finish, settled, was_asked};
 use super::gate::{Answer, Get, Post};
-use super::intents::{kept, order_of};
+use super::intents::kept;
 use super::lists::{self, Orders, Page};
 use super::note::{Note, RefundNote};
 use super::params::{Field, Given, Kind, LIST, may};
@@ -115,12 +115,14 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let mut seen = reader.seen(&view).await?;
     let before = shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;
     let created = before["created"].as_i64().unwrap_or_default();
+    let mut metadata = seen.note.refunds.get(&index).cloned().unwrap_or_default().metadata;
+    given.change_metadata("metadata", &mut metadata)?;
     seen.note = put(&reader, order, |(_, note)| {
         let mine = note.refunds.entry(index).or_insert_with(|| RefundNote {
             created: florin_core::time::Timestamp::default().plus_seconds(created),
             ..RefundNote::default()
         });
-        given.change_metadata("metadata", &mut mine.metadata);
+        metadata.clone_into(&mut mine.metadata);
     })
     .await?;
     let object = shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;
@@ -131,7 +133,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     let (caller, given) = get.read(&[LIST, FILTER])?;
     let reader = Reader::new(&door, caller.tenant);
     let only = filtered(&given)?;
-    page(&reader, &given, "/v1/refunds", only).await
+    page(&reader, &given, "/v1/refunds", only, given.text("charge")).await
 }
 
 pub(super) async fn list_of_charge(
@@ -142,10 +144,23 @@ pub(super) async fn list_of_charge(
     let (caller, given) = get.read(&[LIST])?;
     let reader = Reader::new(&door, caller.tenant);
     let (order, _) = ids::part_of("ch", &id).ok_or_else(|| Wrong::missing("charge", &id))?;
-    page(&reader, &given, &format!("/v1/charges/{id}/refunds"), Some(order)).await
+    page(
+        &reader,
+        &given,
+        &format!("/v1/charges/{id}/refunds"),
+        Some(order),
+        Some(&id),
+    )
+    .await
 }
 
-async fn page(reader: &Reader<'_>, given: &Given, url: &str, only: Option<OrderId>) -> Result<Answer, Wrong> {
+async fn page(
+    reader: &Reader<'_>,
+    given: &Given,
+    url: &str,
+    only: Option<OrderId>,
+    charge: Option<&str>,
+) -> Result<Answer, Wrong> {
     let page = Page::of(given)?;
     let orders = Orders {
         only,
@@ -153,20 +168,27 @@ async fn page(reader: &Reader<'_>, given: &Given, url: &str, only: Option<OrderI
     };
     let order_of = |id: &str| ids::part_of("re", id).map(|(order, _)| order);
     let objects = |seen: &Seen<'_>, scene: Scene<'_>| -> Vec<Value> { shape::refund::all(seen, scene) };
-    let (data, more) = lists::of_orders(reader, &page, orders, order_of, objects).await?;
+    let wanted = |refund: &Value| charge.is_none_or(|charge| refund["charge"] == charge);
+    let (data, more) = lists::of_orders(reader, &page, orders, order_of, objects, wanted).await?;
     finish(reader, shape::list(url, data, more), given, false).await
 }
 
-/// The order that a list is about, if it is about one.
+/// The order that a call names by its intent, by a charge of it, or by both.
 pub(super) fn filtered(given: &Given) -> Result<Option<OrderId>, Wrong> {
     let (intent, charge) = (given.text("payment_intent"), given.text("charge"));
-    match order_of(intent, charge) {
-        Some(order) => Ok(Some(order)),
-        None => match (intent, charge) {
-            (Some(id), _) => Err(Wrong::missing_at("payment_intent", "payment_intent", id)),
-            (None, Some(id)) => Err(Wrong::missing_at("charge", "charge", id)),
-            (None, None) => Ok(None),
-        },
+    let missing = |what: &str, id: &str| Wrong::missing_at(what, what, id);
+    let by_intent = intent
+        .map(|id| ids::order_of("pi", id).ok_or_else(|| missing("payment_intent", id)))
+        .transpose()?;
+    let by_charge = charge
+        .map(|id| ids::part_of("ch", id).ok_or_else(|| missing("charge", id)))
+        .transpose()?;
+    match (by_intent, by_charge) {
+        (Some(intent), Some((charge, _))) if intent != charge => Err(Wrong::invalid(
+            "The charge that you named is not one of the PaymentIntent that you named.",
+        )
+        .at("charge")),
+        (intent, charge) => Ok(intent.or(charge.map(|(order, _)| order))),
     }
 }
 
@@ -182,10 +204,11 @@ async fn paid_with(reader: &Reader<'_>, given: &Given) -> Result<Arc<View>, Wron
     };
     let view = reader.view(order).await?.ok_or_else(missing)?;
     // A charge that is not the one that paid has nothing to give back.
-    if let Some((_, attempt)) = given.text("charge").and_then(|id| ids::part_of("ch", id)) {
-        let charge = shape::charge::find(&Seen::new(&view), attempt);
-        if charge.is_none() {
-            return Err(missing());
+    if let Some((id, (_, attempt))) = given.text("charge").and_then(|id| Some((id, ids::part_of("ch", id)?))) {
+        shape::charge::find(&Seen::new(&view), attempt).ok_or_else(missing)?;
+        if view.order.winner().is_none_or(|winner| winner.number != attempt) {
+            let message = format!("Charge {id} did not succeed: there is nothing to refund.");
+            return Err(Wrong::invalid(message).code("charge_not_refundable").at("charge"));
         }
     }
     Ok(view)

@@ -109,8 +109,23 @@ const CONFIRM: &[Field] = &[
 pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
     let (caller, key, given) = post.read(Scope::Pay, &[CREATE])?;
     let reader = Reader::new(&door, caller.tenant);
-    switched_off(&given)?;
-    let (currency, lines) = lines(&reader, &given).await?;
+    let answered = match draft(&reader, &given).await {
+        Ok(order) => {
+            let order = Box::new(order);
+            ask(&reader, key, What::Create { order, start: None }).await?
+        }
+        // A price that was put away since says nothing about a session that was made of it.
+        Err(wrong) => before(&reader, key.as_ref(), wrong).await?,
+    };
+    let seen = Seen::new(&answered.order);
+    finish(&reader, session_of(&seen, &reader)?, &given, answered.replayed).await
+}
+
+/// The order that a session is.
+async fn draft(reader: &Reader<'_>, given: &Given) -> Result<NewOrder, Wrong> {
+    let door = reader.door;
+    switched_off(given)?;
+    let (currency, lines) = lines(reader, given).await?;
     let total = total(currency, &lines)?;
     let now = door.doors.engine.now();
     let intent = given.table("payment_intent_data").unwrap_or_default();
@@ -131,7 +146,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         .filter_map(|name| Some((name.to_owned(), given.value(name)?.clone())));
     details.customer = match given.text("customer") {
         None => None,
-        Some(id) => Some(super::customers::named(&reader, "customer", id).await?),
+        Some(id) => Some(super::customers::named(reader, "customer", id).await?),
     };
     if details.customer.is_some() && given.text("customer_email").is_some() {
         let message = "You may only specify one of these parameters: customer, customer_email.";
@@ -154,7 +169,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     let id = door.doors.engine.new_order_id();
     let token = crate::returned::token_of(id);
     // A payer who was sent away comes back to our page first: it says what happened and leads on.
-    details.return_url = Some(back_url(&door, &token));
+    details.return_url = Some(back_url(door, &token));
     details.cancel_url = given.owned("cancel_url");
     details.page_token = Some(token);
     note.session = Some(SessionNote {
@@ -168,26 +183,15 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     });
     let capture = capture_at(note.capture_method.as_deref());
     note.keep(&mut details);
-    let order = NewOrder {
+    Ok(NewOrder {
         id: Some(id),
-        reference: ids::session(id, caller.tenant.mode),
+        reference: ids::session(id, reader.mode()),
         kind: OrderKind::Payment,
         amount: total,
         capture,
-        expires_at: Some(window(&given, now)?),
+        expires_at: Some(window(given, now)?),
         details: Arc::new(details),
-    };
-    let answered = ask(
-        &reader,
-        key,
-        What::Create {
-            order: Box::new(order),
-            start: None,
-        },
-    )
-    .await?;
-    let seen = Seen::new(&answered.order);
-    finish(&reader, session_of(&seen, &reader)?, &given, answered.replayed).await
+    })
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
@@ -205,7 +209,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let view = find(&reader, &id).await?;
     let (mut details, mut note) = kept(&view);
     if let Some(session) = &mut note.session {
-        given.change_metadata("metadata", &mut session.metadata);
+        given.change_metadata("metadata", &mut session.metadata)?;
     }
     note.keep(&mut details);
     if details == *view.details {
@@ -288,13 +292,12 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
         ..Orders::default()
     };
     let status = given.owned("status");
+    let wanted = |session: &Value| status.as_deref().is_none_or(|status| session["status"] == status);
     let objects = |seen: &Seen<'_>, scene: shape::Scene<'_>| -> Vec<Value> {
-        let session = shape::session::shape(seen, scene).into_iter();
-        session
-            .filter(|session| status.as_deref().is_none_or(|status| session["status"] == status))
-            .collect()
+        shape::session::shape(seen, scene).into_iter().collect()
     };
-    let (data, more) = lists::of_orders(&reader, &page, orders, |id| ids::order_of("cs", id), objects).await?;
+    let order_of = |id: &str| ids::order_of("cs", id);
+    let (data, more) = lists::of_orders(&reader, &page, orders, order_of, objects, wanted).await?;
     finish(&reader, shape::list("/v1/checkout/sessions", data, more), &given, false).await
 }
 

@@ -48,18 +48,13 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
         ..Orders::default()
     };
     let order_of = |id: &str| ids::transaction_of(id).map(|(order, _, _)| order);
-    let objects = |seen: &Seen<'_>, scene: Scene<'_>| -> Vec<Value> {
-        let wanted = |line: &Value| {
-            ["currency", "source", "type"]
-                .into_iter()
-                .all(|name| given.text(name).is_none_or(|wanted| line[name] == wanted))
-        };
-        shape::transaction::all(seen, scene)
+    let objects = |seen: &Seen<'_>, scene: Scene<'_>| -> Vec<Value> { shape::transaction::all(seen, scene) };
+    let wanted = |line: &Value| {
+        ["currency", "source", "type"]
             .into_iter()
-            .filter(wanted)
-            .collect()
+            .all(|name| given.text(name).is_none_or(|wanted| line[name] == wanted))
     };
-    let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects).await?;
+    let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects, wanted).await?;
     finish(
         &reader,
         shape::list("/v1/balance_transactions", data, more),

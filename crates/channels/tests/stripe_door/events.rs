@@ -46,6 +46,23 @@ async fn a_sale_and_its_refund_are_told_in_order() {
 }
 
 #[tokio::test]
+async fn a_refunded_charge_says_how_much_had_gone_back_before() {
+    let world = World::provider().await;
+    let intent = world.post("/v1/payment_intents", &SALE).await;
+    for amount in ["300", "799"] {
+        let form = [("payment_intent", intent["id"].as_str().unwrap()), ("amount", amount)];
+        world.post("/v1/refunds", &form).await;
+    }
+    let listed = world.get("/v1/events?type=charge.refunded").await;
+    let previous = |at: usize| listed["data"][at]["data"]["previous_attributes"].clone();
+    assert_eq!(previous(1), serde_json::json!({ "amount_refunded": 0 }));
+    assert_eq!(
+        previous(0),
+        serde_json::json!({ "amount_refunded": 300, "refunded": false })
+    );
+}
+
+#[tokio::test]
 async fn a_hold_is_told_when_it_can_be_captured_and_when_it_was() {
     let world = World::provider().await;
     let intent = world

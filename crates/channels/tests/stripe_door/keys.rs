@@ -135,6 +135,42 @@ async fn documents_are_made_once_per_key() {
 }
 
 #[tokio::test]
+async fn a_key_that_paid_makes_no_document() {
+    let world = World::provider().await;
+    let made = world.keyed("POST", "/v1/payment_intents", &SALE, Some("k-4")).await;
+    made.object();
+    for (path, form) in [("/v1/customers", &[][..]), ("/v1/products", &[("name", "Teapot")])] {
+        let reused = world.keyed("POST", path, form, Some("k-4")).await.error(400);
+        assert_eq!(reused["type"], "idempotency_error", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_repeated_when_its_price_is_put_away() {
+    let world = World::provider().await;
+    let new = [
+        ("currency", "eur"),
+        ("unit_amount", "500"),
+        ("product_data[name]", "Cup"),
+    ];
+    let price = world.post("/v1/prices", &new).await;
+    let price = price["id"].as_str().unwrap();
+    let form = [
+        ("mode", "payment"),
+        ("success_url", "http://shop.test/thanks"),
+        ("line_items[0][quantity]", "1"),
+        ("line_items[0][price]", price),
+    ];
+    let path = "/v1/checkout/sessions";
+    let first = world.keyed("POST", path, &form, Some("k-5")).await.object();
+    world.post(&format!("/v1/prices/{price}"), &[("active", "false")]).await;
+    let again = world.keyed("POST", path, &form, Some("k-5")).await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.object(), first);
+    assert_eq!(world.keyed("POST", path, &form, Some("k-6")).await.status, 400);
+}
+
+#[tokio::test]
 async fn a_twin_of_a_running_call_waits_and_is_then_given_the_object_as_it_stands() {
     let world = World::provider().await;
     let slow = [SALE[0], SALE[1], SALE[2], ("payment_method", "pm_card_slow")];

@@ -1,10 +1,12 @@
 //! The Stripe-compatible door from outside: calls over a real engine and a store in memory, with a provider that answers by the name of the
 //! card. Every answer is held against Stripe's published schema where `FLORIN_SPECS` brings it.
 
+mod changes;
 mod errors;
 mod events;
 mod flows;
 mod keys;
+mod lists;
 mod pages;
 mod schema;
 mod script;

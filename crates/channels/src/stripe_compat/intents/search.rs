@@ -10,7 +10,7 @@ use crate::stripe_compat::gate::{Answer, Get};
 use crate::stripe_compat::lists::{self, Orders, Page};
 use crate::stripe_compat::params::{Field, Kind, may, must};
 use crate::stripe_compat::reader::Reader;
-use crate::stripe_compat::shape::{self, Seen};
+use crate::stripe_compat::shape;
 use crate::stripe_compat::wrong::Wrong;
 use crate::stripe_compat::{Door, ids};
 
@@ -25,6 +25,9 @@ pub(in crate::stripe_compat) async fn search(State(door): State<Door>, get: Get)
     let reader = Reader::new(&door, caller.tenant);
     let wanted = Clauses::parse(given.text("query").unwrap_or_default())?;
     // A page's name is the last object of the one before it.
+    if let Some(page) = given.text("page").filter(|page| ids::order_of("pi", page).is_none()) {
+        return Err(Wrong::missing_at("page", "page", page));
+    }
     let mut page = Page::of(&given)?;
     page.go_on(given.owned("page"));
     let orders = Orders {
@@ -32,13 +35,8 @@ pub(in crate::stripe_compat) async fn search(State(door): State<Door>, get: Get)
         customer: wanted.customer.clone(),
         only: None,
     };
-    let objects = |seen: &Seen<'_>, scene: shape::Scene<'_>| -> Vec<Value> {
-        one(seen, scene)
-            .into_iter()
-            .filter(|intent| wanted.holds(intent))
-            .collect()
-    };
-    let (data, more) = lists::of_orders(&reader, &page, orders, |id| ids::order_of("pi", id), objects).await?;
+    let holds = |intent: &Value| wanted.holds(intent);
+    let (data, more) = lists::of_orders(&reader, &page, orders, |id| ids::order_of("pi", id), one, holds).await?;
     let next = data.last().filter(|_| more).map(|last| last["id"].clone());
     let mut result = shape::list("/v1/payment_intents/search", data, more);
     result["object"] = json!("search_result");
