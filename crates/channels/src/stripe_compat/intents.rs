@@ -262,8 +262,10 @@ pub(super) async fn capture(State(door): State<Door>, Path(id): Path<String>, po
     let amount = amount
         .map(|amount| money::read(amount, currency, "amount_to_capture"))
         .transpose()?;
+    let held = status::amounts(&view.order).capturable;
+    let fits = amount.is_none_or(|amount| amount.minor() <= held.minor());
     // First what the caller says about it: a capture whose note is missing would look like somebody else's.
-    if matches!(view.order.phase, Phase::Authorized(_)) {
+    if matches!(view.order.phase, Phase::Authorized(_)) && fits {
         let (mut details, mut note) = kept(&view);
         given.change_metadata("metadata", &mut details.metadata)?;
         given.change_text("statement_descriptor", &mut note.statement_descriptor);

@@ -117,6 +117,18 @@ async fn metadata_is_bounded_by_what_is_there_and_what_is_added() {
 }
 
 #[tokio::test]
+async fn a_capture_that_is_too_large_leaves_the_intent_as_it_was() {
+    let world = World::provider().await;
+    let hold = [&SALE[..], &[("capture_method", "manual")]].concat();
+    let intent = world.post("/v1/payment_intents", &hold).await;
+    let path = format!("/v1/payment_intents/{}", intent["id"].as_str().unwrap());
+    let more = [("amount_to_capture", "1100"), ("metadata[a]", "b")];
+    let refused = world.call("POST", &format!("{path}/capture"), &more).await.error(400);
+    assert_eq!(refused["param"], "amount_to_capture");
+    assert_eq!(world.get(&path).await, intent);
+}
+
+#[tokio::test]
 async fn a_hold_that_can_be_captured_once_says_which_parameter_asked_for_more() {
     let world = World::provider().await;
     let hold = [&SALE[..], &[("capture_method", "manual")]].concat();
