@@ -3,8 +3,6 @@
 //! A stored event is one JSON object, `{"v":1,"k":"approved","attempt":1,…}`. A kind is changed by raising its number in
 //! [`Event::version`] and teaching [`read`] to lift the old shape; `golden/events/` holds every shape there was.
 
-use std::io::Write;
-
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -353,7 +351,8 @@ pub fn stored(event: &Event) -> String {
 
 /// Writes the event as it is stored behind what is there: its version, then its own members.
 pub fn store(event: &Event, to: &mut Vec<u8>) {
-    write!(to, "{{\"v\":{}", event.version()).expect("a vector takes all");
+    to.extend_from_slice(b"{\"v\":");
+    serde_json::to_writer(&mut *to, &event.version()).expect("a number is JSON, and a vector takes all");
     let own = to.len();
     serde_json::to_writer(&mut *to, event).expect("an event has string keys and finite numbers");
     // Where its own members begin is the middle of ours.
