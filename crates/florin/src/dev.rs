@@ -131,7 +131,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
     app::write_private(&args.data.join("dev.json"), &line.to_string())?;
     welcome(output, &line, &args.data);
 
-    asked.to_stop().await;
+    asked.heard().await;
     if !output.quiet && !output.json {
         crate::say::note("Stopping: finishing what is under way.");
     }
@@ -174,7 +174,7 @@ pub(crate) async fn sandbox(output: Output, args: &Sandbox) -> anyhow::Result<()
             outside.url, outside.issuer_url, kept.provider_key
         ));
     }
-    asked.to_stop().await;
+    asked.heard().await;
     outside.app.stop().await;
     stop.cancel();
     tasks.close();

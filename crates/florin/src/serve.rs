@@ -139,7 +139,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             config.data.join("admin.key").display()
         ));
     }
-    asked.to_stop().await;
+    asked.heard().await;
     tracing::info!("stopping: finishing what is under way");
     stop.cancel();
     app.stop().await;

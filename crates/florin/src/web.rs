@@ -111,7 +111,7 @@ impl Asked {
     }
 
     /// Waits until we are asked to stop, or have been.
-    pub(crate) async fn to_stop(mut self) {
+    pub(crate) async fn heard(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -132,7 +132,7 @@ mod tests {
     async fn a_signal_that_comes_before_anybody_waits_for_it_is_heard() {
         let asked = Asked::listen().unwrap();
         kill_process(getpid(), process::Signal::TERM).unwrap();
-        let heard = tokio::time::timeout(Duration::from_secs(30), asked.to_stop()).await;
+        let heard = tokio::time::timeout(Duration::from_secs(30), asked.heard()).await;
         heard.expect("nobody was told");
     }
 }
