@@ -265,11 +265,12 @@ impl Charge {
     }
 
     /// The largest of what came back in one way: at least so much must have gone in, even if that was not heard yet. Ways are not added,
-    /// because a payer may get the same money back twice (refund and dispute).
+    /// because a payer may get the same money back twice (refund and dispute). Nor are console refunds that failed counted: the same money
+    /// goes out again in the next one.
     pub fn came_back(&self) -> i128 {
         i128::from(self.undone)
             .max(self.returned())
-            .max(i128::from(self.refunded_elsewhere))
+            .max(self.refunded_elsewhere())
             .max(self.disputed())
     }
 

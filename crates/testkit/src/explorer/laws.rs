@@ -94,7 +94,7 @@ fn payment_position(books: &mut Position, place: Place, attempt: &Attempt) {
     let proof = [
         i128::from(charge.undone),
         returned,
-        charge.refunded_elsewhere.into(),
+        i128::from(charge.refunded_elsewhere) - i128::from(charge.refunded_elsewhere_back),
         open + lost,
     ];
     let implied = proof

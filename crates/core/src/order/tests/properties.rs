@@ -66,7 +66,7 @@ impl Tally {
         let came_back = [
             self.undone,
             self.returned + self.sale_back,
-            self.refunded_elsewhere,
+            self.refunded_elsewhere - self.refunds_back,
             self.disputed(),
         ]
         .into_iter()

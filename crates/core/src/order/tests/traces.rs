@@ -372,6 +372,30 @@ fn a_console_refund_whose_failure_is_heard_first_moves_nothing() {
 }
 
 #[test]
+fn console_refunds_one_after_the_other_of_the_same_money_prove_no_more_than_it() {
+    let mut world = World::hold(8);
+    world.start(all());
+    world.says("1/auth/0", held(8));
+    world.capture(4, true);
+    world.says("1/cap/0", approved(4));
+    world.happened_as("re_1", 1, What::Refunded, 2);
+    world.happened_as("re_1", 1, What::RefundBack, 2);
+    world.happened_as("re_2", 1, What::Refunded, 4);
+    assert_eq!((world.word(), world.posted(Account::Receivable)), ("refunded", 0));
+    world.happened_as("re_2", 1, What::RefundBack, 4);
+    assert_eq!(
+        (
+            world.word(),
+            world.posted(Account::Receivable),
+            world.posted(Account::Merchant)
+        ),
+        ("captured", 4, -4)
+    );
+    let amounts = crate::status::amounts(&world.order);
+    assert_eq!((amounts.captured, amounts.refundable), (eur(4), eur(4)));
+}
+
+#[test]
 fn money_of_a_failed_console_refund_brings_a_voided_sale_back() {
     let mut world = World::sale(3);
     world.start(all());
