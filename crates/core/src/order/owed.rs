@@ -87,12 +87,15 @@ impl Order {
     }
 
     /// A success that was seen during an undo is settled once the undo is refused. A refused reversal is tried again first; after the
-    /// last refusal a person decides, unless the order was canceled: then it is a stray with a case.
+    /// last refusal a person decides, unless the order was canceled: then it is a stray with a case. Nobody has to decide about money that
+    /// is back already: a dispute took it, or somebody at the console.
     fn settles(&self, attempt: &Attempt) -> bool {
         let Some(undo) = &attempt.undo else { return true };
         match undo.name.kind {
             StepKind::Cancel => undo.step.declined().is_some(),
-            StepKind::Reverse => attempt.leaving == Some(Leaving::Cancel) && attempt.refusals > 0,
+            StepKind::Reverse => {
+                attempt.leaving == Some(Leaving::Cancel) && attempt.refusals > 0 || has_nothing_to_reverse(attempt)
+            }
             StepKind::Authorize | StepKind::Capture | StepKind::Void | StepKind::Increment | StepKind::Refund => true,
         }
     }
@@ -184,6 +187,12 @@ impl Order {
 /// Whether money of a stray stands with us, or is held for us.
 pub(crate) fn brings_money(stray: &Attempt) -> bool {
     stray.held() > 0 || stray.standing_money() > 0
+}
+
+/// Whether a reversal was refused because nothing is left of what it should send back.
+pub(crate) fn has_nothing_to_reverse(attempt: &Attempt) -> bool {
+    let reversed = (attempt.undo.as_ref()).is_some_and(|undo| undo.name.kind == StepKind::Reverse);
+    reversed && attempt.undo_refused() && !brings_money(attempt)
 }
 
 impl Attempt {

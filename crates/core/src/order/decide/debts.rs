@@ -3,6 +3,7 @@
 use super::clamp;
 use super::money::{next, reversal};
 use crate::event::Event;
+use crate::order::owed::has_nothing_to_reverse;
 use crate::order::{HoldEnd, Leaving, Order, Owed, Place, StepKind, StepName};
 
 impl Order {
@@ -46,6 +47,7 @@ impl Order {
         let (place, attempt) = self.attempt(number)?;
         let enough = attempt.charge.heard() + attempt.charge.held() >= i128::from(self.asked_of(attempt));
         let wanted = match place {
+            Place::Current if has_nothing_to_reverse(attempt) => false,
             Place::Current => attempt.leaving != Some(Leaving::Cancel) && (enough || self.terms.accept_partial),
             Place::Past => true, // `owes` asked whether it fits
             Place::Winner => false,

@@ -101,6 +101,32 @@ fn a_reversal_that_was_refused_once_is_tried_again_and_then_a_person_decides() {
 }
 
 #[test]
+fn a_reversal_that_is_refused_because_a_dispute_took_the_money_needs_nobody() {
+    for refused_first in [false, true] {
+        let mut world = World::sale(3);
+        world.start(all());
+        world.says("1/auth/0", Says::Uncertain);
+        world.run(Command::Leave { attempt: 1 });
+        assert_eq!(world.says("1/auth/0", approved(3)), ["seen"]);
+        if refused_first {
+            assert_eq!(world.says("1/rev/0", declined()), ["declined"]);
+            let disputed = world.happened_as("dp_1", 1, What::DisputeOpened, 3);
+            assert_eq!(disputed, ["disputed", "unwanted"]);
+        } else {
+            world.happened_as("dp_1", 1, What::DisputeOpened, 3);
+            assert_eq!(world.says("1/rev/0", declined()), ["declined", "unwanted"]);
+        }
+        assert_eq!(world.word(), "created", "another attempt may follow");
+        assert_eq!(crate::status::attention(&world.order), []);
+        // The bank decides for us after all: the money stands again, and nobody has paid with it.
+        assert_eq!(world.happened_as("dp_1", 1, What::DisputeWon, 3), ["disputed"]);
+        assert_eq!(world.run(Command::ReverseAgain { attempt: 1 }), ["step_started"]);
+        assert_eq!(world.says("1/rev/1", released(3)), ["undone"]);
+        assert_eq!(world.in_between(), [0; 4]);
+    }
+}
+
+#[test]
 fn a_reversal_refused_twice_does_not_close_an_attempt_whose_success_is_unknown() {
     let mut world = World::sale(3);
     world.start(all());
