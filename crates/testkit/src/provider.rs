@@ -252,22 +252,31 @@ impl Provider {
             return unexpected_state();
         }
         let amount = form.number("amount_to_capture").unwrap_or(intent.amount);
-        let Some(charge) = intent
-            .charge
-            .as_mut()
-            .filter(|charge| (1..=charge.amount).contains(&amount))
-        else {
+        if !self.take(id, amount, form.metadata("metadata"), now) {
             return problem(400, "invalid_request_error", "amount_too_large", json!({}));
+        }
+        self.show_intent(id)
+    }
+
+    /// Takes a part of what is held, and lets go of the rest.
+    fn take(&mut self, id: &str, amount: i64, metadata: BTreeMap<String, String>, now: Timestamp) -> bool {
+        let intent = self.intents.get_mut(id);
+        let Some(intent) = intent.filter(|intent| intent.status == Status::RequiresCapture) else {
+            return false;
+        };
+        let charge = intent.charge.as_mut();
+        let Some(charge) = charge.filter(|charge| (1..=charge.amount).contains(&amount)) else {
+            return false;
         };
         charge.captured = amount;
         charge.was_captured = true;
-        let rest = charge.amount - amount;
+        let held = charge.amount;
         intent.status = Status::Succeeded;
-        intent.metadata.extend(form.metadata("metadata"));
+        intent.metadata.extend(metadata);
         self.write(id, Moved::Taken, amount, now);
-        self.write(id, Moved::LetGo, amount + rest, now);
+        self.write(id, Moved::LetGo, held, now);
         self.tell("payment_intent.succeeded", id);
-        self.show_intent(id)
+        true
     }
 
     fn cancel(&mut self, id: &str, now: Timestamp) -> Said {
@@ -421,6 +430,11 @@ impl Provider {
             self.tell("payment_intent.payment_failed", id);
         }
         true
+    }
+
+    /// Somebody takes money that is held at the provider's console; what is held beyond that is let go.
+    pub fn console_capture(&mut self, id: &str, amount: i64, now: Timestamp) -> bool {
+        self.take(id, amount, BTreeMap::new(), now)
     }
 
     /// Somebody gives money back at the provider's console.

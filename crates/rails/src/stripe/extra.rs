@@ -20,10 +20,15 @@ pub(super) fn of_intent(task: &Task, intent: &Intent) -> Vec<Happened> {
             });
         }
     };
-    let was_held = task.step == Step::Capture || memo::own(task, "stood") == Some("held");
+    let was_held = matches!(task.step, Step::Capture | Step::Void) || memo::own(task, "stood") == Some("held");
     let by_us = intent.note("florin_capture").is_some_and(|note| of_attempt(task, note));
     match intent.status.as_str() {
-        "succeeded" if was_held && !by_us => happened(&charge.id, What::Captured, intent.amount_received.unwrap_or(0)),
+        "succeeded" if was_held && !by_us => {
+            let received = intent.amount_received.unwrap_or(0);
+            happened(&charge.id, What::Captured, received);
+            // What of a hold is not captured then is let go: Stripe captures once.
+            happened(&intent.id, What::HoldGone, charge.amount.saturating_sub(received));
+        }
         "canceled" if was_held => happened(&intent.id, What::HoldGone, charge.amount),
         _ => {}
     }

@@ -183,6 +183,11 @@ fn undone(task: &Task, intent: &Intent) -> Verdict {
         // The payer was faster than the cancel.
         "requires_capture" | "processing" if task.step == Step::Cancel => too_late(),
         "requires_capture" => Verdict::Todo("cancel"),
+        // Who was faster than the void, and how much of the hold was taken, is told with the no.
+        "succeeded" if task.step == Step::Void => {
+            let no = decline::named(Code::Unsupported, Some(&intent.status));
+            report(task, intent, Outcome::Declined(no), None)
+        }
         "succeeded" => too_late(),
         "requires_action" | "requires_payment_method" | "requires_confirmation" => Verdict::Todo("cancel"),
         _ => Verdict::Unclear,

@@ -373,6 +373,25 @@ async fn fault_39_a_notice_about_nobody_is_put_aside_and_the_rest_flows() {
 }
 
 #[tokio::test]
+async fn a_part_that_is_captured_at_the_console_ends_the_hold() {
+    let world = World::new(Place::Memory).await;
+    let engine = world.engine(1).await;
+    let hold = world.create("A-1", 1099, CaptureAt::Later, Some("card_visa"));
+    let held = answered(engine.ask(hold).await);
+    assert_eq!(word(&held.order), "authorized");
+    {
+        let mut provider = world.server.provider.lock().unwrap();
+        let (intent, _) = provider.intents().remove(0);
+        assert!(provider.console_capture(&intent, 600, world.clock_now()));
+    }
+    world.deliver(&engine, &world.events()).await;
+    let captured = world.until(&engine, held.order.order.id, is("captured")).await;
+    let amounts = florin_core::status::amounts(&captured.order);
+    assert_eq!((amounts.captured, amounts.capturable), (eur(600), eur(0)));
+    world.check().await;
+}
+
+#[tokio::test]
 async fn a_refund_that_the_bank_sends_back_is_refundable_again() {
     let world = World::new(Place::Memory).await;
     let engine = world

@@ -422,6 +422,31 @@ fn console_refunds_one_after_the_other_of_the_same_money_prove_no_more_than_it()
 }
 
 #[test]
+fn a_hold_of_which_a_part_was_captured_at_the_console_is_over_when_the_rest_is_gone() {
+    let mut world = World::hold(8);
+    world.start(all());
+    world.says("1/auth/0", held(8));
+    world.happened_as("ch_1", 1, What::Captured, 5);
+    assert_eq!(
+        (world.word(), world.pending(Account::Receivable)),
+        ("partially_captured", 3)
+    );
+    assert_eq!(
+        world.happened_as("pi_1", 1, What::HoldGone, 3),
+        ["hold_gone", "hold_closed"]
+    );
+    assert_eq!(
+        (
+            world.word(),
+            world.posted(Account::Merchant),
+            world.pending(Account::Receivable)
+        ),
+        ("captured", -5, 0)
+    );
+    assert!(world.order.timers().is_empty());
+}
+
+#[test]
 fn money_of_a_failed_console_refund_brings_a_voided_sale_back() {
     let mut world = World::sale(3);
     world.start(all());
