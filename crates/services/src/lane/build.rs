@@ -320,7 +320,9 @@ impl Lane {
         let did = ask::carry_out(working, &ask.what, start, now);
         // A no, or "as before", about an order that is only remembered may be about what it was.
         let idle = did.as_ref().map_or(true, |did| !did.changed);
-        if idle && !certain {
+        // What is under way may be this very call, made before: its key is looked for, because a no that is not kept would not meet it.
+        let own = matches!(did, Err(Refusal::StepInFlight)) && ask.key.is_some() && !queued.sure;
+        if idle && !certain || own {
             return Taken::Unsure;
         }
         let later = match did {

@@ -848,6 +848,30 @@ fn not_now_to_a_question_is_no_leave_to_send_again_what_may_go_once() {
 }
 
 #[test]
+fn a_call_that_comes_again_beside_news_of_its_own_step_is_not_told_that_another_runs() {
+    let mut bench = Bench::new();
+    bench.ask("hold", create(1, CaptureAt::Later, Some("card")));
+    bench.run();
+    bench.turn(Some("held"));
+    let take = || What::Capture {
+        order: order(1),
+        amount: None,
+        last: true,
+    };
+    bench.ask("take", take());
+    bench.run();
+    let silence = bench.hear(None);
+    bench.lane.push(Job::Turn(Box::new(silence)));
+    let again = bench.ask("take", take());
+    bench.run();
+    assert!(
+        matches!(bench.replies.get(&again), Some(Reply::Rebuild(_))),
+        "{:?}",
+        bench.replies.get(&again)
+    );
+}
+
+#[test]
 fn a_turn_that_the_database_will_not_take_frees_its_step_for_whoever_finds_it_due() {
     let mut bench = Bench::new();
     let sale = bench.sale(1);
