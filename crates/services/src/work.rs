@@ -21,6 +21,8 @@ const LATER_S: i64 = 3_600;
 /// … and after a day every six hours.
 const DAY_S: i64 = 86_400;
 const MUCH_LATER_S: i64 = 6 * 3_600;
+/// The longest gap between tries of a message that never left: its provider may be back any moment, and costs nothing to look for.
+const UNSENT_GAP_S_MAX: i64 = 600;
 /// A step that waits for another one's exchange is looked at this often, in case nobody came back to it.
 const HELD_S: i64 = 60;
 /// How often a case for a person is looked at without one.
@@ -168,14 +170,14 @@ impl Entry {
     pub fn put_off(&mut self, now: Timestamp, fence: u32) {
         self.fence = fence + 1; // the claim that comes when it is due is planned
         self.due = match &self.at {
-            Place::Held if self.asked > 0 => now.plus_seconds(self.gap_s(now)),
+            Place::Held if self.asked > 0 => now.plus_seconds(self.gap_s(self.asked, now)),
             Place::Held => now.plus_seconds(HELD_S),
             Place::Out { message, .. } => {
                 let every_s = match message.repeat {
                     Repeat::Never => 0,
                     Repeat::Same { every_s, .. } => i64::from(every_s),
                 };
-                now.plus_seconds(self.gap_s(now).max(every_s))
+                now.plus_seconds(self.gap_s(self.asked, now).max(every_s))
             }
             Place::Wait { poll, until, over, .. } => {
                 let ask = next_poll(self.since, poll, now).unwrap_or(now.plus_seconds(MUCH_LATER_S));
@@ -187,13 +189,24 @@ impl Entry {
         };
     }
 
-    fn gap_s(&self, now: Timestamp) -> i64 {
+    /// Sets the next try of a message that surely did nothing: when the provider said, or, if it never left, by the plan of questions. It may
+    /// be out of reach for hours, and what cannot be sent must not be called refused for that.
+    pub fn again(&mut self, now: Timestamp, fence: u32, after_s: u32, never_left: bool) {
+        self.fence = fence + 1;
+        let gap_s = match &self.at {
+            Place::Out { agains, .. } if never_left => self.gap_s(*agains, now).min(UNSENT_GAP_S_MAX),
+            Place::Out { .. } | Place::Held | Place::Wait { .. } => 0,
+        };
+        self.due = now.plus_seconds(gap_s.max(i64::from(after_s)));
+    }
+
+    fn gap_s(&self, tries: u16, now: Timestamp) -> i64 {
         let later = if now < self.since.plus_seconds(DAY_S) {
             LATER_S
         } else {
             MUCH_LATER_S
         };
-        let step = usize::from(self.asked.saturating_sub(1));
+        let step = usize::from(tries.saturating_sub(1));
         QUESTIONS_S.get(step).copied().unwrap_or(later)
     }
 

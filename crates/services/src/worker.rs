@@ -23,7 +23,7 @@ use crate::work::{FINISHED, Spot};
 
 /// Questions that one errand may ask in a row (a list that goes on, a question after a refusal) before it counts as unclear.
 pub const ASKS_MAX: u8 = 8;
-/// After how many seconds a message that surely never left, and that nobody waits for, is tried again.
+/// After how many seconds a message that surely never left, and that nobody waits for, is tried again at the earliest.
 const UNSENT_AGAIN_S: u32 = 5;
 
 /// What a commit asks the worker to do for one step. Handed over after the commit, under the lease of this node.

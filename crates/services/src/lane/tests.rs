@@ -834,6 +834,38 @@ fn a_provider_that_says_not_now_for_ever_is_asked_what_it_did_if_a_copy_may_have
 }
 
 #[test]
+fn what_cannot_be_sent_for_three_quarters_of_an_hour_is_not_refused() {
+    let mut bench = Bench::new();
+    bench.ask("hold", create(1, CaptureAt::Later, Some("card")));
+    bench.run();
+    bench.turn(Some("held"));
+    let last = true;
+    bench.ask(
+        "take",
+        What::Capture {
+            order: order(1),
+            amount: None,
+            last,
+        },
+    );
+    bench.run();
+    let (began, mut tries) = (bench.now, 0);
+    while bench.now < began.plus_seconds(45 * 60) {
+        bench.unsent();
+        bench.until_due(1);
+        tries += 1;
+        assert!(
+            matches!(bench.effects[0].errand, Errand::Send { again: false, .. }),
+            "try {tries}: {:?}",
+            bench.effects[0].errand
+        );
+    }
+    assert!(tries < 20, "{tries} tries");
+    bench.turn(Some("taken"));
+    assert_eq!(bench.stored_word(1), "captured");
+}
+
+#[test]
 fn not_now_to_a_question_is_no_leave_to_send_again_what_may_go_once() {
     let mut bench = Bench::new();
     bench.ask("k", create(1, CaptureAt::Once, Some("once")));

@@ -132,8 +132,7 @@ fn again(working: &mut Working, step: StepName, after_s: u32, from: Option<&Turn
         // This copy surely did nothing; an earlier one may have. The next copy is marked before it goes.
         *sent &= !from.is_some_and(|turned| turned.sole);
     }
-    entry.fence = fence + 1;
-    entry.due = now.plus_seconds(i64::from(after_s));
+    entry.again(now, fence, after_s, from.is_some_and(|turned| turned.lost));
     working.dirty = true;
 }
 
