@@ -178,6 +178,11 @@ impl Lane {
         self.busy.len()
     }
 
+    /// Whether nobody knows what became of a commit.
+    pub fn asks(&self) -> bool {
+        matches!(self.phase, Phase::Asking(..))
+    }
+
     /// Callers who wait for steps.
     pub fn waiting(&self) -> usize {
         self.waiting.values().map(Vec::len).sum()

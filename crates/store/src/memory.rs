@@ -109,6 +109,11 @@ impl MemoryStore {
         locked(&self.mishaps).push_back(mishap);
     }
 
+    /// What was still to go wrong on this connection does not.
+    pub fn no_more_faults(&self) {
+        locked(&self.mishaps).clear();
+    }
+
     fn shared(&self) -> MutexGuard<'_, Shared> {
         locked(&self.shared)
     }

@@ -15,7 +15,7 @@ use crate::crash;
 use crate::egress::{EXCHANGE_S_MAX, Road, Sent};
 use crate::lane::{Job, LEASE_S};
 use crate::worker::breaker::Breaker;
-use crate::worker::{Carry, Effect, Ended, Move, Turned};
+use crate::worker::{Carry, Effect, Ended, Errand, Move, Turned};
 
 /// Messages of one connection that may be out at a time.
 const EXCHANGES_MAX: usize = 512;
@@ -73,8 +73,19 @@ impl Providers {
     }
 }
 
-/// Starts an errand.
-pub(super) fn begin(inner: &Arc<Inner>, effect: Effect) {
+/// Starts an errand. `leased` is when its lease began at the earliest.
+pub(super) fn begin(inner: &Arc<Inner>, effect: Effect, leased: Instant) {
+    let leased = match effect.errand {
+        // The answer to the commit was long on its way, so another node may be at it by now: whoever claims it goes on.
+        Errand::Send { .. } if leased.elapsed() > PLACE_WAIT => {
+            return inner.job(effect.lane, Job::Turn(Box::new(effect.unclear())));
+        }
+        Errand::Send { .. } => leased,
+        // Questions need no lease.
+        Errand::Silence | Errand::Unsent | Errand::Back(_) | Errand::Told(_) | Errand::Tick | Errand::Over => {
+            Instant::now()
+        }
+    };
     inner.carrying.fetch_add(1, Ordering::Relaxed);
     let under_way = UnderWay {
         inner: Arc::clone(inner),
@@ -82,7 +93,7 @@ pub(super) fn begin(inner: &Arc<Inner>, effect: Effect) {
         unclear: Some(Box::new(effect.unclear())),
     };
     // Boxed at once: the future holds a whole exchange, and each layer around it would move it.
-    inner.spawn(Box::pin(carry(under_way, effect)));
+    inner.spawn(Box::pin(carry(under_way, effect, leased)));
 }
 
 /// An errand under way. If it fails (a rail that panics), its step is told that nothing is known: nobody else would free it.
@@ -103,8 +114,7 @@ impl Drop for UnderWay {
     }
 }
 
-async fn carry(mut under_way: UnderWay, effect: Effect) {
-    let handed_over = Instant::now();
+async fn carry(mut under_way: UnderWay, effect: Effect, leased: Instant) {
     let inner = Arc::clone(&under_way.inner);
     let (mut carry, mut next) = Carry::begin(effect, inner.clock.now());
     loop {
@@ -115,7 +125,7 @@ async fn carry(mut under_way: UnderWay, effect: Effect) {
             }
             Move::Send(message) => {
                 let road = Arc::clone(carry.road());
-                let ended = inner.send_message(&road, &message, handed_over).await;
+                let ended = inner.send_message(&road, &message, leased).await;
                 tracing::debug!(order = %carry.order(), step = %carry.step(), exchange = %message.name, ended = ended_word(&ended), "sent");
                 next = carry.heard(ended, inner.clock.now());
             }
@@ -133,15 +143,15 @@ fn ended_word(ended: &Ended) -> &'static str {
 }
 
 impl Inner {
-    async fn send_message(self: &Arc<Self>, road: &Arc<Road>, message: &Exchange, handed_over: Instant) -> Ended {
+    async fn send_message(self: &Arc<Self>, road: &Arc<Road>, message: &Exchange, leased: Instant) -> Ended {
         let gate = self.providers.gate(road.connection.id);
-        let Ok(Ok(_place)) = tokio::time::timeout_at(handed_over + PLACE_WAIT, gate.places.acquire()).await else {
+        let Ok(Ok(_place)) = tokio::time::timeout_at(leased + PLACE_WAIT, gate.places.acquire()).await else {
             return Ended::Unsent;
         };
         let mut pauses = CONNECT_PAUSES_MS.iter();
         loop {
             // The process may have been paused: a lease that could end under a message sends none.
-            if handed_over.elapsed() > PLACE_WAIT || !gate.state().breaker.admits(self.clock.now()) {
+            if leased.elapsed() > PLACE_WAIT || !gate.state().breaker.admits(self.clock.now()) {
                 return Ended::Unsent;
             }
             let began = Instant::now();

@@ -26,6 +26,8 @@ struct Driver {
     /// Who is given up on when: everybody waits for the same time, so the oldest is first.
     patience: VecDeque<(Instant, Token, OrderId)>,
     tokens: u64,
+    /// When the commit began whose end is not known yet: so did the leases that it gives.
+    committing: Option<Instant>,
 }
 
 pub(super) async fn drive(
@@ -44,6 +46,7 @@ pub(super) async fn drive(
         callers: HashMap::new(),
         patience: VecDeque::new(),
         tokens: 0,
+        committing: None,
     };
     driver.run().await;
 }
@@ -65,6 +68,9 @@ impl Driver {
         let mut need = Need::Nothing;
         loop {
             self.put_out();
+            if !self.lane.asks() {
+                self.committing = None;
+            }
             need = match need {
                 Need::Nothing => {
                     if !self.take_messages() && self.lane.queued() == 0 && !self.rest().await {
@@ -85,6 +91,7 @@ impl Driver {
                 }
                 Need::Commit(batch) => {
                     let began = Instant::now();
+                    self.committing = Some(began);
                     crash::point("before_commit");
                     let outcome = self.inner.store.commit_shared(&batch).await;
                     crash::point("after_commit");
@@ -172,6 +179,7 @@ impl Driver {
     }
 
     fn put_out(&mut self) {
+        let leased = self.committing.unwrap_or_else(Instant::now);
         for output in self.lane.take_outputs() {
             match output {
                 Output::Reply(token, reply) => {
@@ -183,7 +191,7 @@ impl Driver {
                     self.patience
                         .push_back((Instant::now() + self.inner.settings.call_wait, token, order));
                 }
-                Output::Effect(effect) => carry::begin(&self.inner, *effect),
+                Output::Effect(effect) => carry::begin(&self.inner, *effect, leased),
                 Output::Noticed => self.inner.inbox.notify_one(),
                 Output::Untold(id) => self.inner.told.again_soon(&id),
                 Output::Lost(road, order) => self.inner.providers.lost(road.connection.id, order),

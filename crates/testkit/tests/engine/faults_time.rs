@@ -36,6 +36,49 @@ async fn fault_05_a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated() 
 }
 
 #[tokio::test]
+async fn fault_05_a_commit_that_is_known_after_its_lease_sends_nothing_before_it_is_claimed_again() {
+    let world = World::new(Place::Memory).await;
+    let store = Arc::new(world.memory.as_ref().unwrap().another());
+    let still = Settings {
+        poll: Duration::from_millis(500),
+        ..Settings::default()
+    };
+    let engine = world.engine_over(1, Arc::clone(&store) as Arc<dyn Store>, still).await;
+    store.next_fault(Mishap::LoseAnswer);
+    store.next_fault(Mishap::Refuse);
+    let caller = {
+        let (engine, sale) = (Arc::clone(&engine), world.sale("A-1"));
+        tokio::spawn(async move { engine.ask(sale).await })
+    };
+    // The database says nothing for longer than a message may wait for its place.
+    let away = tokio::time::Instant::now() + Duration::from_secs(13);
+    while tokio::time::Instant::now() < away {
+        store.next_fault(Mishap::Refuse);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(world.server.seen("POST").is_empty());
+    store.no_more_faults();
+    let order = world.only_order().await;
+    assert!(
+        world
+            .until(&engine, order, |view| view.order.version > 2)
+            .await
+            .order
+            .winner()
+            .is_none()
+    );
+    world.clock.pass(6);
+    world.until(&engine, order, is("captured")).await;
+    assert!(
+        world.store_row(order).await.fence > 0,
+        "it was claimed before it was sent"
+    );
+    assert_eq!(world.server.seen("POST").len(), 1);
+    drop(caller.await);
+    world.check().await;
+}
+
+#[tokio::test]
 async fn fault_08_nothing_is_acknowledged_after_a_failed_flush() {
     let world = World::new(Place::Memory).await;
     let store = Arc::new(world.memory.as_ref().unwrap().another());
