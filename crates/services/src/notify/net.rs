@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use url::Host;
 
 use super::Message;
 
@@ -72,13 +73,16 @@ impl Sender {
     /// Posts a message and answers the status.
     pub async fn post(&self, url: &str, message: &Message) -> Result<u16, Unsent> {
         let address = || Unsent::Address(url.to_owned());
-        let uri: http::Uri = url.parse().map_err(|_| address())?;
-        let host = uri.host().ok_or_else(address)?;
+        // As browsers read it, and as it was read when it was given: letters beyond ASCII are written so that they can be sent.
+        let parsed = url::Url::parse(url).map_err(|_| address())?;
+        let uri: http::Uri = parsed.as_str().parse().map_err(|_| address())?;
+        let literal = match parsed.host().ok_or_else(address)? {
+            Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
+            Host::Ipv6(ip) => Some(IpAddr::V6(ip)),
+            Host::Domain(_) => None,
+        };
         // The connector resolves names through `Resolver`, but takes literal addresses as they are.
-        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>()
-            && !self.allow_private
-            && !is_public(ip)
-        {
+        if literal.is_some_and(|ip| !self.allow_private && !is_public(ip)) {
             return Err(Unsent::Private);
         }
         let mut request = http::Request::post(uri).header("content-type", "application/json; charset=utf-8");
@@ -232,11 +236,54 @@ mod tests {
             headers: vec![],
         };
         let sender = Sender::new(false);
-        for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"] {
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "2130706433",
+            "0x7f.1",
+            "127。0。0。1",
+        ] {
             let answer = sender.post(&format!("http://{host}:{port}/hook"), &message).await;
             assert!(matches!(answer, Err(Unsent::Private)), "{host}: {answer:?}");
         }
         let knocked = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
         assert!(knocked.is_err(), "nobody connected");
+    }
+
+    #[tokio::test]
+    async fn an_address_is_told_however_it_was_written_down() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let message = Message {
+            body: b"{}".to_vec(),
+            headers: vec![],
+        };
+        for (given, asked) in [
+            (
+                format!("http://127.0.0.1:{port}/einkäufe?für=größe"),
+                "POST /eink%C3%A4ufe?f%C3%BCr=gr%C3%B6%C3%9Fe ",
+            ),
+            (format!("HTTP://127.0.0.1:{port}/a<b>\"c\""), "POST /a%3Cb%3E%22c%22 "),
+            (format!("http://127.0.0.%31:{port}/hook#part"), "POST /hook "),
+        ] {
+            let answers = async {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut head = vec![0; 4_096];
+                let read = socket.read(&mut head).await.unwrap();
+                let end = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                socket.write_all(end).await.unwrap();
+                String::from_utf8_lossy(&head[..read]).into_owned()
+            };
+            let sender = Sender::new(true);
+            let told = tokio::time::timeout(Duration::from_secs(5), async {
+                tokio::join!(sender.post(&given, &message), answers)
+            });
+            let (status, head) = told.await.expect("nobody called");
+            assert!(matches!(status, Ok(200)), "{given}: {status:?}");
+            assert!(head.starts_with(asked), "{given}: {head}");
+        }
     }
 }
