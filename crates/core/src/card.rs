@@ -3,8 +3,10 @@
 /// Shortest and longest card number (ISO/IEC 7812).
 const DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
 
-/// Whether `text` is a card number as people write one: 12 to 19 digits whose last one checks (Luhn), with spaces or signs between.
+/// Whether `text` is a card number as people write one: 12 to 19 digits whose last one checks (Luhn), with spaces or signs between; also
+/// behind letters that make it look like a name, as in `card_` and the number.
 pub fn is_number(text: &str) -> bool {
+    let text = text.trim_start_matches(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
     if text.contains(|letter: char| letter.is_alphabetic()) {
         return false;
     }
@@ -32,7 +34,11 @@ mod tests {
         let first = format!("4{}", &ones[1..]);
         let visa = [&first, &ones, &ones, &ones].map(String::as_str);
         for between in ["", " ", "-", "_", "."] {
-            assert!(is_number(&visa.join(between)), "{between:?}");
+            let number = visa.join(between);
+            assert!(
+                is_number(&number) && is_number(&format!("card_{number}")),
+                "{between:?}"
+            );
         }
         let [first, second, third, _] = visa;
         assert!(!is_number(&[first, second, third, "1112"].concat()));
