@@ -27,6 +27,9 @@ const DOORS: u64 = 3;
 /// A request's head has to be there within this time, and an idle connection is closed after it. Longer than the minute for which proxies
 /// keep idle connections, so that they close first.
 const HEAD: Duration = Duration::from_secs(75);
+/// The largest head of a request. What is read ahead on each connection is kept in memory, so many connections times this is what
+/// anybody can make a door hold; four times what proxies pass on.
+const HEAD_BYTES_MAX: usize = 32 << 10;
 /// The longest pause between two pieces of a request's body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// When the system is out of descriptors, accepting fails at once and for ever.
@@ -65,6 +68,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
+            .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service.clone()));
         let connection = open.watch(connection);
         tokio::spawn(async move {
@@ -124,9 +128,44 @@ pub(crate) const DOORS_CLOSE: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
     use rustix::process::{self, getpid, kill_process};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::*;
+
+    /// The first line that answers a request with a head of so many bytes.
+    async fn answer_to(address: std::net::SocketAddr, bytes: usize) -> String {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: {}\r\n\r\n",
+            "a".repeat(bytes)
+        );
+        // Who is refused may not be listened to until the end.
+        let _ = socket.write_all(head.as_bytes()).await;
+        let mut answer = vec![0; 4_096];
+        let read = socket.read(&mut answer).await.unwrap_or(0);
+        String::from_utf8_lossy(&answer[..read])
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    #[tokio::test]
+    async fn nobody_makes_a_door_keep_a_head_without_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let router = Router::new().route("/", get(async || "here"));
+        let door = tokio::spawn(serve(listener, router, stop.clone()));
+        assert_eq!(answer_to(address, 16 << 10).await, "HTTP/1.1 200 OK");
+        let refused = answer_to(address, 4 * HEAD_BYTES_MAX).await;
+        assert!(refused.is_empty() || refused.contains(" 431 "), "{refused}");
+        stop.cancel();
+        door.await.unwrap();
+    }
 
     #[tokio::test]
     async fn a_signal_that_comes_before_anybody_waits_for_it_is_heard() {
