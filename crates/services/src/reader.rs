@@ -51,6 +51,11 @@ const BUSY: usize = 200;
 /// How long to rest when nothing rings.
 const REST: Duration = Duration::from_millis(500);
 
+/// How long a list waits for commits that were overtaken, and how often it looks. A commit takes milliseconds; what takes longer is
+/// somebody else's, and a list without the last orders is better than none.
+const OVERTAKEN: Duration = Duration::from_millis(500);
+const OVERTAKEN_LOOK: Duration = Duration::from_millis(2);
+
 /// Folds what lanes committed.
 pub struct Reader {
     store: Arc<dyn Store>,
@@ -132,10 +137,19 @@ impl Reader {
         }
     }
 
-    /// Folds everything that was committed before this call.
+    /// Folds everything that was committed before this call. Where commits overtake each other, what was committed cannot be read in its
+    /// order until those that began before it have ended: they are waited for.
     pub async fn catch_up(&self) -> Result<(), Fault> {
-        while self.step(TURN_ROWS_BEHIND).await?.full {}
-        Ok(())
+        let mut horizon = self.store.horizon().await?;
+        let (next, end) = (horizon.next, Instant::now() + OVERTAKEN);
+        loop {
+            while self.step(TURN_ROWS_BEHIND).await?.full {}
+            if horizon.closed >= next || Instant::now() >= end {
+                return Ok(());
+            }
+            tokio::time::sleep(OVERTAKEN_LOOK).await;
+            horizon = self.store.horizon().await?;
+        }
     }
 
     /// One turn, of at most so many rows.
@@ -172,6 +186,8 @@ impl Reader {
         // Not written: another node read the same rows at the same time and was faster.
         let folded = self.store.fold(&fold).await?;
         crash::point("after_fold");
+        // What the other one read may have been less.
+        turn.full |= !folded;
         if folded && turn.delivers {
             self.deliveries.notify_one();
         }

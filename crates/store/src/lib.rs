@@ -94,6 +94,11 @@ pub trait Store: Send + Sync + 'static {
     /// Event rows after `cursor` in an order in which no row can appear behind the cursor later, although commits overtake each other.
     fn events_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventRow>>;
 
+    /// How far [`Store::events_after`] can read by now. Where commits do not overtake each other, that is always all of it.
+    fn horizon(&self) -> Answer<'_, Horizon> {
+        Box::pin(async { Ok(Horizon::default()) })
+    }
+
     /// Order rows after `after`, by id: for audits and exports.
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>>;
 

@@ -41,8 +41,8 @@ use self::session::ANSWER;
 use crate::tenants::Tenants;
 use crate::{
     Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold,
-    Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant,
-    Wanted, Which,
+    Found, Horizon, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store,
+    Tenant, Wanted, Which,
 };
 
 /// The level of the schema that this program knows.
@@ -80,6 +80,7 @@ pub struct PostgresStore {
     others: Pool,
     tenants: Tenants,
     opened: Timestamp,
+    oldest: lists::Oldest,
     /// Sessions that went away during a commit: whoever asks what became of it waits until they have ended.
     lost: Mutex<Vec<Backend>>,
 }
@@ -130,6 +131,7 @@ impl PostgresStore {
             others,
             tenants: Tenants::default(),
             opened,
+            oldest: lists::Oldest::default(),
             lost: Mutex::default(),
         })
     }
@@ -228,9 +230,14 @@ impl Store for PostgresStore {
         ask!(self.others, |session| lists::events_after(
             session,
             &self.tenants,
+            &self.oldest,
             cursor,
             limit
         ))
+    }
+
+    fn horizon(&self) -> Answer<'_, Horizon> {
+        ask!(self.others, |session| lists::horizon(session, &self.oldest))
     }
 
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>> {

@@ -119,6 +119,15 @@ impl Cursor {
     pub const START: Self = Self { transaction: 0, row: 0 };
 }
 
+/// How far the event stream can be read by now, and how far it goes: transactions, as in [`Cursor`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Horizon {
+    /// No row appears below it any more.
+    pub closed: u64,
+    /// Everything that was committed before it was asked for lies below it.
+    pub next: u64,
+}
+
 /// What a lane reads before it decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {

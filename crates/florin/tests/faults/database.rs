@@ -354,3 +354,60 @@ async fn fault_42_what_a_node_remembers_is_not_believed_when_another_has_changed
     two.stop().await;
     world.check(one).await;
 }
+
+/// How long a list may wait for a transaction of somebody else that does not end.
+const LIST: Duration = Duration::from_secs(5);
+/// Within which a transaction of another database is seen to be none of ours.
+const HELD: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_shows_what_was_committed_before_although_an_older_transaction_still_runs() {
+    let (world, node) = World::new(Place::Postgres).await;
+    world.listen().await;
+    let till = &world.till;
+    let begin = "begin; select pg_current_xact_id()";
+    // Somebody else's transactions, each older than the order's and ending after it.
+    for round in 0..5 {
+        let other = connect(world.direct().unwrap()).await;
+        other.batch_execute(begin).await.unwrap();
+        let order = json!({ "amount": 500, "currency": "EUR", "reference": format!("overtaking-{round}"), "metadata": { "round": format!("{round}") } });
+        let made = till.post(&format!("made-{round}"), "/v1/orders", &order).await.said();
+        assert_eq!(made.status, 201, "{made:?}");
+        let ends = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            other.batch_execute("commit").await.unwrap();
+        });
+        let list = till.get(&format!("/v1/orders?metadata[round]={round}")).await.said();
+        assert_eq!(list.body["data"][0]["id"], made.body["id"], "{list:?}");
+        ends.await.unwrap();
+    }
+    // One that does not end holds lists up for a moment and no longer.
+    let other = connect(world.direct().unwrap()).await;
+    other.batch_execute(begin).await.unwrap();
+    let began = Instant::now();
+    let list = till.get("/v1/orders?limit=1").await.said();
+    assert!(list.status == 200 && began.elapsed() < LIST, "{:?}", began.elapsed());
+    other.batch_execute("rollback").await.unwrap();
+    // In another database of the cluster it holds nothing up: webhooks and lists go on.
+    let elsewhere = world.cluster.as_ref().unwrap().database().await;
+    let other = connect(&elsewhere).await;
+    other.batch_execute(begin).await.unwrap();
+    let sold = till
+        .post("elsewhere", "/v1/orders", &sale("elsewhere", 700))
+        .await
+        .said();
+    assert_eq!(sold.status, 201, "{sold:?}");
+    let deadline = Instant::now() + HELD;
+    while !world
+        .receiver()
+        .unwrap()
+        .arrived()
+        .iter()
+        .any(|arrived| arrived.body["subject"] == sold.body["id"])
+    {
+        assert!(Instant::now() < deadline, "another database keeps webhooks back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    other.batch_execute("rollback").await.unwrap();
+    world.check(node).await;
+}

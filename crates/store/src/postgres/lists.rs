@@ -1,6 +1,8 @@
 //! Reading: an order's events, the stream, lists and lookups.
 
 use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use florin_core::id::{DeliveryId, OrderId};
@@ -12,7 +14,9 @@ use super::session::Session;
 use super::{read, tenants};
 use crate::query::{self, Holds, Query, Value};
 use crate::tenants::Tenants;
-use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant};
+use crate::{
+    Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Horizon, OrderRow, ProviderRef, Search, Tenant,
+};
 
 pub(super) async fn events_of(
     session: &mut Session,
@@ -26,17 +30,17 @@ pub(super) async fn events_of(
     read::rows(session, tenants, &sql, &[&order.uuid()], read::event).await
 }
 
-/// Everything below the oldest transaction that still runs is there for good, or will never be.
+/// Everything below the oldest transaction that can still write is there for good, or will never be.
 pub(super) async fn events_after(
     session: &mut Session,
     tenants: &Tenants,
+    oldest: &Oldest,
     cursor: Cursor,
     limit: u32,
 ) -> Result<Vec<EventRow>, Fault> {
-    let base = session.base().await?;
+    let closed = read::bigint(horizon(session, oldest).await?.closed);
     let sql = format!(
-        "select {} from events where (txn, seq) > ($1, $2) \
-         and txn < (select $3::bigint + pg_snapshot_xmin(pg_current_snapshot())::text::bigint) order by txn, seq limit $4",
+        "select {} from events where (txn, seq) > ($1, $2) and txn < $3 order by txn, seq limit $4",
         read::EVENT
     );
     let (txn, seq) = (read::bigint(cursor.transaction), read::bigint(cursor.row));
@@ -44,10 +48,53 @@ pub(super) async fn events_after(
         session,
         tenants,
         &sql,
-        &[&txn, &seq, &base, &i64::from(limit)],
+        &[&txn, &seq, &closed, &i64::from(limit)],
         read::event,
     )
     .await
+}
+
+/// A transaction that holds readers back for so long is looked at: it may be another database's.
+const HELD_LONG: Duration = Duration::from_secs(1);
+
+/// Which transactions run, as one number for the oldest and one for the next.
+const RUNNING: &str =
+    "select pg_snapshot_xmin(seen)::text::bigint, pg_snapshot_xmax(seen)::text::bigint from pg_current_snapshot() seen";
+
+/// The oldest that can still write here: databases of one cluster share the numbers, and one of another database never writes into ours.
+const RUNNING_HERE: &str = "with theirs as (select l.transactionid from pg_locks l join pg_stat_activity a using (pid) \
+    join pg_database d on d.oid = a.datid where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted \
+    and d.datname <> current_database()) \
+    select coalesce((select min(running::text::bigint) from pg_snapshot_xip(seen) running \
+    where not exists (select from theirs where theirs.transactionid = running::xid)), pg_snapshot_xmax(seen)::text::bigint) \
+    from pg_current_snapshot() seen";
+
+/// The oldest transaction that runs, and since when it is.
+#[derive(Default)]
+pub(super) struct Oldest(Mutex<Option<(i64, Instant)>>);
+
+impl Oldest {
+    fn is_held_long(&self, oldest: i64) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = known.filter(|(known, _)| *known == oldest).map(|(_, since)| since);
+        let since = since.unwrap_or_else(Instant::now);
+        *known = Some((oldest, since));
+        since.elapsed() >= HELD_LONG
+    }
+}
+
+pub(super) async fn horizon(session: &mut Session, oldest: &Oldest) -> Result<Horizon, Fault> {
+    let base = session.base().await?;
+    let row = session.client.query_one(RUNNING, &[]).await?;
+    let (mut closed, next): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if closed < next && oldest.is_held_long(closed) {
+        closed = session.client.query_one(RUNNING_HERE, &[]).await?.try_get(0)?;
+    }
+    let place = |transaction: i64| read::place(base + transaction, 0).transaction;
+    Ok(Horizon {
+        closed: place(closed),
+        next: place(next),
+    })
 }
 
 pub(super) async fn orders_after(
