@@ -17,6 +17,7 @@
 
 pub mod admin;
 pub mod api;
+mod body;
 mod hooks;
 mod idempotency;
 mod policy;

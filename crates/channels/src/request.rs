@@ -6,9 +6,9 @@ use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use florin_core::id::KeyId;
 use florin_services::dice;
 use florin_store::{Mode, Tenant};
@@ -19,6 +19,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::api::says;
+use crate::problem::Problem;
 
 /// Characters of a refused key that are logged.
 const HINT_CHARS: usize = 12;
@@ -134,7 +135,15 @@ impl Times {
 }
 
 /// Answers a request under its id, logs it without anything personal, and counts it under the name of its door.
-pub(crate) async fn watched(door: &'static str, id: String, request: Request, next: Next) -> Response {
+///
+/// What the framework refused before a call of ours was reached, it refused in words of its own: `bare` says it in the door's.
+pub(crate) async fn watched(
+    door: &'static str,
+    id: String,
+    request: Request,
+    next: Next,
+    bare: fn(StatusCode) -> Response,
+) -> Response {
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unknown", MatchedPath::as_str);
@@ -146,7 +155,10 @@ pub(crate) async fn watched(door: &'static str, id: String, request: Request, ne
     let (response, noted) = NAMED
         .scope(named, async {
             let span = tracing::debug_span!("request", door, %method, route, request_id = %id, status = Empty);
-            let response = next.run(request).instrument(span.clone()).await;
+            let mut response = next.run(request).instrument(span.clone()).await;
+            if is_bare(&response) {
+                response = bare(response.status());
+            }
             span.record("status", response.status().as_u16());
             (response, NAMED.with(|named| named.noted.take()))
         })
@@ -166,8 +178,32 @@ pub(crate) async fn watched(door: &'static str, id: String, request: Request, ne
     response
 }
 
+/// Whether a refusal is the framework's: no call of ours refuses in plain text.
+fn is_bare(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    response.status().is_client_error() && kind.is_some_and(|kind| kind.starts_with(b"text/plain"))
+}
+
+/// The framework's refusal as a problem.
+fn bare(status: StatusCode) -> Response {
+    let problem = if status == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::new("body_too_large", "the body is larger than what is taken here")
+    } else {
+        let detail = "the address is not encoded as UTF-8, or the body broke off";
+        Problem::new("invalid_request", detail)
+    };
+    problem.into_response()
+}
+
 /// A problem's body, read again to be shown as a page.
 const PROBLEM_BYTES_MAX: usize = 64 << 10;
+
+/// Whether an address is written out as one: browsers also take `https:host`, and skip blanks and line breaks, which nothing else does.
+pub(crate) fn is_plainly_http(address: &str) -> bool {
+    let scheme = address.split_once("://").map_or("", |(scheme, _)| scheme);
+    let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    known && !address.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+}
 
 /// Whether a person opened this address with a browser. What stands under `/v1` is for programs, some of which ask for HTML by default.
 fn is_a_persons(request: &Request) -> bool {
@@ -202,7 +238,7 @@ async fn as_a_page(response: Response) -> Response {
 pub(crate) async fn name(request: Request, next: Next) -> Response {
     let id = format!("req_{}", dice::hex(&dice::name::<16>()));
     let persons = is_a_persons(&request);
-    let mut response = watched("api", id.clone(), request, next).await;
+    let mut response = watched("api", id.clone(), request, next, bare).await;
     if persons && response.status().as_u16() >= 400 {
         response = as_a_page(response).await;
     }

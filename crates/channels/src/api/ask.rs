@@ -11,6 +11,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
+use crate::request::is_plainly_http;
 
 /// Largest amount: what every provider and every database column holds with room for sums (about 92 billion euros).
 pub const AMOUNT_MAX: i64 = 9_223_372_036_854;
@@ -347,9 +348,10 @@ pub fn url(param: &str, value: Option<&String>) -> Result<Option<String>, Proble
         Problem::new("invalid_value", detail).at(param)
     };
     let parsed = url::Url::parse(value).map_err(|_| wrong())?;
-    let good = matches!(parsed.scheme(), "http" | "https")
-        && parsed.has_host()
-        && parsed.username().is_empty()
-        && parsed.password().is_none();
-    if good { Ok(Some(value.clone())) } else { Err(wrong()) }
+    let good = parsed.has_host() && parsed.username().is_empty() && parsed.password().is_none();
+    if good && is_plainly_http(value) {
+        Ok(Some(value.clone()))
+    } else {
+        Err(wrong())
+    }
 }

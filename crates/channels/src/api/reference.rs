@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use askama::Template;
 use askama::filters::HtmlSafe;
 use axum::extract::{Path, State};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use self::describe::{Group, Object, groups, objects};
@@ -195,7 +195,11 @@ pub(crate) fn says_to_payer(
         text,
         facts,
     };
-    html(status, page.render().expect("the template renders"))
+    let mut response = html(status, page.render().expect("the template renders"));
+    // What somebody paid stays on no machine that others use too.
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn html(status: StatusCode, page: String) -> Response {
@@ -208,6 +212,12 @@ fn html(status: StatusCode, page: String) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_payer_reads_is_kept_nowhere() {
+        let page = says_to_payer(StatusCode::OK, None, "Thank you", "Your payment went through.", &[]);
+        assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");
+    }
 
     #[test]
     fn every_problem_has_a_paragraph_that_says_what_it_means() {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use florin_core::id::KeyId;
@@ -20,6 +20,7 @@ use super::form::{self, Form};
 use super::params::{Field, Given, read};
 use super::wrong::{Kind, Wrong};
 use super::{Door, VERSION};
+use crate::body::{self, Unread};
 use crate::{idempotency, request};
 
 /// Characters of a wrong key that are shown again, for people to tell which one it was.
@@ -179,12 +180,11 @@ impl FromRequest<Door> for Post {
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, door).await?;
         let limit = door.doors.settings.body_bytes;
-        let body = axum::body::to_bytes(body, limit).await.map_err(|_| {
-            Wrong::new(
-                413,
-                Kind::Request,
-                format!("The request is larger than {limit} bytes, or broke off"),
-            )
+        let body = body::read(body, limit).await.map_err(|unread| match unread {
+            Unread::TooLarge => Wrong::new(413, Kind::Request, format!("The request is larger than {limit} bytes")),
+            Unread::BrokeOff => {
+                Wrong::invalid("The request's body broke off, came too slowly, or its chunks do not read")
+            }
         })?;
         if !body.is_empty() && !is_form(&parts.headers) {
             let message = "Invalid request (check that your POST content type is application/x-www-form-urlencoded).";
@@ -287,7 +287,7 @@ impl IntoResponse for Answer {
 pub(super) async fn stamp(request: Request, next: Next) -> Response {
     let key = request.headers().get("idempotency-key").cloned();
     let id = format!("req_{}", dice::hex(&dice::random::<8>()));
-    let mut response = request::watched("stripe", id.clone(), request, next).await;
+    let mut response = request::watched("stripe", id.clone(), request, next, bare).await;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("request-id", id);
@@ -298,6 +298,12 @@ pub(super) async fn stamp(request: Request, next: Next) -> Response {
         headers.insert("idempotency-key", key);
     }
     response
+}
+
+/// What no call of ours answered: an address that is no UTF-8.
+fn bare(status: StatusCode) -> Response {
+    let message = "Invalid request: the address is not encoded as UTF-8.";
+    Wrong::new(status.as_u16(), Kind::Request, message).into_response()
 }
 
 /// There is no such call.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::form::{Form, Node, shown};
 use super::wrong::Wrong;
+use crate::request::is_plainly_http;
 
 /// Longest text of a parameter.
 pub(super) const TEXT_CHARS_MAX: usize = 5_000;
@@ -281,12 +282,9 @@ fn address(text: String, path: &str) -> Result<Value, Wrong> {
         return Ok(Value::Null);
     }
     // A template such as {CHECKOUT_SESSION_ID} is no letter of an address, but browsers and Stripe take it in one.
-    let parsed = url::Url::parse(&text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let parsed = url::Url::parse(&text).ok().filter(url::Url::has_host);
     let clean = parsed.is_some_and(|url| url.username().is_empty() && url.password().is_none());
-    if clean && text.len() <= URL_CHARS_MAX && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control())
-    {
+    if clean && text.len() <= URL_CHARS_MAX && is_plainly_http(&text) {
         return Ok(Value::String(text));
     }
     Err(Wrong::invalid("Not a valid URL").code("url_invalid").at(path))
@@ -601,6 +599,12 @@ mod tests {
             ),
             (
                 "amount=1&currency=eur&return_url=https://a:b@c/",
+                "url_invalid",
+                "return_url",
+                "Not a valid URL",
+            ),
+            (
+                "amount=1&currency=eur&return_url=https:shop.example",
                 "url_invalid",
                 "return_url",
                 "Not a valid URL",

@@ -115,6 +115,24 @@ async fn what_does_not_exist_is_not_found() {
             "{path}"
         );
     }
+    for (list, unknown) in [
+        ("customers", "cus_x"),
+        ("charges", "ch_x"),
+        ("events", "evt_x"),
+        ("products", "prod_x"),
+    ] {
+        for param in ["starting_after", "ending_before"] {
+            let path = format!("/v1/{list}?{param}={unknown}");
+            let error = world.call("GET", &path, &[]).await.error(400);
+            assert_eq!(
+                (error["code"].as_str(), error["param"].as_str()),
+                (Some("resource_missing"), Some(param)),
+                "{path}"
+            );
+        }
+    }
+    let error = world.call("GET", "/v1/payment_intents/%ff", &[]).await.error(400);
+    assert!(error["message"].as_str().unwrap().contains("UTF-8"), "{error}");
     for (method, path) in [
         ("GET", "/v1/subscriptions"),
         ("DELETE", "/v1/payment_intents"),
