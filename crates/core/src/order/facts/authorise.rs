@@ -11,6 +11,8 @@ use crate::rail::Action;
 #[derive(Clone, Copy)]
 struct Approval {
     money: Money,
+    /// Whether the provider said how much; if not, it is what was asked.
+    stated: bool,
     held: Option<HoldEnd>,
     by_person: bool,
 }
@@ -22,9 +24,10 @@ impl Order {
             Says::Pending => self.pending(place, attempt, said),
             Says::Uncertain => uncertain(place, attempt, said),
             Says::Stuck { why } => stuck(place, attempt, said, why),
-            Says::Approved { money, held, stated: _ } => {
+            Says::Approved { money, held, stated } => {
                 let approval = Approval {
                     money: *money,
+                    stated: *stated,
                     held: *held,
                     by_person: said.by_person,
                 };
@@ -86,6 +89,9 @@ impl Order {
         let sold = attempt.charge.sold;
         if !self.is_ours(said.money) {
             return None; // it was settled without this word
+        }
+        if !said.stated && !said.by_person && sold > 0 {
+            return None; // how much it was has been said before
         }
         if said.held.is_some() || said.money.minor() <= sold {
             // A person who confirms a success that was seen settles it: adopted, although its reversal was refused.

@@ -127,6 +127,22 @@ fn a_reversal_that_is_refused_because_a_dispute_took_the_money_needs_nobody() {
 }
 
 #[test]
+fn a_success_that_is_heard_again_without_its_amount_is_no_other_amount() {
+    let mut world = World::hold(8);
+    world.start(all());
+    assert_eq!(world.says("1/auth/0", approved(5)), ["unwanted", "step_started"]);
+    world.says("1/rev/0", declined());
+    let again = Says::Approved {
+        money: eur(8),
+        held: None,
+        stated: false,
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(world.says("1/auth/0", again), nothing);
+    assert_eq!(world.says("1/auth/0", approved(8)), ["alarmed"], "but this is");
+}
+
+#[test]
 fn a_reversal_refused_twice_does_not_close_an_attempt_whose_success_is_unknown() {
     let mut world = World::sale(3);
     world.start(all());
