@@ -39,6 +39,8 @@ pub const NAMED_MAX: usize = 100;
 const ENDPOINTS_MAX: usize = 2_000;
 /// Work that has been due for longer has been forgotten by somebody (`docs/runbook.md`).
 pub const OUTBOX_OLD_S: i64 = 300;
+/// Lists, balances and webhooks that are further behind what was committed stand still (`docs/runbook.md`).
+pub const BEHIND_S: i64 = 300;
 /// A queue counts as full for so long after somebody was turned away.
 const FULL_FOR: Duration = Duration::from_secs(60);
 
@@ -52,7 +54,7 @@ pub struct Alert {
 }
 
 /// Every alert. Each has a page in `docs/runbook.md`.
-pub const ALERTS: [Alert; 8] = [
+pub const ALERTS: [Alert; 9] = [
     Alert {
         name: "uncertain_long",
         says: "the outcome of a step has been unknown for three days",
@@ -72,6 +74,10 @@ pub const ALERTS: [Alert; 8] = [
     Alert {
         name: "outbox_old",
         says: "work that was due has not been picked up",
+    },
+    Alert {
+        name: "reader_behind",
+        says: "lists, balances and webhooks do not follow what is committed",
     },
     Alert {
         name: "endpoint_sick",
@@ -296,6 +302,17 @@ impl Seen {
                 format!("{} orders are due, the oldest for {age_s} s", self.backlog.due),
             ));
         }
+        if let Some(since) = self
+            .backlog
+            .oldest_event
+            .filter(|since| is_older(*since, self.at, BEHIND_S))
+        {
+            let age_s = self.at.millis_since(since) / 1_000;
+            ringing.push((
+                "reader_behind",
+                format!("the oldest event that is in no list is {age_s} s old"),
+            ));
+        }
         if let Some(sick) = self.sick.first() {
             ringing.push((
                 "endpoint_sick",
@@ -488,6 +505,7 @@ fn measure(seen: &Seen) {
     gauge!("florin_notice_oldest_seconds").set(age(backlog.oldest_notice));
     gauge!("florin_deliveries_open").set(whole(backlog.deliveries));
     gauge!("florin_delivery_oldest_seconds").set(age(backlog.oldest_delivery));
+    gauge!("florin_event_unread_oldest_seconds").set(age(backlog.oldest_event));
     gauge!("florin_uncertain_steps").set(whole(seen.uncertain));
     gauge!("florin_uncertain_oldest_seconds").set(age(seen.unknown.first().map(|one| one.since)));
     gauge!("florin_attention_orders").set(whole(backlog.attention));
@@ -535,6 +553,16 @@ mod tests {
         };
         assert_eq!(seen(OUTBOX_OLD_S).alerts(), []);
         assert_eq!(seen(OUTBOX_OLD_S + 1).alerts()[0].0, "outbox_old");
+        let behind = |age_s: i64| Seen {
+            at,
+            backlog: Backlog {
+                oldest_event: Some(at.plus_seconds(-age_s)),
+                ..Backlog::default()
+            },
+            ..Seen::default()
+        };
+        assert_eq!(behind(BEHIND_S).alerts(), []);
+        assert_eq!(behind(BEHIND_S + 1).alerts()[0].0, "reader_behind");
         let needed = Seen {
             attention: [(Attention::StuckReversal, 2)].into(),
             ..Seen::default()

@@ -548,4 +548,6 @@ pub struct Backlog {
     pub oldest_delivery: Option<Timestamp>,
     /// Orders that need a person.
     pub attention: u64,
+    /// The oldest event that the reader [`BOOKS`] has not folded: lists, balances and webhooks stand before it.
+    pub oldest_event: Option<Timestamp>,
 }

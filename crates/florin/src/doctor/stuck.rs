@@ -5,7 +5,7 @@ use florin_core::order::{Case, StepKind, StepName};
 use florin_core::time::Timestamp;
 use florin_services::clock::{Clock, SystemClock};
 use florin_services::directory::Directory;
-use florin_services::watch::{self, CaseOf, OUTBOX_OLD_S, Seen, Unknown};
+use florin_services::watch::{self, BEHIND_S, CaseOf, OUTBOX_OLD_S, Seen, Unknown};
 use florin_store::Store;
 
 use super::Doctor;
@@ -70,6 +70,17 @@ fn work(doctor: &mut Doctor, seen: &Seen) {
             "work",
             format!("{} orders are due, the oldest for {}", backlog.due, age(seen.at, since)),
             "is a server running on this database? then `outbox_old` in docs/runbook.md",
+        );
+    }
+    if let Some(since) = late(backlog.oldest_event, BEHIND_S) {
+        calm = false;
+        doctor.wrong(
+            "work",
+            format!(
+                "lists, balances and webhooks stand still: the oldest event that is in none of them is {} old",
+                age(seen.at, since)
+            ),
+            "is a server running on this database? then `reader_behind` in docs/runbook.md",
         );
     }
     if let Some(since) = late(backlog.oldest_notice, OLD_S) {

@@ -328,6 +328,7 @@ pub(super) fn backlog(state: &State, now: Timestamp) -> Backlog {
         .collect();
     let open = state.deliveries.values().filter(|one| one.row.due.is_some());
     let deliveries: Vec<Timestamp> = open.map(|one| one.row.created_at).collect();
+    let place = state.cursors.get(BOOKS).copied().unwrap_or_default();
     Backlog {
         due: due.len() as u64,
         oldest_due: due.iter().min().copied(),
@@ -336,5 +337,10 @@ pub(super) fn backlog(state: &State, now: Timestamp) -> Backlog {
         deliveries: deliveries.len() as u64,
         oldest_delivery: deliveries.iter().min().copied(),
         attention: state.listings.values().filter(|row| row.attention).count() as u64,
+        oldest_event: state
+            .events
+            .iter()
+            .find(|event| event.at > place)
+            .map(|event| event.time),
     }
 }

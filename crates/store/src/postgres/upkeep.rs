@@ -4,7 +4,8 @@ use florin_core::time::Timestamp;
 use tokio_postgres::types::ToSql;
 
 use super::session::Session;
-use crate::{Backlog, Fault, Retention};
+use super::{fold, read};
+use crate::{BOOKS, Backlog, Fault, Retention};
 
 /// Removes what is past its retention, a bounded number of rows from each table.
 pub(super) async fn tidy(session: &mut Session, before: &Retention) -> Result<u64, Fault> {
@@ -52,6 +53,13 @@ pub(super) async fn backlog(session: &mut Session, now: Timestamp) -> Result<Bac
         &[],
     )
     .await?;
+    let place = fold::cursor(session, BOOKS).await?;
+    let (_, oldest_event) = one(
+        session,
+        "select 1::bigint, time from events where (txn, seq) > ($1, $2) order by txn, seq limit 1",
+        &[&read::bigint(place.transaction), &read::bigint(place.row)],
+    )
+    .await?;
     Ok(Backlog {
         due,
         oldest_due,
@@ -60,6 +68,7 @@ pub(super) async fn backlog(session: &mut Session, now: Timestamp) -> Result<Bac
         deliveries,
         oldest_delivery,
         attention,
+        oldest_event,
     })
 }
 

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::path::Path;
 
 use florin_core::time::Timestamp;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use crate::{Backlog, Fault, Retention};
+use super::{fold, read};
+use crate::{BOOKS, Backlog, Fault, Retention};
 
 /// Removes what is past its retention, a bounded number of rows from each table.
 pub(super) fn tidy(connection: &mut Connection, before: &Retention) -> Result<u64, Fault> {
@@ -57,6 +58,11 @@ pub(super) fn backlog(connection: &Connection, now: Timestamp) -> Result<Backlog
         None,
     )?;
     let (attention, _) = one("select count(*), null from listings where attention = 1", None)?;
+    let oldest_event = connection
+        .prepare_cached("select time from events where seq > ?1 order by seq limit 1")?
+        .query_row([read::integer(fold::cursor(connection, BOOKS)?.row)], |row| row.get(0))
+        .optional()?
+        .map(Timestamp::from_millis);
     Ok(Backlog {
         due,
         oldest_due,
@@ -65,6 +71,7 @@ pub(super) fn backlog(connection: &Connection, now: Timestamp) -> Result<Backlog
         deliveries,
         oldest_delivery,
         attention,
+        oldest_event,
     })
 }
 

@@ -130,11 +130,18 @@ pub(crate) async fn the_backlog_says_what_waits_and_since_when(place: &mut Place
         },
         listing(2),
     ];
+    let mut events = Vec::new();
+    for number in 1..=4 {
+        events.extend(place.store.events_of(order_id(number)).await.unwrap());
+    }
+    let unread = place.store.backlog(at(60)).await.unwrap().oldest_event;
+    assert_eq!(unread, events.iter().map(|event| event.time).min());
     place
         .store
         .fold(&Fold {
             deliveries,
             listings,
+            to: events.iter().map(|event| event.at).max().unwrap(),
             ..fold(BOOKS, 0, 1)
         })
         .await
@@ -147,6 +154,7 @@ pub(crate) async fn the_backlog_says_what_waits_and_since_when(place: &mut Place
         deliveries: 2,
         oldest_delivery: Some(at(7)),
         attention: 1,
+        oldest_event: None,
     };
     assert_eq!(place.store.backlog(at(60)).await, Ok(expected));
 }
