@@ -51,7 +51,7 @@ const BUSY: usize = 200;
 /// How long to rest when nothing rings.
 const REST: Duration = Duration::from_millis(500);
 
-/// How long a list waits for commits that were overtaken, and how often it looks. A commit takes milliseconds; what takes longer is
+/// How long a list waits for commits that were overtaken, and when it looks first; then less and less often. A commit takes milliseconds; what takes longer is
 /// somebody else's, and a list without the last orders is better than none.
 const OVERTAKEN: Duration = Duration::from_millis(500);
 const OVERTAKEN_LOOK: Duration = Duration::from_millis(2);
@@ -74,6 +74,8 @@ struct Turn {
     rows: usize,
     /// There may be more.
     full: bool,
+    /// Another node wrote what it made of the same rows first; it may have read fewer.
+    overtaken: bool,
     delivers: bool,
 }
 
@@ -142,12 +144,17 @@ impl Reader {
     pub async fn catch_up(&self) -> Result<(), Fault> {
         let mut horizon = self.store.horizon().await?;
         let (next, end) = (horizon.next, Instant::now() + OVERTAKEN);
+        let mut pause = OVERTAKEN_LOOK;
         loop {
-            while self.step(TURN_ROWS_BEHIND).await?.full {}
+            let mut turn = self.step(TURN_ROWS_BEHIND).await?;
+            while turn.full || turn.overtaken {
+                turn = self.step(TURN_ROWS_BEHIND).await?;
+            }
             if horizon.closed >= next || Instant::now() >= end {
                 return Ok(());
             }
-            tokio::time::sleep(OVERTAKEN_LOOK).await;
+            tokio::time::sleep(pause).await;
+            pause *= 2;
             horizon = self.store.horizon().await?;
         }
     }
@@ -186,8 +193,7 @@ impl Reader {
         // Not written: another node read the same rows at the same time and was faster.
         let folded = self.store.fold(&fold).await?;
         crash::point("after_fold");
-        // What the other one read may have been less.
-        turn.full |= !folded;
+        turn.overtaken = !folded;
         if folded && turn.delivers {
             self.deliveries.notify_one();
         }

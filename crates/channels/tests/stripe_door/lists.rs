@@ -4,6 +4,13 @@ use serde_json::Value;
 
 use crate::world::World;
 
+const SALE: [(&str, &str); 4] = [
+    ("amount", "1099"),
+    ("currency", "eur"),
+    ("confirm", "true"),
+    ("payment_method", "pm_card_visa"),
+];
+
 fn ids(list: &Value) -> Vec<String> {
     let data = list["data"].as_array().expect("a list");
     let id = |one: &Value| one["id"].as_str().expect("an object").to_owned();
@@ -73,14 +80,8 @@ async fn a_search_goes_on_when_what_it_found_was_captured_meanwhile() {
 #[tokio::test]
 async fn a_page_ends_before_an_event_that_is_not_asked_for() {
     let world = World::provider().await;
-    let sale = [
-        ("amount", "1099"),
-        ("currency", "eur"),
-        ("confirm", "true"),
-        ("payment_method", "pm_card_visa"),
-    ];
     for _ in 0..3 {
-        world.post("/v1/payment_intents", &sale).await;
+        world.post("/v1/payment_intents", &SALE).await;
     }
     let charges = ids(&world.get("/v1/events?type=charge.succeeded").await);
     let paid = "/v1/events?type=payment_intent.succeeded";
@@ -97,14 +98,8 @@ async fn a_page_ends_before_an_event_that_is_not_asked_for() {
 #[tokio::test]
 async fn events_page_backwards_as_they_page_forwards() {
     let world = World::provider().await;
-    let sale = [
-        ("amount", "1099"),
-        ("currency", "eur"),
-        ("confirm", "true"),
-        ("payment_method", "pm_card_visa"),
-    ];
     for _ in 0..3 {
-        world.post("/v1/payment_intents", &sale).await;
+        world.post("/v1/payment_intents", &SALE).await;
     }
     let all = ids(&world.get("/v1/events?limit=100").await);
     for limit in [1, 2, 5] {
