@@ -1062,7 +1062,13 @@ impl World {
         if let Some(intent) = self.dice.pick(&intents).cloned()
             && self.dice.permille(self.swarm.console)
         {
-            if self.dice.permille(500) {
+            if self.dice.permille(200) {
+                let amount = self.dice.between(1, 2_000);
+                if self.provider.console_capture(&intent, amount, now) {
+                    self.count("captures at the console");
+                    self.tell(|| format!("somebody captures {amount} of {intent} at the console"));
+                }
+            } else if self.dice.permille(500) {
                 let amount = self.dice.between(1, 2_000);
                 let done = self.provider.console_refund(&intent, amount, now);
                 self.tell(|| format!("somebody refunds {amount} of {intent} at the console: {done}"));
