@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::book::{Book, OpenError};
-use crate::entry::{AuthorizationId, Entry, Key};
+use crate::entry::{AuthorizationId, Entry, Key, NoticeId};
 use crate::issuer::Issuer;
-use crate::message::{Authorize, Authorized, Found, Operate, Operated, Totals, Trouble, View};
+use crate::message::{Authorize, Authorized, Found, Notice, Operate, Operated, Totals, Trouble, View};
 
 /// Requests that may wait; more are turned away with [`Trouble::Busy`]. At 1 KiB each this is 4 MiB.
 const QUEUE_MAX: usize = 4_096;
@@ -72,6 +72,8 @@ impl Settings {
 #[derive(Clone)]
 pub struct Clerk {
     queue: SyncSender<Ask>,
+    /// Rung when there is a new notice.
+    bell: Arc<Notify>,
 }
 
 /// A page of the book: lines with commas between them, and whether there are more.
@@ -82,6 +84,7 @@ type Answer<T> = oneshot::Sender<Result<T, Trouble>>;
 enum Ask {
     Authorize(Authorize, Answer<Authorized>),
     Operate(Operate, Answer<Operated>),
+    Acknowledge(NoticeId, Answer<()>),
     Read(Read),
     Close(oneshot::Sender<()>),
 }
@@ -99,6 +102,10 @@ enum Read {
         limit: usize,
         answer: Answer<Page>,
     },
+    Notices {
+        limit: usize,
+        answer: Answer<Vec<Notice>>,
+    },
 }
 
 impl Clerk {
@@ -109,12 +116,15 @@ impl Clerk {
         let book = Book::open(&settings.book, |entry| issuer.apply(entry))?;
         tracing::info!(book = %settings.book.display(), entries = book.entries(), "the issuer's book is open");
         let (queue, asks) = sync_channel(QUEUE_MAX);
+        let bell = Arc::new(Notify::new());
         let desk = Desk {
             book,
             issuer,
             clock,
             entries_max: settings.entries_max,
             stopped: None,
+            rung_for: 0,
+            bell: Arc::clone(&bell),
         };
         std::thread::Builder::new()
             .name("issuer".into())
@@ -123,7 +133,7 @@ impl Clerk {
                 path: settings.book,
                 source,
             })?;
-        Ok(Clerk { queue })
+        Ok(Clerk { queue, bell })
     }
 
     /// Asks for an authorisation.
@@ -134,6 +144,21 @@ impl Clerk {
     /// Asks for a step on an authorisation.
     pub async fn operate(&self, ask: Operate) -> Result<Operated, Trouble> {
         self.ask(|answer| Ask::Operate(ask, answer)).await
+    }
+
+    /// Up to `limit` notices that nobody has acknowledged, oldest first.
+    pub async fn notices(&self, limit: usize) -> Result<Vec<Notice>, Trouble> {
+        self.ask(|answer| Ask::Read(Read::Notices { limit, answer })).await
+    }
+
+    /// Writes down that a notice was acknowledged. Once more changes nothing.
+    pub async fn acknowledge(&self, notice: NoticeId) -> Result<(), Trouble> {
+        self.ask(|answer| Ask::Acknowledge(notice, answer)).await
+    }
+
+    /// Waits until there is a new notice; for one courier.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
     }
 
     /// An authorisation as it stands.
@@ -189,6 +214,9 @@ struct Desk {
     clock: Clock,
     entries_max: u64,
     stopped: Option<Trouble>,
+    /// The newest notice that the bell was rung for.
+    rung_for: u64,
+    bell: Arc<Notify>,
 }
 
 /// Sends an answer once the batch is on the disk, or the trouble that kept it from getting there.
@@ -244,6 +272,10 @@ impl Desk {
                     let result = self.operate(&ask, now);
                     replies.push(reply(result, answer));
                 }
+                Ask::Acknowledge(notice, answer) => {
+                    let result = self.acknowledge(notice, now);
+                    replies.push(reply(result, answer));
+                }
                 Ask::Read(read) => reads.push(read),
                 Ask::Close(closed) => closing = Some(closed),
             }
@@ -254,6 +286,11 @@ impl Desk {
         }
         for reply in replies {
             reply(self.stopped.as_ref());
+        }
+        let newest = self.issuer.newest_notice();
+        if newest > self.rung_for {
+            self.rung_for = newest;
+            self.bell.notify_one();
         }
         for read in reads {
             self.read(read);
@@ -283,6 +320,14 @@ impl Desk {
             .expect("its entry was applied just now or before"))
     }
 
+    fn acknowledge(&mut self, notice: NoticeId, now: Timestamp) -> Result<(), Trouble> {
+        self.ready()?;
+        let entry = self.issuer.acknowledge(notice, now);
+        self.room_for(entry.as_slice())?;
+        self.record(entry.as_slice());
+        Ok(())
+    }
+
     fn ready(&self) -> Result<(), Trouble> {
         self.stopped.clone().map_or(Ok(()), Err)
     }
@@ -310,6 +355,9 @@ impl Desk {
             Read::ByKey(key, answer) => drop(answer.send(self.ready().and_then(|()| self.issuer.by_key(&key)))),
             Read::Totals { after, limit, answer } => {
                 drop(answer.send(self.ready().map(|()| self.issuer.totals(after, limit))));
+            }
+            Read::Notices { limit, answer } => {
+                drop(answer.send(self.ready().map(|()| self.issuer.unacknowledged(limit))));
             }
             Read::Page { after, limit, answer } => {
                 let unreadable = |error| Trouble::Stopped(format!("its book could not be read ({error})"));
@@ -365,9 +413,14 @@ mod tests {
             clock: wall_clock(),
             entries_max: 10,
             stopped: None,
+            rung_for: 0,
+            bell: Arc::default(),
         };
         std::thread::spawn(move || desk.run(asks));
-        let clerk = Clerk { queue };
+        let clerk = Clerk {
+            queue,
+            bell: Arc::default(),
+        };
         for key in ["a", "a", "b"] {
             let answer = clerk.authorize(sale(key)).await;
             assert!(
@@ -388,7 +441,10 @@ mod tests {
     #[tokio::test]
     async fn more_than_the_queue_takes_is_turned_away_at_once() {
         let (queue, asks) = sync_channel(1);
-        let clerk = Clerk { queue };
+        let clerk = Clerk {
+            queue,
+            bell: Arc::default(),
+        };
         let waiting = tokio::spawn({
             let clerk = clerk.clone();
             async move { clerk.authorize(sale("a")).await }

@@ -22,6 +22,9 @@ pub struct Entry {
     /// Under whose key; what happens by itself (a dispute by a test card) has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+    /// The caller's own name of what the request is for, if it sent one: notices about it say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Text>,
     /// With which card.
     pub card: &'static TestCard,
     /// How much, in minor units of the currency; for `refused`, how much was asked for.
@@ -90,6 +93,11 @@ pub enum What {
     Inquired,
     /// The issuer warned of fraud; nothing moved.
     FraudWarned,
+    /// Whoever is told of what happens later has acknowledged the notice of an entry; nothing moved.
+    Acknowledged {
+        /// The `seq` of the entry that the notice was about.
+        notice: u64,
+    },
 }
 
 /// What was asked of the issuer by an authorisation, and what it said.
@@ -237,6 +245,26 @@ impl<'de> Deserialize<'de> for AuthorizationId {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         AuthorizationId::parse(&text)
             .ok_or_else(|| serde::de::Error::custom("an authorisation is called like iss_000001"))
+    }
+}
+
+/// The issuer's name for a dispute: `dsp_000012`, after the entry that opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DisputeId(pub u64);
+
+impl Serialize for DisputeId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("dsp_{:06}", self.0))
+    }
+}
+
+/// The issuer's name for a notice: `ntc_000012`, after the entry that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NoticeId(pub u64);
+
+impl Serialize for NoticeId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("ntc_{:06}", self.0))
     }
 }
 

@@ -49,7 +49,7 @@ fn always() -> u16 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// All of the below.
+    /// All requests of the below.
     Any,
     /// `POST /authorizations`.
     Authorize,
@@ -61,6 +61,9 @@ pub enum Target {
     Refund,
     /// `GET /authorizations/{id}` and `GET /by-key/{key}` at the control door. The read-only door always tells the truth.
     Read,
+    /// A notice on its way out, and only for a rule that names it. It can be missing (`timeout_before`), late (`delay_ms`), doubled
+    /// (`duplicate`), or come again because its answer was lost (`timeout_after`, `reset`).
+    Notice,
 }
 
 /// What goes wrong.
@@ -141,6 +144,21 @@ impl Kind {
         }
     }
 
+    /// The kinds that mean something for a message that the issuer sends.
+    fn strikes_notices(self) -> bool {
+        match self {
+            Kind::TimeoutBefore | Kind::TimeoutAfter | Kind::DelayMs | Kind::Reset | Kind::Duplicate => true,
+            Kind::Status500
+            | Kind::Status429
+            | Kind::Truncated
+            | Kind::Garbage
+            | Kind::SlowBytes
+            | Kind::Huge
+            | Kind::WrongAmount
+            | Kind::WrongCurrency => false,
+        }
+    }
+
     /// The kinds whose name or nature says when they strike, so that a rule cannot.
     fn fixed(self) -> bool {
         match self {
@@ -218,6 +236,11 @@ impl Faults {
         {
             return Err("this `kind` says by itself when it strikes; leave `when` out".into());
         }
+        if rule.operation == Target::Notice && !rule.kind.strikes_notices() {
+            return Err("a notice can be missing (`timeout_before`), late (`delay_ms`), doubled (`duplicate`), or come again because its \
+                        answer was lost (`timeout_after`, `reset`)"
+                .into());
+        }
         let mut board = self.board();
         if board.armed.len() >= RULES_MAX {
             return Err(format!(
@@ -268,7 +291,7 @@ impl Faults {
 impl Armed {
     fn draw(&mut self, target: Target) -> Option<Fault> {
         let Armed { rule, .. } = self;
-        if rule.operation != Target::Any && rule.operation != target {
+        if rule.operation != target && (rule.operation != Target::Any || target == Target::Notice) {
             return None;
         }
         if rule.count.is_some_and(|count| self.struck >= u64::from(count)) {

@@ -5,7 +5,7 @@
 //! | `POST /authorizations` | `{key, card, amount, currency, capture, three_ds?, description?}` | [`Authorized`](crate::message::Authorized) |
 //! | `POST /authorizations/{id}/capture` | `{key, amount, final?}` (`final` is true unless said otherwise) | [`Operated`](crate::message::Operated) |
 //! | `POST /authorizations/{id}/cancel` | `{key}` | the same |
-//! | `POST /authorizations/{id}/refund` | `{key, amount}` | the same |
+//! | `POST /authorizations/{id}/refund` | `{key, amount, reference?}` | the same |
 //! | `POST /authorizations/{id}/dispute` | `{key, amount}`: by hand | the same |
 //! | `POST /authorizations/{id}/close-dispute` | `{key, won}`: by hand | the same |
 //! | `GET /authorizations/{id}` | | [`View`](crate::message::View) |
@@ -18,6 +18,8 @@
 //! `{"error":"key_reused","detail":"a sentence"}`: 400 `bad_request`, 404 `not_found`, 409 `key_reused`, 422
 //! `unknown_card`, 503 `busy` and `stopped`, 507 `full`; none of them moved anything. Repeating a request under its key is
 //! always safe. A challenge is asked again under another key, with `three_ds` as it came out.
+//!
+//! What happens later by itself (disputes, refunds that end another way than they began) is told by [`crate::courier`].
 //!
 //! [`control`] has all routes, and faults strike there; [`read_only`] has the four GETs about money and always tells the
 //! truth.
@@ -46,6 +48,9 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Longest description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 500;
+
+/// Longest reference, in bytes: a name, as long as a key.
+const REFERENCE_BYTES_MAX: usize = crate::entry::KEY_BYTES_MAX;
 
 /// Entries on a page unless asked otherwise.
 const PAGE_DEFAULT: usize = 100;
@@ -167,6 +172,15 @@ struct AmountBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RefundBody {
+    key: Key,
+    amount: i64,
+    #[serde(default)]
+    reference: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct CloseBody {
     key: Key,
     won: bool,
@@ -181,6 +195,7 @@ async fn operate(State(door): State<Door>, Path((id, step)): Path<(String, Strin
     };
     faulty::play(fault, async move {
         let authorization = parse_id(&id)?;
+        let mut named = None;
         let (key, step) = match step.as_str() {
             "capture" => {
                 let CaptureBody { key, amount, last } = parse(&body)?;
@@ -188,7 +203,12 @@ async fn operate(State(door): State<Door>, Path((id, step)): Path<(String, Strin
             }
             "cancel" => (parse::<KeyBody>(&body)?.key, Step::Cancel),
             "refund" => {
-                let AmountBody { key, amount } = parse(&body)?;
+                let RefundBody { key, amount, reference } = parse(&body)?;
+                let longest = reference.as_ref().map_or(0, |reference| reference.as_str().len());
+                if longest > REFERENCE_BYTES_MAX {
+                    return Err(misuse(format!("`reference` has more than {REFERENCE_BYTES_MAX} bytes")));
+                }
+                named = reference;
                 (key, Step::Refund { amount })
             }
             "dispute" => {
@@ -208,6 +228,7 @@ async fn operate(State(door): State<Door>, Path((id, step)): Path<(String, Strin
                     key,
                     authorization,
                     step,
+                    reference: named,
                 })
                 .await?,
         ))

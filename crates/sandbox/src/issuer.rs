@@ -8,13 +8,14 @@
 
 mod answers;
 mod apply;
+mod notices;
 
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::cards::{DisputeReason, Later, TestCard, ThreeDs};
 use crate::entry::{Asked, Authentication, AuthorizationId, Currency, Entry, Key, Operation, Text, What};
-use crate::message::{Authorize, Operate, Progress, Status, Step, Sums, Trouble};
+use crate::message::{Authorize, Dispute, DisputeStatus, Notice, Operate, Progress, Status, Step, Sums, Trouble};
 use crate::reason::Reason;
 
 /// Largest amount: DE4 of an ISO 8583 message has twelve digits. More is declined, as an issuer would.
@@ -29,6 +30,8 @@ pub struct Issuer {
     operations: Vec<Taken>,
     keys: HashMap<Key, Known>,
     due: BTreeSet<(Timestamp, Due)>,
+    /// What nobody has acknowledged yet, by the entry that it is about.
+    notices: BTreeMap<u64, Notice>,
     currencies: BTreeMap<Currency, Sums>,
     last_seq: u64,
     seed: u64,
@@ -56,7 +59,7 @@ struct Authorization {
     refunded: i64,
     refund_pending: i64,
     disputed: i64,
-    dispute_open: bool,
+    disputes: Vec<Dispute>,
     operations: Vec<usize>,
     due_at: Option<Timestamp>,
 }
@@ -67,6 +70,7 @@ struct Taken {
     key: Key,
     step: Step,
     amount: i64,
+    reference: Option<Text>,
     reason: Reason,
     answered: Progress,
     status: Progress,
@@ -89,6 +93,7 @@ impl Issuer {
             operations: Vec::new(),
             keys: HashMap::new(),
             due: BTreeSet::new(),
+            notices: BTreeMap::new(),
             currencies: BTreeMap::new(),
             last_seq: 0,
             seed,
@@ -132,6 +137,7 @@ impl Issuer {
             what,
             authorization: id,
             key: Some(ask.key.clone()),
+            reference: None,
             card: ask.card,
             amount: ask.amount,
             currency: ask.currency,
@@ -175,7 +181,7 @@ impl Issuer {
         let amount = match ask.step {
             Step::Capture { amount, .. } | Step::Refund { amount } | Step::Dispute { amount } => amount,
             Step::Cancel => it.held(),
-            Step::CloseDispute { .. } => it.disputed,
+            Step::CloseDispute { .. } => it.open_dispute().map_or(0, |dispute| dispute.amount),
         };
         if amount < 1 && !matches!(ask.step, Step::Cancel | Step::CloseDispute { .. }) {
             return Err(Trouble::Misuse("`amount` must be at least 1".into()));
@@ -193,6 +199,7 @@ impl Issuer {
             what,
             authorization: ask.authorization,
             key: Some(ask.key.clone()),
+            reference: ask.reference.clone(),
             card: it.card,
             amount,
             currency: it.currency,
@@ -215,15 +222,18 @@ impl Issuer {
                 return None;
             }
             self.due.remove(&first);
-            let (id, key, amount, what) = match first.1 {
+            let (id, key, reference, amount, what) = match first.1 {
                 Due::AfterCapture(id) => match self.authorization(id).after_capture() {
-                    Some((amount, what)) => (id, None, amount, what),
+                    Some((amount, what)) => (id, None, None, amount, what),
                     None => continue,
                 },
                 Due::AfterRefund(taken) => {
                     let it = &self.operations[taken];
                     match it.after_refund() {
-                        Some(what) => (it.authorization, Some(it.key.clone()), it.amount, what),
+                        Some(what) => {
+                            let (key, reference) = (Some(it.key.clone()), it.reference.clone());
+                            (it.authorization, key, reference, it.amount, what)
+                        }
                         None => continue,
                     }
                 }
@@ -235,6 +245,7 @@ impl Issuer {
                 what,
                 authorization: id,
                 key,
+                reference,
                 card: it.card,
                 amount,
                 currency: it.currency,
@@ -271,6 +282,13 @@ impl Authorization {
         (self.captured - self.refunded - self.refund_pending - self.disputed).max(0)
     }
 
+    /// The dispute that nobody has decided; there is one at most.
+    fn open_dispute(&self) -> Option<&Dispute> {
+        self.disputes
+            .iter()
+            .find(|dispute| dispute.status == DisputeStatus::Open)
+    }
+
     /// What a step does, or why it does not.
     fn step(&self, step: Step) -> Result<What, Reason> {
         match step {
@@ -293,13 +311,13 @@ impl Authorization {
                     What::Refunded
                 }
             }),
-            Step::Dispute { .. } if self.dispute_open => Err(Reason::AlreadyDisputed),
+            Step::Dispute { .. } if self.open_dispute().is_some() => Err(Reason::AlreadyDisputed),
             // A cardholder may dispute what was refunded already: that is how a merchant comes to pay twice.
             Step::Dispute { amount } if amount > self.captured - self.disputed => Err(Reason::ExceedsCaptured),
             Step::Dispute { .. } => Ok(What::Disputed {
                 reason: DisputeReason::Fraudulent,
             }),
-            Step::CloseDispute { .. } if !self.dispute_open => Err(Reason::NotDisputed),
+            Step::CloseDispute { .. } if self.open_dispute().is_none() => Err(Reason::NotDisputed),
             Step::CloseDispute { won: true } => Ok(What::DisputeWon),
             Step::CloseDispute { won: false } => Ok(What::DisputeLost),
         }
@@ -307,7 +325,7 @@ impl Authorization {
 
     fn after_capture(&self) -> Option<(i64, What)> {
         match self.card.later {
-            Later::Dispute(_) if self.refundable() == 0 || self.dispute_open => None,
+            Later::Dispute(_) if self.refundable() == 0 || self.open_dispute().is_some() => None,
             Later::Dispute(reason) => Some((self.refundable(), What::Disputed { reason })),
             Later::Inquiry => Some((self.captured, What::Inquired)),
             Later::FraudWarning => Some((self.captured, What::FraudWarned)),
@@ -319,7 +337,7 @@ impl Authorization {
 impl Taken {
     /// Whether this is what a repeat of the request would ask for.
     fn answers(&self, ask: &Operate) -> bool {
-        (self.authorization, self.step) == (ask.authorization, ask.step)
+        (self.authorization, self.step, &self.reference) == (ask.authorization, ask.step, &ask.reference)
     }
 
     fn after_refund(&self) -> Option<What> {

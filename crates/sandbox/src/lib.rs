@@ -4,12 +4,13 @@
 //! crates is a dependency. It knows the published test cards ([`cards`]), decides what happens to their money
 //! ([`issuer`], pure rules), writes each decision into an append-only book that is flushed before anybody is answered
 //! ([`book`], [`clerk`]), and speaks a small protocol over loopback ([`http`]) in which faults can be switched on
-//! ([`faults`]).
+//! ([`faults`]). What happens after everybody was answered it tells by notices, until each is acknowledged ([`courier`]).
 //!
 //! ```text
 //!   provider's engine ──rail `issuer`──▶ control door ─┐  (faults happen here)
 //!                                                      ├─▶ clerk thread ─▶ issuer (rules) ─▶ issuer.book (fsync) ─▶ answers
-//!   checker, curious people ──────────▶ read-only door ┘
+//!   checker, curious people ──────────▶ read-only door ┘                         │
+//!   provider's hook ◀─────────── courier ◀── what nobody has acknowledged ◀─────┘
 //! ```
 //!
 //! In a process of its own or inside another one it is the same three lines:
@@ -28,6 +29,7 @@
 pub mod book;
 pub mod cards;
 pub mod clerk;
+pub mod courier;
 pub mod entry;
 pub mod faults;
 pub mod http;

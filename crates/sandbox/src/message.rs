@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use crate::cards::TestCard;
-use crate::entry::{Authentication, AuthorizationId, Currency, Key, Operation, Text};
+use crate::cards::{DisputeReason, TestCard};
+use crate::entry::{Authentication, AuthorizationId, Currency, DisputeId, Key, NoticeId, Operation, Text};
 use crate::reason::Reason;
 
 /// Asks for an authorisation.
@@ -36,6 +36,8 @@ pub struct Operate {
     pub authorization: AuthorizationId,
     /// What to do.
     pub step: Step,
+    /// The caller's own name of what this is for: a refund that ends later is told of by it.
+    pub reference: Option<Text>,
 }
 
 /// What to do with an authorisation.
@@ -177,6 +179,70 @@ pub struct View {
     pub created_at: Timestamp,
     /// The steps since, in order, as they stand now.
     pub operations: Vec<Operated>,
+    /// What the cardholder disputes, in order, as it stands now.
+    pub disputes: Vec<Dispute>,
+}
+
+/// A dispute as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Dispute {
+    /// The issuer's name for it.
+    pub id: DisputeId,
+    /// How much the cardholder took back.
+    pub amount: i64,
+    /// Why.
+    pub reason: DisputeReason,
+    /// How it stands.
+    pub status: DisputeStatus,
+}
+
+/// How a dispute stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisputeStatus {
+    /// The cardholder has the money; nobody has decided.
+    Open,
+    /// The merchant got it back.
+    Won,
+    /// The cardholder keeps it.
+    Lost,
+}
+
+/// What the issuer tells of its own accord: something happened to an authorisation after everybody was answered.
+///
+/// It says what to look at, and no amounts: whoever is told asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// Its name, the same each time it is told.
+    pub id: NoticeId,
+    /// What happened.
+    pub kind: Happened,
+    /// To which authorisation.
+    pub authorization: AuthorizationId,
+    /// To which step of it, by the caller's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// And by the caller's own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Text>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What is told of. Inquiries and fraud warnings move nothing and stand in the book only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happened {
+    /// A capture is disputed.
+    Disputed,
+    /// A dispute ended for the merchant.
+    DisputeWon,
+    /// A dispute ended against the merchant.
+    DisputeLost,
+    /// A refund that pended is done.
+    Refunded,
+    /// A refund that was done came back.
+    RefundFailed,
 }
 
 /// What moved, of one authorisation or of many, in minor units of one currency.

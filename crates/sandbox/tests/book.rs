@@ -67,6 +67,7 @@ fn story() -> Vec<Vec<Entry>> {
                     key: key(name),
                     authorization: held,
                     step,
+                    reference: None,
                 },
                 at,
             )

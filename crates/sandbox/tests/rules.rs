@@ -3,7 +3,10 @@
 use florin_sandbox::cards;
 use florin_sandbox::entry::{Authentication, AuthorizationId, Currency, Entry, Key};
 use florin_sandbox::issuer::{AMOUNT_MAX, Issuer, OPERATIONS_MAX};
-use florin_sandbox::message::{Authorize, Authorized, Found, Operate, Operated, Progress, Status, Step, Sums, Trouble};
+use florin_sandbox::message::{
+    Authorize, Authorized, DisputeStatus, Found, Happened, Notice, Operate, Operated, Progress, Status, Step, Sums,
+    Trouble,
+};
 use florin_sandbox::reason::Reason;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -47,6 +50,7 @@ impl World {
             key: key_of(key),
             authorization: id,
             step,
+            reference: None,
         };
         let entry = self.issuer.operate(&ask, self.now)?;
         let replayed = entry.is_none();
@@ -506,7 +510,80 @@ fn a_dispute_is_won_or_lost_once_and_what_is_won_can_be_refunded_again() {
 }
 
 #[test]
-fn inquiries_and_fraud_warnings_move_nothing() {
+fn a_dispute_that_was_lost_stays_lost_when_the_next_one_is_won() {
+    let mut world = World::new();
+    let id = world.authorize(&sale("a", "card_visa", 100)).unwrap().id;
+    world.operate("d1", id, Step::Dispute { amount: 40 }).unwrap();
+    world.operate("l", id, Step::CloseDispute { won: false }).unwrap();
+    world.operate("d2", id, Step::Dispute { amount: 60 }).unwrap();
+    let won = world.operate("w", id, Step::CloseDispute { won: true }).unwrap();
+    assert_eq!(
+        (won.status, won.moved, world.sums(id).disputed),
+        (Progress::Done, 60, 40)
+    );
+    let disputes = world.issuer.view(id).unwrap().disputes;
+    let stand: Vec<_> = disputes.iter().map(|one| (one.amount, one.status)).collect();
+    assert_eq!(stand, [(40, DisputeStatus::Lost), (60, DisputeStatus::Won)]);
+}
+
+/// What the issuer has to tell: what, by which of our names.
+fn untold(world: &World) -> Vec<(Happened, Option<String>)> {
+    let notices = world.issuer.unacknowledged(100);
+    let reference = |notice: &Notice| notice.reference.as_ref().map(|text| text.as_str().to_owned());
+    notices.iter().map(|notice| (notice.kind, reference(notice))).collect()
+}
+
+#[test]
+fn what_happens_later_is_told_until_it_was_acknowledged_and_after_a_restart_too() {
+    let mut world = World::new();
+    for (key, card) in [
+        ("d", "card_createDispute"),
+        ("f", "card_refundFail"),
+        ("p", "card_pendingRefund"),
+    ] {
+        let id = world.authorize(&sale(key, card, 100)).unwrap().id;
+        if key == "d" {
+            continue;
+        }
+        let refund = Operate {
+            key: key_of(&format!("{key}-refund")),
+            authorization: id,
+            step: Step::Refund { amount: 40 },
+            reference: Some(format!("ours-{key}").into()),
+        };
+        let entry = world.issuer.operate(&refund, world.now).unwrap();
+        world.keep(entry);
+        let other_name = Operate {
+            reference: Some("another".into()),
+            ..refund
+        };
+        let trouble = world.issuer.operate(&other_name, world.now).unwrap_err();
+        assert!(matches!(trouble, Trouble::KeyReused(_)), "another body: {trouble}");
+    }
+    assert_eq!(untold(&world), [], "whoever asked was answered");
+    world.wait(LATER);
+    let all = [
+        (Happened::Disputed, None),
+        (Happened::RefundFailed, Some("ours-f".to_owned())),
+        (Happened::Refunded, Some("ours-p".to_owned())),
+    ];
+    assert_eq!(untold(&world), all);
+    let mut world = world.rebuilt();
+    assert_eq!(untold(&world), all, "the book tells it again");
+    let first = world.issuer.unacknowledged(1)[0].id;
+    let entry = world.issuer.acknowledge(first, world.now).unwrap();
+    world.keep([entry]);
+    assert_eq!(world.issuer.acknowledge(first, world.now), None, "once");
+    assert_eq!(untold(&world), all[1..]);
+    assert_eq!(untold(&world.rebuilt()), all[1..], "what was acknowledged stays so");
+    world
+        .operate("lost", AuthorizationId(1), Step::CloseDispute { won: false })
+        .unwrap();
+    assert_eq!(untold(&world).last(), Some(&(Happened::DisputeLost, None)));
+}
+
+#[test]
+fn inquiries_and_fraud_warnings_move_nothing_and_are_not_told() {
     for (card, kind) in [
         ("card_createDisputeInquiry", "inquired"),
         ("card_createIssuerFraudRecord", "fraud_warned"),
@@ -516,6 +593,7 @@ fn inquiries_and_fraud_warnings_move_nothing() {
         world.wait(LATER * 2);
         world.wait(LATER * 2);
         assert_eq!(world.kinds(), ["authorized", "captured", kind]);
+        assert_eq!(untold(&world), []);
         assert_eq!(
             world.sums(id),
             Sums {
@@ -793,6 +871,12 @@ fn hold(world: &World) -> Result<(), TestCaseError> {
                 .all(|sum| *sum >= 0),
             "{line:?}"
         );
+        let disputes = world.issuer.view(line.authorization).expect("it exists").disputes;
+        let taken = disputes.iter().filter(|one| one.status != DisputeStatus::Won);
+        let sum: i128 = taken.map(|one| i128::from(one.amount)).sum();
+        prop_assert_eq!(sum, disputed, "each dispute that is open or lost, and no other");
+        let open = disputes.iter().filter(|one| one.status == DisputeStatus::Open);
+        prop_assert!(open.count() <= 1, "{disputes:?}");
         over_all.authorized += authorized;
         over_all.captured += captured;
         over_all.released += released;

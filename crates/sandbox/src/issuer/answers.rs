@@ -72,6 +72,7 @@ impl Issuer {
                 .map(|taken| &self.operations[*taken])
                 .map(|taken| self.operation(taken, taken.status, taken.reason))
                 .collect(),
+            disputes: it.disputes.clone(),
         })
     }
 

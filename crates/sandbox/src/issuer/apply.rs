@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::{Authorization, Due, Issuer, Known, Taken};
 use crate::cards::Later;
-use crate::entry::{Asked, Entry, Operation, What};
-use crate::message::{Progress, Status, Step, Sums};
+use crate::entry::{Asked, DisputeId, Entry, Operation, What};
+use crate::message::{Dispute, DisputeStatus, Happened, Progress, Status, Step, Sums};
 use crate::reason::Reason;
 
 impl Issuer {
@@ -42,6 +42,7 @@ impl Issuer {
                 if self.settle(entry, Progress::Done) {
                     self.change(entry).refund_pending -= amount;
                     self.sums(entry).refund_pending -= i128::from(amount);
+                    self.tell(entry, Happened::Refunded);
                 } else {
                     let taken = self.take(entry, Step::Refund { amount }, Progress::Done);
                     self.owe_after_refund(entry, taken);
@@ -51,6 +52,7 @@ impl Issuer {
                 self.change(entry).refunded -= amount;
                 self.sums(entry).refunded -= i128::from(amount);
                 self.settle(entry, Progress::Failed);
+                self.tell(entry, Happened::RefundFailed);
             }
             What::Refused {
                 operation, last, won, ..
@@ -64,24 +66,35 @@ impl Issuer {
                 };
                 self.take(entry, step, Progress::Refused);
             }
-            What::Disputed { .. } => {
+            What::Disputed { reason } => {
                 self.change(entry).disputed += amount;
-                self.change(entry).dispute_open = true;
+                self.change(entry).disputes.push(Dispute {
+                    id: DisputeId(entry.seq),
+                    amount,
+                    reason: *reason,
+                    status: DisputeStatus::Open,
+                });
                 self.sums(entry).disputed += i128::from(amount);
                 self.follow(entry);
                 self.take(entry, Step::Dispute { amount }, Progress::Done);
+                self.tell(entry, Happened::Disputed);
             }
             What::DisputeWon => {
                 self.change(entry).disputed -= amount;
-                self.change(entry).dispute_open = false;
                 self.sums(entry).disputed -= i128::from(amount);
+                self.close_dispute(entry, DisputeStatus::Won);
                 self.take(entry, Step::CloseDispute { won: true }, Progress::Done);
+                self.tell(entry, Happened::DisputeWon);
             }
             What::DisputeLost => {
-                self.change(entry).dispute_open = false;
+                self.close_dispute(entry, DisputeStatus::Lost);
                 self.take(entry, Step::CloseDispute { won: false }, Progress::Done);
+                self.tell(entry, Happened::DisputeLost);
             }
             What::Inquired | What::FraudWarned => self.follow(entry),
+            What::Acknowledged { notice } => {
+                self.notices.remove(notice);
+            }
         }
     }
 
@@ -115,7 +128,7 @@ impl Issuer {
             refunded: 0,
             refund_pending: 0,
             disputed: 0,
-            dispute_open: false,
+            disputes: Vec::new(),
             operations: Vec::new(),
             due_at: None,
         });
@@ -141,12 +154,21 @@ impl Issuer {
             key,
             step,
             amount: entry.amount,
+            reference: entry.reference.clone(),
             reason,
             answered,
             status: answered,
             due_at: None,
         });
         Some(taken)
+    }
+
+    fn close_dispute(&mut self, entry: &Entry, status: DisputeStatus) {
+        let disputes = &mut self.change(entry).disputes;
+        let open = |dispute: &&mut Dispute| dispute.status == DisputeStatus::Open;
+        if let Some(open) = disputes.iter_mut().find(open) {
+            open.status = status;
+        }
     }
 
     /// The step under this entry's key came to its end; false if there is none.
