@@ -8,6 +8,10 @@
 //! Every message has a key, so it may be repeated, and the issuer can be asked what became of a key. That it knows nothing of one proves
 //! something only when no copy of the message can be under way any more: after the wait `unknown`.
 //!
+//! What happens later by itself the issuer tells by a notice: a dispute by the authorisation, a refund by our own name of the step, which
+//! the issuer was given. A notice only makes us look: `look_finished` asks how the message's key stands, and an authorisation says what of
+//! it is disputed, by the issuer's name of each dispute.
+//!
 //! In this small world the payer's word is the authentication: whoever comes back with `result=passed` has passed.
 
 use std::borrow::Cow;
@@ -17,8 +21,8 @@ use florin_core::id::Key;
 use florin_core::money::Money;
 use florin_core::order::StepName;
 use florin_core::rail::{
-    Account, Action, Body, Can, Event, Exchange, Heard, Instrument, Listed, Method, Next, Outcome, Payment, Rail,
-    Repeat, Reply, Report, Step, Table, Task, Turn, Unsupported, Why,
+    About, Account, Action, Body, Can, Event, Exchange, Happened, Heard, Instrument, Item, Listed, Memo, Method, Next,
+    Notice, Opened, Outcome, Payment, Rail, Repeat, Reply, Report, Step, Table, Task, Turn, Unsupported, What, Why,
 };
 use florin_core::time::Timestamp;
 use serde::Deserialize;
@@ -26,6 +30,7 @@ use serde_json::{Value, json};
 
 use crate::http::{address, come_back, cut, safe_id};
 use crate::memo;
+use crate::signed;
 use crate::turn::{QUESTIONS, asking, declined, done, stuck, unknown, wait};
 
 /// The rail `issuer`.
@@ -45,7 +50,7 @@ static TABLE: Table = Table {
     ],
     currencies: &[],
     hosts: &["loopback"],
-    secrets: &[],
+    secrets: &["webhook_secret"],
     exchanges: &[
         "authorize",
         "authorize_3ds",
@@ -147,6 +152,17 @@ impl Rail for Issuer {
         }
     }
 
+    fn open(&self, notice: &Notice) -> Opened {
+        Opened {
+            checks: signed::checks(notice, "issuer-signature"),
+            items: serde_json::from_slice::<Told>(&notice.body)
+                .ok()
+                .and_then(Told::item)
+                .into_iter()
+                .collect(),
+        }
+    }
+
     fn list(&self, account: &Account, _: Timestamp, after: Option<&str>) -> Option<Exchange> {
         let after = after.map(|id| format!("&after={id}")).unwrap_or_default();
         let mut exchange = asking_of(account, "list", &format!("/totals?limit=1000{after}"));
@@ -197,7 +213,8 @@ fn operate(task: &Task, name: &'static str, money: Money) -> Option<Turn> {
     let id = memo::id(task, "authorization")?;
     let body = match name {
         "capture" => json!({ "amount": money.minor(), "final": true }),
-        "refund" => json!({ "amount": money.minor() }),
+        // It may end otherwise than it began: the issuer tells of it by this name.
+        "refund" => json!({ "amount": money.minor(), "reference": task.key.to_string() }),
         _ => json!({}),
     };
     Some(post(task, name, &format!("/authorizations/{id}/{name}"), body))
@@ -285,6 +302,28 @@ impl Total {
     }
 }
 
+/// Something happened later: where to look.
+#[derive(Deserialize)]
+struct Told {
+    id: String,
+    kind: String,
+    authorization: String,
+    reference: Option<String>,
+}
+
+impl Told {
+    fn item(self) -> Option<Item> {
+        let named = self.reference.and_then(|name| name.parse::<Key>().ok());
+        let known = || safe_id(&self.authorization).then(|| About::Ref("authorization".to_owned(), self.authorization));
+        Some(Item {
+            about: named.map(About::Key).or_else(known).unwrap_or(About::Nobody),
+            kind: cut(&self.kind),
+            facts: Memo::new(),
+            id: Some(self.id).filter(|id| safe_id(id))?,
+        })
+    }
+}
+
 /// An authorisation, as it was answered or as it stands, or a step on one.
 #[derive(Deserialize)]
 struct Answer {
@@ -304,12 +343,40 @@ struct Answer {
     refund_pending: i64,
     #[serde(default)]
     disputed: i64,
+    #[serde(default)]
+    disputes: Vec<Dispute>,
+}
+
+/// What the cardholder took back, or tried to.
+#[derive(Deserialize)]
+struct Dispute {
+    id: String,
+    amount: i64,
+    status: String,
 }
 
 impl Answer {
     fn money(&self, minor: i64) -> Option<Money> {
         let currency = self.currency.parse().ok()?;
         (minor >= 0).then(|| Money::new(minor, currency))
+    }
+
+    /// The disputes. None: not all of it reads.
+    fn disputes(&self) -> Option<Vec<Happened>> {
+        let happened = |dispute: &Dispute| {
+            let what = match dispute.status.as_str() {
+                "open" => What::DisputeOpened,
+                "won" => What::DisputeWon,
+                "lost" => What::DisputeLost,
+                _ => return None,
+            };
+            Some(Happened {
+                id: Some(&dispute.id).filter(|id| safe_id(id))?.clone(),
+                what,
+                money: self.money(dispute.amount)?,
+            })
+        };
+        self.disputes.iter().map(happened).collect()
     }
 
     /// Still held.
@@ -368,6 +435,9 @@ fn authorized(task: &Task, exchange: &str, answer: &Answer) -> Option<Turn> {
     if !safe_id(&answer.id) {
         return None;
     }
+    if let Next::Done(report) = &mut turn.next {
+        report.also = answer.disputes()?;
+    }
     memo::learn(&mut turn, task, "authorization", answer.id.clone());
     Some(turn)
 }
@@ -392,7 +462,7 @@ fn stands(task: &Task, answer: &Answer) -> Option<Turn> {
 /// How a step on an authorisation stands.
 fn operated(task: &Task, answer: &Answer, moved: i64) -> Option<Turn> {
     let undoes = matches!(task.step, Step::Void | Step::Reverse);
-    let was_done = matches!(memo::own(task, "stood"), Some("moved" | "released"));
+    let was_done = matches!(memo::own(task, "stood"), Some("moved" | "released" | "returned"));
     let no = || Decline {
         raw: cut(&answer.code),
         ..Decline::new(Code::Unsupported)

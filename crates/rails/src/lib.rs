@@ -8,6 +8,7 @@
 mod http;
 pub mod issuer;
 mod memo;
+mod signed;
 pub mod stripe;
 mod turn;
 

@@ -12,7 +12,7 @@
 //! | `reply 200 {…}`, `again 402 {…}`, `reply 429 retry-after=7`, `reply 200 date=Fri,_20_Nov_2026_12:00:00_GMT {…}` | an answer; `again`: an earlier copy may have arrived |
 //! | `silence`, `unsent` | none |
 //! | `back a=b`, `told {…}`, `tick`, `over` | something happened in a wait; `in finished` goes to a wait, `out intent` to an exchange |
-//! | `notice <header> {…}` | a webhook |
+//! | `notice <header> {…}` | a webhook, with the header that it is signed in |
 //!
 //! In bodies `{"$": "payment_intent", …}` is the published sample with these fields changed, and `$KEY`, `$ATTEMPT` are our names.
 
@@ -213,7 +213,8 @@ impl Conversation {
                     } else {
                         body.to_owned()
                     };
-                    let headers = BTreeMap::from([("stripe-signature".to_owned(), header.replace('-', ""))]);
+                    let signed_in = format!("{}-signature", self.rail.table().name);
+                    let headers = BTreeMap::from([(signed_in, header.replace('-', ""))]);
                     let opened = self.rail.open(&Notice {
                         headers,
                         body: body.into_bytes(),

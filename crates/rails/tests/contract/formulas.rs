@@ -1,7 +1,5 @@
 //! Law 19: formulas give the bytes of the published signature vectors. Law 13: what is not signed is refused.
 
-use std::collections::BTreeMap;
-
 use aws_lc_rs::hmac;
 use florin_core::rail::{Check, Notice, Opened, Part, Rail};
 use florin_core::time::Timestamp;
@@ -43,7 +41,9 @@ fn holds(opened: &Opened, secret: &str, notice: &Notice, now: Timestamp) -> bool
 
 fn notice(header: &str, body: &str) -> Notice {
     Notice {
-        headers: BTreeMap::from([("stripe-signature".into(), header.into())]),
+        headers: ["stripe-signature", "issuer-signature"]
+            .map(|name| (name.into(), header.into()))
+            .into(),
         body: body.as_bytes().to_vec(),
     }
 }
