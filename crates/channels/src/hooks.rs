@@ -5,15 +5,26 @@
 
 use std::collections::BTreeMap;
 
+use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
 use florin_core::id::ConnectionId;
 use florin_core::rail::Notice;
 use florin_services::engine::Unproven;
 
 use crate::Doors;
 use crate::problem::Problem;
+
+/// The hooks alone, for an installation whose other doors are elsewhere: the pretend provider's, to which its card issuer speaks.
+pub fn router(doors: Doors) -> Router {
+    let limit = DefaultBodyLimit::max(doors.settings.body_bytes);
+    Router::new()
+        .route("/hooks/{connection}", post(receive))
+        .layer(limit)
+        .with_state(doors)
+}
 
 /// Takes a notice: 200 once it is durable, 400 if it is not proven (and then it changes nothing).
 pub(crate) async fn receive(

@@ -18,7 +18,7 @@
 pub mod admin;
 pub mod api;
 mod body;
-mod hooks;
+pub mod hooks;
 mod idempotency;
 mod policy;
 pub mod problem;

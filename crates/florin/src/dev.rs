@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
-use florin_channels::{Settings, api};
+use florin_channels::{Settings, api, hooks};
 use florin_core::secret::Secret;
 use florin_services::directory::{Connection, Dialect, Endpoint, Scope, hash_of};
 use florin_services::notify::{ENDPOINT_SECRET, sign};
@@ -26,6 +26,8 @@ use crate::{log, stripe, web};
 /// Names of the secrets of the connection between product and pretend provider.
 pub(crate) const PROVIDER_KEY: &str = "dev_provider_key";
 pub(crate) const PROVIDER_HOOK: &str = "dev_provider_hook";
+/// Name of the secret by which the pretend provider knows its issuer's notices.
+const ISSUER_HOOK: &str = "dev_issuer_hook";
 /// Pages between two checkpoints of the pretend provider's database.
 const PROVIDER_CHECKPOINT_PAGES: u32 = 4_000;
 
@@ -203,17 +205,25 @@ impl World {
         stop: &CancellationToken,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
-        use florin_sandbox::{clerk, faults::Faults, http, serve::serve};
+        use florin_sandbox::{clerk, courier::Courier, faults::Faults, http, serve::serve};
         let settings = clerk::Settings::new(data.join("issuer.book"));
         let opened = tokio::task::spawn_blocking(move || clerk::Clerk::open(settings, clerk::wall_clock()));
         let clerk = opened.await?.context("cannot open the issuer's book")?;
         let provider = places.listen("provider", provider).await?;
         let issuer = places.listen("issuer", issuer).await?;
         let control = places.listen("control", SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let told = places.listen("told", SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let (url, issuer_url, control_url) = (app::url_of(&provider)?, app::url_of(&issuer)?, app::url_of(&control)?);
+        let told_url = app::url_of(&told)?;
         let faults = Faults::default();
-        tasks.spawn(serve(control, http::control(clerk.clone(), faults), stop.clone()));
+        tasks.spawn(serve(
+            control,
+            http::control(clerk.clone(), faults.clone()),
+            stop.clone(),
+        ));
         tasks.spawn(serve(issuer, http::read_only(clerk.clone()), stop.clone()));
+        // Both who signs and who checks live in this process: the secret is made anew at each start, and kept nowhere.
+        let hook_secret = sign::new_secret();
         let folder = data.join("provider");
         app::private_folder(&folder)?;
         let plan = Plan {
@@ -221,7 +231,7 @@ impl World {
             database: None,
             checkpoint_pages: PROVIDER_CHECKPOINT_PAGES,
             rails: florin_rails::ALL,
-            secrets: Default::default(),
+            secrets: [(ISSUER_HOOK.to_owned(), vec![hook_secret.clone()])].into(),
             root_key: app::root_key(&kept.root_key)?,
             node: app::node_id(&folder)?,
             engine: engine::Settings::default(),
@@ -238,7 +248,8 @@ impl World {
         };
         let app = App::start(plan, stripe::provider_words(&url)).await?;
         let tenant = tenant_of(&app, "Giglio", &kept.provider_key).await?;
-        let connection = point(&app, tenant, "issuer", &control_url, &[]).await?;
+        let secrets = [("webhook_secret", ISSUER_HOOK)];
+        let connection = point(&app, tenant, "issuer", &control_url, &secrets).await?;
         let challenge = url.clone();
         let settle = move |connection: &mut Connection| {
             connection
@@ -250,6 +261,16 @@ impl World {
             .change::<Connection>(Some(tenant), &connection.id.to_string(), settle)
             .await?;
         tasks.spawn(web::serve(provider, stripe::provider(app.doors.clone()), stop.clone()));
+        tasks.spawn(web::serve(told, hooks::router(app.doors.clone()), stop.clone()));
+        let courier = Courier {
+            clerk: clerk.clone(),
+            faults,
+            address: format!("{told_url}/hooks/{}", connection.id)
+                .parse()
+                .context("the provider's hook has no address")?,
+            secret: hook_secret.expose().clone(), // the issuer shares no code with us, and signs by itself
+        };
+        tasks.spawn(courier.run(stop.clone()));
         Ok(Self {
             app,
             clerk,

@@ -151,7 +151,18 @@ fn object(told: &Told, scene: Scene<'_>, name: &str) -> Option<Value> {
         "checkout.session.expired" => {
             shape::session::shape(&seen, scene).filter(|session| session["status"] == "expired")
         }
-        "charge.dispute.created" | "charge.dispute.closed" => shape::dispute::find(&seen, scene, number?),
+        "charge.dispute.created" | "charge.dispute.closed" | "charge.dispute.funds_withdrawn" => {
+            shape::dispute::find(&seen, scene, number?)
+        }
+        // What was never heard of as withdrawn is not given back.
+        "charge.dispute.funds_reinstated" => {
+            let disputes = status::disputes(seen.order());
+            let dispute = disputes.iter().find(|dispute| Some(dispute.index) == number)?;
+            dispute
+                .amount
+                .is_positive()
+                .then(|| shape::dispute::find(&seen, scene, dispute.index))?
+        }
         _ => shape::refund::find(&seen, scene, number?),
     }
 }

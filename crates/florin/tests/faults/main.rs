@@ -29,6 +29,7 @@ mod crashes;
 mod database;
 mod disk;
 mod keys;
+mod late;
 mod limits;
 mod money;
 mod network;

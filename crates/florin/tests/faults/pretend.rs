@@ -25,13 +25,18 @@ const ORDERS: usize = 10;
 const READY: Duration = Duration::from_secs(60);
 
 /// `florin dev` that runs.
-struct Dev {
+pub struct Dev {
     child: Child,
     line: Value,
 }
 
 impl Dev {
-    async fn start(folder: &Folder, database: Option<&str>) -> Self {
+    pub async fn start(folder: &Folder, database: Option<&str>) -> Self {
+        Self::start_with(folder, database, &[]).await
+    }
+
+    /// As [`Dev::start`], in an environment that says this too.
+    pub async fn start_with(folder: &Folder, database: Option<&str>, env: &[(&str, String)]) -> Self {
         let data = folder.0.display().to_string();
         let mut command = program(&[], &["dev", "--json", "--port", "0", "--no-shop", "--data", &data]);
         command.args(database.iter().flat_map(|url| ["--database", url]));
@@ -40,6 +45,7 @@ impl Dev {
             .append(true)
             .open(folder.0.join("dev.log"));
         let mut child = command
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdout(std::process::Stdio::piped())
             .stderr(log.unwrap())
             .spawn()
@@ -55,13 +61,18 @@ impl Dev {
         }
     }
 
-    fn address(&self, name: &str) -> &str {
+    pub fn address(&self, name: &str) -> &str {
         self.line[name].as_str().unwrap()
     }
 
-    async fn kill(mut self) {
+    pub async fn kill(mut self) {
         self.child.start_kill().unwrap();
         self.child.wait().await.unwrap();
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 }
 
@@ -110,7 +121,7 @@ async fn moved_by_the_orders(till: &Till) -> BTreeMap<String, i64> {
     }
 }
 
-async fn audited(folder: &Folder, database: Option<&str>, issuer: &str) {
+pub async fn audited(folder: &Folder, database: Option<&str>, issuer: &str) {
     let data = folder.0.display().to_string();
     let deadline = Instant::now() + CONVERGES;
     loop {

@@ -37,8 +37,14 @@ const NAMES: &[(&str, &[&str])] = &[
         "refund.returned",
         &["refund.failed", "refund.updated", "charge.refund.updated"],
     ),
-    ("dispute.opened", &["charge.dispute.created"]),
-    ("dispute.won", &["charge.dispute.closed"]),
+    (
+        "dispute.opened",
+        &["charge.dispute.created", "charge.dispute.funds_withdrawn"],
+    ),
+    (
+        "dispute.won",
+        &["charge.dispute.closed", "charge.dispute.funds_reinstated"],
+    ),
     ("dispute.lost", &["charge.dispute.closed"]),
 ];
 
