@@ -43,12 +43,14 @@ mod transactions;
 mod turns;
 mod wrong;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use florin_core::money::Money;
+use florin_core::rail::Memo;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use cards::{Card, CardTable, Example};
@@ -93,6 +95,16 @@ impl DoorKind {
     }
 }
 
+/// Who decides disputes behind the pretend provider: the card's bank. It tells what it decided as it tells everything that happens later.
+pub trait Arbiter: Send + Sync {
+    /// Decides a dispute, for the merchant or against, by the bank's name of it; `payment` is what was learned of the payment there. Once
+    /// more decides nothing new.
+    fn decide<'a>(&'a self, payment: &'a Memo, dispute: &'a str, won: bool) -> Deciding<'a>;
+}
+
+/// Ends when the bank has decided; or why it could not.
+pub type Deciding<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
 /// What a provider charges for a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tariff {
@@ -125,11 +137,18 @@ struct Door {
     turns: Arc<turns::Turns>,
     meter: Meter,
     pages: Arc<pages::Pages>,
+    arbiter: Option<Arc<dyn Arbiter>>,
 }
 
 /// Routes of the door, an origin of its own.
 pub fn router(doors: Doors, kind: DoorKind) -> Router {
+    router_before(doors, kind, None)
+}
+
+/// The same, before somebody who decides disputes.
+pub fn router_before(doors: Doors, kind: DoorKind, arbiter: Option<Arc<dyn Arbiter>>) -> Router {
     let door = Door {
+        arbiter,
         pages: Arc::new(pages::Pages::new(&doors.settings.stripe_url)),
         doors,
         kind,
@@ -164,7 +183,8 @@ pub fn router(doors: Doors, kind: DoorKind) -> Router {
             get(methods::retrieve_of_customer),
         )
         .route("/v1/disputes", get(disputes::list))
-        .route("/v1/disputes/{id}", get(disputes::retrieve))
+        .route("/v1/disputes/{id}", get(disputes::retrieve).post(disputes::update))
+        .route("/v1/disputes/{id}/close", post(disputes::close))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::retrieve))
         .route("/v1/payment_intents", get(intents::list).post(intents::create))

@@ -260,7 +260,11 @@ impl World {
             .directory
             .change::<Connection>(Some(tenant), &connection.id.to_string(), settle)
             .await?;
-        tasks.spawn(web::serve(provider, stripe::provider(app.doors.clone()), stop.clone()));
+        tasks.spawn(web::serve(
+            provider,
+            stripe::provider(app.doors.clone(), clerk.clone()),
+            stop.clone(),
+        ));
         tasks.spawn(web::serve(told, hooks::router(app.doors.clone()), stop.clone()));
         let courier = Courier {
             clerk: clerk.clone(),

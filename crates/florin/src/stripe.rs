@@ -1,10 +1,16 @@
 //! Where the Stripe-compatible door is put together: ours for merchants, and the pretend provider's over the simulated issuer.
 
+use std::sync::Arc;
+
 use axum::Router;
 use florin_channels::Doors;
-use florin_channels::stripe_compat::{self, Card, CardTable, DoorKind, Example, Tariff};
+use florin_channels::stripe_compat::{self, Arbiter, Card, CardTable, Deciding, DoorKind, Example, Tariff};
 use florin_channels::teller::StripeWords;
+use florin_core::rail::Memo;
 use florin_sandbox::cards::{self, TestCard};
+use florin_sandbox::clerk::Clerk;
+use florin_sandbox::entry::{AuthorizationId, Key};
+use florin_sandbox::message::{Operate, Step};
 
 /// What the pretend provider charges: like a small shop's contract in Europe, 1.5 % and 25 cents.
 const TARIFF: Tariff = Tariff {
@@ -23,9 +29,35 @@ pub(crate) fn merchant(doors: Doors) -> Router {
     stripe_compat::router(doors, MERCHANT)
 }
 
-/// The pretend provider.
-pub(crate) fn provider(doors: Doors) -> Router {
-    stripe_compat::router(doors, PROVIDER)
+/// The pretend provider, over this issuer.
+pub(crate) fn provider(doors: Doors, issuer: Clerk) -> Router {
+    stripe_compat::router_before(doors, PROVIDER, Some(Arc::new(Bank(issuer))))
+}
+
+/// The simulated issuer decides disputes, when the provider's merchant sends one of Stripe's two words as evidence.
+struct Bank(Clerk);
+
+impl Arbiter for Bank {
+    fn decide<'a>(&'a self, payment: &'a Memo, dispute: &'a str, won: bool) -> Deciding<'a> {
+        Box::pin(async move {
+            let id = payment.get("authorization").and_then(|id| AuthorizationId::parse(id));
+            let verdict = if won { "won" } else { "lost" };
+            let key = Key::parse(&format!("{dispute}-{verdict}"));
+            let (Some(authorization), Some(key)) = (id, key) else {
+                return Err("the issuer has no such dispute".to_owned());
+            };
+            let step = Step::CloseDispute { won };
+            let asked = Operate {
+                key,
+                authorization,
+                step,
+                reference: None,
+            };
+            // A refusal says that it is decided already, which its notice tells.
+            let answered = self.0.operate(asked).await;
+            answered.map(|_| ()).map_err(|trouble| trouble.to_string())
+        })
+    }
 }
 
 /// Events of a merchant's door in Stripe's words; `origin` is its address.

@@ -6,6 +6,7 @@
 //! | `ch_…NN`, `pm_…NN` | its attempt NN |
 //! | `re_…NN`, `dp_…NN` | its refund, its dispute |
 //! | `txn_…cNN`, `txn_…rNN`, `txn_…fNN` | what a charge, a refund, a refund that came back moved on the account |
+//! | `txn_…dNN`, `txn_…wNN` | what a dispute took, and what one that was won brought back |
 //! | `li_…NN`, `price_…NN`, `prod_…NN` | a line of its session, and the price and product named in it |
 //! | `cus_…`, `pm_…`, `prod_…`, `price_…`, `we_…` | documents |
 
@@ -84,10 +85,20 @@ pub(super) enum Movement {
     Refund,
     /// A refund that came back.
     RefundFailed,
+    /// A dispute.
+    Dispute,
+    /// A dispute that was won.
+    DisputeWon,
 }
 
 impl Movement {
-    const ALL: [(Self, char); 3] = [(Self::Charge, 'c'), (Self::Refund, 'r'), (Self::RefundFailed, 'f')];
+    const ALL: [(Self, char); 5] = [
+        (Self::Charge, 'c'),
+        (Self::Refund, 'r'),
+        (Self::RefundFailed, 'f'),
+        (Self::Dispute, 'd'),
+        (Self::DisputeWon, 'w'),
+    ];
 }
 
 pub(super) fn transaction(order: OrderId, of: Movement, number: u8) -> String {
@@ -169,7 +180,7 @@ mod tests {
         }
         assert_eq!(part_of("ch", &charge(order, 3)), Some((order, 3)));
         assert_eq!(part_of("re", &refund(order, 63)), Some((order, 63)));
-        for of in [Movement::Charge, Movement::Refund, Movement::RefundFailed] {
+        for (of, _) in Movement::ALL {
             assert_eq!(transaction_of(&transaction(order, of, 7)), Some((order, of, 7)));
         }
     }

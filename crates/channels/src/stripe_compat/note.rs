@@ -48,6 +48,9 @@ pub(super) struct Note {
     /// By the refund's index.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) refunds: BTreeMap<u8, RefundNote>,
+    /// What was said about a dispute, by its index.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) disputes: BTreeMap<u8, DisputeNote>,
     /// Charges have metadata of their own once somebody changes it; by the attempt's number.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) charges: BTreeMap<u8, BTreeMap<String, String>>,
@@ -72,6 +75,20 @@ pub(super) struct RefundNote {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) created: Timestamp,
+}
+
+/// What a caller said about a dispute.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct DisputeNote {
+    /// By Stripe's names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) evidence: BTreeMap<String, String>,
+    /// How often evidence was handed in.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) submissions: u8,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) metadata: BTreeMap<String, String>,
 }
 
 /// A Checkout Session's own things.

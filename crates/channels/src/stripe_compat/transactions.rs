@@ -20,8 +20,8 @@ const FILTER: &[Field] = &[
     may("source", Kind::Text),
     may("type", Kind::Text),
 ];
-/// The account that holds what a merchant is owed.
-const MERCHANT: &str = "merchant";
+/// What a merchant is owed, and what of it a dispute holds back.
+const OWED: [&str; 2] = ["merchant", "disputed"];
 /// Shown when nothing has moved yet, as Stripe shows an account's own currency.
 const NOTHING_YET: &str = "usd";
 
@@ -39,7 +39,9 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     let reader = Reader::new(&door, caller.tenant);
     let source = given.owned("source");
     let only = source.as_deref().map(|id| {
-        let part = ids::part_of("ch", id).or_else(|| ids::part_of("re", id));
+        let part = ["ch", "re", "dp"]
+            .into_iter()
+            .find_map(|prefix| ids::part_of(prefix, id));
         part.map(|(order, _)| order)
             .ok_or_else(|| Wrong::missing_at("source", "source", id))
     });
@@ -71,8 +73,8 @@ pub(super) async fn balance(State(door): State<Door>, get: Get) -> Result<Answer
     reader.catch_up().await?;
     let (rows, _) = door.doors.store.balances(caller.tenant).await?;
     let mut owed: BTreeMap<String, i64> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.account == MERCHANT) {
-        // The merchant's account is one that we owe: its balance is on the credit side.
+    for row in rows.iter().filter(|row| OWED.contains(&row.account.as_str())) {
+        // The merchant's account is one that we owe: its balance is on the credit side, what is disputed on the debit side.
         let minor = i64::try_from(-row.posted).unwrap_or(i64::MAX);
         let amount = money::wire(florin_core::money::Money::new(minor, row.currency));
         let sum = owed.entry(money::code(row.currency)).or_default();

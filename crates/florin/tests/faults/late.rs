@@ -103,18 +103,49 @@ impl Pretend {
         kinds
     }
 
-    /// What the provider says happened, in Stripe's words.
-    async fn provider_says(&self, kind: &str) -> Vec<Value> {
+    /// Asks the provider in Stripe's language, or Florin's own door for it.
+    async fn stripe(&self, door: &str, method: &str, path: &str, form: &str) -> http::Said {
         let secrets = std::fs::read_to_string(self.folder.0.join("secrets.json")).unwrap();
         let secrets: Value = serde_json::from_str(&secrets).unwrap();
-        let bearer = format!("Bearer {}", secrets["provider_key"].as_str().unwrap());
-        let path = format!("/v1/events?type={kind}&limit=100");
-        let headers = [("authorization", bearer.as_str())];
-        let page = http::ask(self.dev.address("provider"), "GET", &path, &headers, b"")
+        let key = if door == "provider" { "provider_key" } else { "key" };
+        let bearer = format!("Bearer {}", secrets[key].as_str().unwrap());
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        http::ask(self.dev.address(door), method, path, &headers, form.as_bytes())
             .await
-            .said();
+            .said()
+    }
+
+    /// A list of the provider's.
+    async fn provider(&self, path: &str) -> Vec<Value> {
+        let page = self.stripe("provider", "GET", path, "").await;
         assert_eq!(page.status, 200, "{page:?}");
         page.body["data"].as_array().unwrap().clone()
+    }
+
+    /// What the provider says happened, in Stripe's words.
+    async fn provider_says(&self, kind: &str) -> Vec<Value> {
+        self.provider(&format!("/v1/events?type={kind}&limit=100")).await
+    }
+
+    /// What the provider owes the merchant.
+    async fn balance(&self) -> i64 {
+        let said = self.stripe("provider", "GET", "/v1/balance", "").await;
+        said.body["available"][0]["amount"].as_i64().unwrap()
+    }
+
+    async fn until_dispute(&self, order: &str, status: &str) -> Value {
+        until(status, async || {
+            let order = self.order(order).await;
+            if order["dispute_status"] == status {
+                Ok(order)
+            } else {
+                Err(order)
+            }
+        })
+        .await
     }
 
     async fn audited(&self) {
@@ -305,4 +336,88 @@ async fn fault_35_a_crash_between_the_commit_of_any_notice_and_its_answer_forget
         pretend.audited().await;
         pretend.dev.kill().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence_that_wins_and_a_dispute_that_is_accepted_end_it_at_the_bank_and_at_the_merchant() {
+    let pretend = Pretend::start(&[]).await;
+    let receiver = pretend.listen().await;
+    let ours = pretend.paid("card_createDispute").await;
+    let theirs = pretend.paid("card_createDisputeProductNotReceived").await;
+    let intent = pretend.until_dispute(&ours, "open").await["last_attempt"]["provider_reference"].clone();
+    pretend.until_dispute(&theirs, "open").await;
+    let mut disputes = pretend.provider("/v1/disputes").await;
+    assert_eq!(disputes.len(), 2, "{disputes:?}");
+    disputes.sort_by_key(|dispute| dispute["payment_intent"] != intent);
+    for dispute in &disputes {
+        let withdrawn = &dispute["balance_transactions"];
+        assert_eq!(
+            (&dispute["status"], &withdrawn[0]["net"], &withdrawn[1]),
+            (&json!("needs_response"), &json!(-1000), &Value::Null),
+            "{dispute}"
+        );
+    }
+    assert_eq!(pretend.balance().await, 0, "all of it is held back");
+
+    let path = |dispute: &Value, more: &str| format!("/v1/disputes/{}{more}", dispute["id"].as_str().unwrap());
+    let draft = "evidence[uncategorized_text]=we+sent+it&submit=false";
+    let said = pretend.stripe("provider", "POST", &path(&disputes[0], ""), draft).await;
+    assert_eq!(
+        (
+            said.status,
+            said.text("status"),
+            &said.body["evidence_details"]["submission_count"]
+        ),
+        (200, "needs_response", &json!(0)),
+        "{said:?}"
+    );
+    let winning = "evidence[uncategorized_text]=winning_evidence";
+    let said = pretend
+        .stripe("provider", "POST", &path(&disputes[0], ""), winning)
+        .await;
+    assert_eq!((said.status, said.text("status")), (200, "won"), "{said:?}");
+    assert_eq!(said.body["balance_transactions"][1]["net"], 1000, "{said:?}");
+    let again = pretend
+        .stripe("provider", "POST", &path(&disputes[0], ""), winning)
+        .await;
+    assert_eq!(again.status, 400, "{again:?}");
+    let said = pretend
+        .stripe("provider", "POST", &path(&disputes[1], "/close"), "")
+        .await;
+    assert_eq!((said.status, said.text("status")), (200, "lost"), "{said:?}");
+
+    let won = pretend.until_dispute(&ours, "won").await;
+    assert_eq!(
+        (&won["amount_disputed"], &won["deliverable"]),
+        (&json!(0), &json!(true)),
+        "{won}"
+    );
+    let lost = pretend.until_dispute(&theirs, "lost").await;
+    assert_eq!(
+        (&lost["amount_disputed"], &lost["deliverable"]),
+        (&json!(1000), &json!(false)),
+        "{lost}"
+    );
+    assert_eq!(pretend.balance().await, 1000);
+    until("the merchant's webhooks", async || {
+        let times = told(&receiver, &["dispute.opened", "dispute.won", "dispute.lost"]);
+        if times == [2, 1, 1] { Ok(()) } else { Err(json!(times)) }
+    })
+    .await;
+    for (kind, times) in [
+        ("charge.dispute.funds_withdrawn", 2),
+        ("charge.dispute.funds_reinstated", 1),
+        ("charge.dispute.closed", 2),
+    ] {
+        assert_eq!(pretend.provider_says(kind).await.len(), times, "{kind}");
+    }
+    // At the merchant's own door disputes are read.
+    let seen = pretend.stripe("stripe", "GET", "/v1/disputes", "").await;
+    let id = seen.body["data"][0]["id"].as_str().unwrap().to_owned();
+    let refused = pretend
+        .stripe("stripe", "POST", &format!("/v1/disputes/{id}/close"), "")
+        .await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    pretend.audited().await;
+    pretend.dev.kill().await;
 }

@@ -2,12 +2,13 @@
 
 use florin_core::order::Verdict;
 use florin_core::status::{self, DisputeView};
+use florin_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Scene, Seen, amount, seconds};
+use super::{Scene, Seen, amount, seconds, transaction};
 use crate::stripe_compat::{ids, money};
 
-/// Evidence that a merchant could send; nobody has sent any here.
+/// Evidence that a merchant could send, files and all.
 const EVIDENCE: &[&str] = &[
     "access_activity_log",
     "billing_address",
@@ -55,6 +56,15 @@ pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, index: u
         .map(|dispute| shape(seen, scene, dispute))
 }
 
+/// When it may have come at the earliest: with the money that it is about. The order does not keep the moment itself.
+pub(super) fn since(seen: &Seen<'_>, dispute: &DisputeView<'_>) -> Timestamp {
+    let order = seen.order();
+    let attempt = order.attempt(dispute.attempt).map(|(_, attempt)| attempt);
+    attempt.map_or(order.created_at, |attempt| {
+        attempt.charge.taken_at.unwrap_or(attempt.since)
+    })
+}
+
 fn shape(seen: &Seen<'_>, scene: Scene<'_>, dispute: &DisputeView<'_>) -> Value {
     let order = seen.order();
     let attempt = order.attempt(dispute.attempt).map(|(_, attempt)| attempt);
@@ -63,26 +73,28 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, dispute: &DisputeView<'_>) -> Value 
         .map_or_else(|| "visa".to_owned(), |card| card.brand);
     let mut evidence: Map<String, Value> = EVIDENCE.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
     evidence.insert("enhanced_evidence".to_owned(), json!({}));
+    let note = seen.note.disputes.get(&dispute.index).cloned().unwrap_or_default();
+    evidence.extend(note.evidence.iter().map(|(name, text)| (name.clone(), json!(text))));
     json!({
         "id": ids::dispute(order.id, dispute.index),
         "object": "dispute",
         "amount": amount(dispute.amount),
-        "balance_transactions": [],
+        "balance_transactions": transaction::of_dispute(seen, scene, dispute.index),
         "charge": ids::charge(order.id, dispute.attempt),
-        "created": seconds(attempt.map_or(order.created_at, |attempt| attempt.charge.taken_at.unwrap_or(attempt.since))),
+        "created": seconds(since(seen, dispute)),
         "currency": money::code(dispute.amount.currency()),
         "enhanced_eligibility_types": [],
         "evidence": evidence,
         "evidence_details": {
             "due_by": null,
             "enhanced_eligibility": {},
-            "has_evidence": false,
+            "has_evidence": !note.evidence.is_empty(),
             "past_due": false,
-            "submission_count": 0,
+            "submission_count": note.submissions,
         },
         "is_charge_refundable": false,
         "livemode": seen.live(),
-        "metadata": {},
+        "metadata": note.metadata,
         "payment_intent": ids::intent(order.id),
         "payment_method_details": {
             "card": { "brand": brand, "case_type": "chargeback", "network": brand, "network_reason_code": null },
@@ -90,6 +102,7 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, dispute: &DisputeView<'_>) -> Value 
         },
         "reason": "general",
         "status": match dispute.verdict {
+            Verdict::Open if note.submissions > 0 => "under_review",
             Verdict::Open => "needs_response",
             Verdict::Won => "won",
             Verdict::Lost => "lost",

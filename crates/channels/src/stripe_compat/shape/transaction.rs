@@ -1,11 +1,12 @@
 //! `balance_transaction`: what moved on the merchant's account here.
 
 use florin_core::money::Money;
+use florin_core::order::Verdict;
 use florin_core::status::{self, StepStatus};
 use florin_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Scene, Seen, amount, charge, refund, seconds};
+use super::{Scene, Seen, amount, charge, dispute, refund, seconds};
 use crate::stripe_compat::ids::{self, Movement};
 use crate::stripe_compat::money;
 
@@ -22,8 +23,17 @@ pub(in crate::stripe_compat) fn all(seen: &Seen<'_>, scene: Scene<'_>) -> Vec<Va
         all.extend(find(seen, scene, Movement::Refund, refund.index));
         all.extend(find(seen, scene, Movement::RefundFailed, refund.index));
     }
+    for dispute in status::disputes(seen.order()) {
+        all.extend(of_dispute(seen, scene, dispute.index));
+    }
     all.reverse();
     all
+}
+
+/// What a dispute moved: withdrawn when it was opened, reinstated when it was won.
+pub(in crate::stripe_compat) fn of_dispute(seen: &Seen<'_>, scene: Scene<'_>, index: u8) -> Vec<Value> {
+    let of = [Movement::Dispute, Movement::DisputeWon];
+    of.into_iter().filter_map(|of| find(seen, scene, of, index)).collect()
 }
 
 /// One movement.
@@ -56,13 +66,13 @@ pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, of: Move
             let step = refunds.iter().find(|refund| refund.index == number)?;
             let moved = match of {
                 Movement::RefundFailed => step.status == StepStatus::Returned,
-                Movement::Charge | Movement::Refund => {
+                Movement::Charge | Movement::Refund | Movement::Dispute | Movement::DisputeWon => {
                     matches!(step.status, StepStatus::Succeeded | StepStatus::Returned)
                 }
             };
             let (sign, at) = match of {
                 Movement::RefundFailed => (1, step.since),
-                Movement::Charge | Movement::Refund => {
+                Movement::Charge | Movement::Refund | Movement::Dispute | Movement::DisputeWon => {
                     (-1, Timestamp::default().plus_seconds(refund::created(seen, step)))
                 }
             };
@@ -79,6 +89,30 @@ pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, of: Move
                         sign,
                         fee,
                         at,
+                        source: &source,
+                    },
+                )
+            })
+        }
+        Movement::Dispute | Movement::DisputeWon => {
+            let disputes = status::disputes(seen.order());
+            let dispute = disputes.iter().find(|dispute| dispute.index == number)?;
+            let moved = match of {
+                Movement::DisputeWon => dispute.verdict == Verdict::Won,
+                Movement::Charge | Movement::Refund | Movement::RefundFailed | Movement::Dispute => true,
+            };
+            let source = ids::dispute(seen.order().id, number);
+            (moved && dispute.amount.is_positive()).then(|| {
+                shape(
+                    seen,
+                    scene,
+                    Line {
+                        of,
+                        number,
+                        money: dispute.amount,
+                        sign: if of == Movement::DisputeWon { 1 } else { -1 },
+                        fee: dispute.amount.with_minor(0),
+                        at: dispute::since(seen, dispute),
                         source: &source,
                     },
                 )
@@ -103,6 +137,8 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, line: Line<'_>) -> Value {
         Movement::Charge => ("charge", "charge"),
         Movement::Refund => ("refund", "refund"),
         Movement::RefundFailed => ("refund_failure", "refund_failure"),
+        Movement::Dispute => ("adjustment", "dispute"),
+        Movement::DisputeWon => ("adjustment", "dispute_reversal"),
     };
     let available = line.at.plus_seconds(AVAILABLE_S);
     let fees = if fee == 0 {
