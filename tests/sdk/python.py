@@ -295,6 +295,19 @@ def _():
         assert (paid.status, paid.amount_received, paid.currency) == ("succeeded", amount, currency)
 
 
+@kit.test("what the bank does later is told: a dispute, and a refund that comes back")
+def _():
+    disputed, returned = pay(800, "pm_card_createDispute"), pay(700, "pm_card_refundFail")
+    refund = api.refunds.create({"payment_intent": returned.id, "amount": 300})
+    refund = when("the refund to come back", lambda: api.refunds.retrieve(refund.id), lambda now: now.status == "failed")
+    assert refund.failure_balance_transaction and api.charges.retrieve(returned.latest_charge).amount_refunded == 0
+    disputes = when("the dispute", lambda: api.disputes.list({"payment_intent": disputed.id}).data, len)
+    assert [(one.status, one.amount, one.charge) for one in disputes] == [("needs_response", 800, disputed.latest_charge)]
+    assert api.charges.retrieve(disputed.latest_charge).disputed
+    # Evidence goes to the provider, which is somebody else here.
+    refused(stripe.InvalidRequestError, lambda: api.disputes.close(disputes[0].id), http_status=400)
+
+
 @kit.test("an unknown parameter is refused by its name, a missing one asked for")
 def _():
     odd = {"amount": 1, "currency": "eur", "colour": "red"}
@@ -332,6 +345,7 @@ def _():
 @kit.test("construct_event accepts every webhook we sent, and no other")
 def _():
     expected = {"checkout.session.completed", "payment_intent.succeeded", "payment_intent.payment_failed", "charge.refunded"}
+    expected |= {"charge.dispute.created", "charge.dispute.funds_withdrawn", "refund.failed", "charge.refund.updated"}
     secret = made["endpoint"].secret
 
     def told():
