@@ -352,6 +352,7 @@ struct Answer {
 struct Dispute {
     id: String,
     amount: i64,
+    reason: Option<String>,
     status: String,
 }
 
@@ -438,6 +439,9 @@ fn authorized(task: &Task, exchange: &str, answer: &Answer) -> Option<Turn> {
     if let Next::Done(report) = &mut turn.next {
         report.also = answer.disputes()?;
     }
+    let reasons = answer.disputes.iter();
+    let reasons = reasons.map(|dispute| (&*dispute.id, dispute.reason.as_deref().unwrap_or_default()));
+    memo::learn_reasons(&mut turn, task, reasons);
     memo::learn(&mut turn, task, "authorization", answer.id.clone());
     Some(turn)
 }

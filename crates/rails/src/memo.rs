@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use florin_core::rail::{Name, Task, Turn};
+use florin_core::order::limits::DISPUTES_MAX;
+use florin_core::rail::{Name, Next, Task, Turn};
 
 use crate::http::safe_id;
 
@@ -35,6 +36,36 @@ pub(crate) fn learn(turn: &mut Turn, task: &Task, name: impl Into<Name>, value: 
 /// The turn learns `value` for this step only.
 pub(crate) fn learn_own(turn: &mut Turn, task: &Task, name: &str, value: impl Into<String>) {
     learn(turn, task, Cow::Owned(of_step(task, name)), value);
+}
+
+/// Why a payer disputes, in the words of Stripe's objects. Another word is not kept.
+const REASONS: &[&str] = &[
+    "bank_cannot_process",
+    "check_returned",
+    "credit_not_processed",
+    "customer_initiated",
+    "debit_not_authorized",
+    "duplicate",
+    "fraudulent",
+    "general",
+    "incorrect_account_details",
+    "insufficient_funds",
+    "product_not_received",
+    "product_unacceptable",
+    "subscription_canceled",
+    "unrecognized",
+];
+
+/// A turn that reports disputes learns why they are: (the provider's id of a dispute, its reason). As many as an order remembers.
+pub(crate) fn learn_reasons<'a>(turn: &mut Turn, task: &Task, disputes: impl Iterator<Item = (&'a str, &'a str)>) {
+    if !matches!(turn.next, Next::Done(_)) {
+        return;
+    }
+    for (id, reason) in disputes.take(DISPUTES_MAX) {
+        if safe_id(id) && REASONS.contains(&reason) {
+            learn(turn, task, format!("reason {id}"), reason);
+        }
+    }
 }
 
 /// The task as it stands when the turn is committed: with what the turn learned.

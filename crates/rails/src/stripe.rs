@@ -17,7 +17,7 @@
 //! | `look_finished`, `look_disputes` | about a step that is over | nothing new |
 //!
 //! The memo holds of the attempt `session`, `payment_intent`, `started` (when its first message was made: where a lost intent is looked
-//! for), `page` and `challenge` (the addresses that the payer was given); and of one step `at` (its wait), `stood` (its end), `stuck`,
+//! for), `page` and `challenge` (the addresses that the payer was given), `reason` of each dispute; and of one step `at` (its wait), `stood` (its end), `stuck`,
 //! `refused` (why), `refund` (Stripe's id), `sent_expire`, `sent_cancel`, `sent_refund` (its way to undoing).
 
 mod ask;

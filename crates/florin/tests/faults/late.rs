@@ -350,6 +350,14 @@ async fn evidence_that_wins_and_a_dispute_that_is_accepted_end_it_at_the_bank_an
     let mut disputes = pretend.provider("/v1/disputes").await;
     assert_eq!(disputes.len(), 2, "{disputes:?}");
     disputes.sort_by_key(|dispute| dispute["payment_intent"] != intent);
+    let reasons = |disputes: &[Value]| disputes.iter().map(|one| one["reason"].clone()).collect::<Vec<_>>();
+    assert_eq!(reasons(&disputes), ["fraudulent", "product_not_received"]);
+    let mut ours_of_them = pretend.stripe("stripe", "GET", "/v1/disputes", "").await.body["data"].take();
+    ours_of_them.as_array_mut().unwrap().reverse();
+    assert_eq!(
+        reasons(ours_of_them.as_array().unwrap()),
+        ["fraudulent", "product_not_received"]
+    );
     for dispute in &disputes {
         let withdrawn = &dispute["balance_transactions"];
         assert_eq!(

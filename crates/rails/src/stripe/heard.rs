@@ -54,8 +54,14 @@ impl Said {
 fn answered(task: &Task, exchange: &str, reply: &Reply) -> Turn {
     let said = Said::of(task, exchange);
     if exchange == "look_disputes" {
-        let disputes = list::<Dispute>(&reply.body).map(|list| extra::of_disputes(task, &list.data));
-        return disputes.map_or(Turn::new(Next::Unclear), |also| waits::nothing_but(task, also));
+        let Some(disputes) = list::<Dispute>(&reply.body) else {
+            return Turn::new(Next::Unclear);
+        };
+        let mut turn = waits::nothing_but(task, extra::of_disputes(task, &disputes.data));
+        let reasons = disputes.data.iter();
+        let reasons = reasons.map(|dispute| (&*dispute.id, dispute.reason.as_deref().unwrap_or_default()));
+        memo::learn_reasons(&mut turn, task, reasons);
+        return turn;
     }
     let mut learned = Turn::new(Next::Unclear);
     let Some((verdict, also)) = judge(task, reply, &mut learned) else {

@@ -221,6 +221,7 @@ impl Refund {
 pub(super) struct Dispute {
     pub id: String,
     pub status: String,
+    pub reason: Option<String>,
     pub amount: i64,
     pub currency: String,
     pub balance_transactions: Option<Vec<BalanceTransaction>>,

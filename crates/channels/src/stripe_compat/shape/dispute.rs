@@ -65,6 +65,14 @@ pub(super) fn since(seen: &Seen<'_>, dispute: &DisputeView<'_>) -> Timestamp {
     })
 }
 
+/// Why, as the provider said it.
+fn reason<'a>(seen: &'a Seen<'_>, dispute: &DisputeView<'_>) -> &'a str {
+    let learned = seen.view.memos.get(&dispute.attempt);
+    learned
+        .and_then(|memo| memo.get(&format!("reason {}", dispute.id)))
+        .map_or("general", String::as_str)
+}
+
 fn shape(seen: &Seen<'_>, scene: Scene<'_>, dispute: &DisputeView<'_>) -> Value {
     let order = seen.order();
     let attempt = order.attempt(dispute.attempt).map(|(_, attempt)| attempt);
@@ -100,7 +108,7 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, dispute: &DisputeView<'_>) -> Value 
             "card": { "brand": brand, "case_type": "chargeback", "network": brand, "network_reason_code": null },
             "type": "card",
         },
-        "reason": "general",
+        "reason": reason(seen, dispute),
         "status": match dispute.verdict {
             Verdict::Open if note.submissions > 0 => "under_review",
             Verdict::Open => "needs_response",
