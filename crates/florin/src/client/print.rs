@@ -43,6 +43,7 @@ fn summary(value: &Value) -> String {
         },
         money(value),
         first(&["payment_order_status", "status"]),
+        trouble(value),
         text("type").to_owned(),
         first(&["label", "name", "url", "email"]),
         text("reference").to_owned(),
@@ -54,6 +55,19 @@ fn summary(value: &Value) -> String {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join("  ")
+}
+
+/// What nobody should miss in a list of orders that else look well: money that is taken back, and what waits for a person.
+fn trouble(order: &Value) -> String {
+    let dispute = order.get("dispute_status").and_then(Value::as_str);
+    let attention = order.get("attention").and_then(Value::as_array);
+    let parts = [
+        dispute.map(|status| format!("dispute {status}")),
+        attention
+            .filter(|reasons| !reasons.is_empty())
+            .map(|_| "needs a person".to_owned()),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A moment without the part of its second.
@@ -77,7 +91,7 @@ fn money(value: &Value) -> String {
 
 /// Everything else that says something to a person; `--json` has it all.
 fn details(value: &Value) -> Vec<(String, String)> {
-    const SAID: [&str; 13] = [
+    const SAID: [&str; 14] = [
         "id",
         "object",
         "amount",
@@ -85,6 +99,7 @@ fn details(value: &Value) -> Vec<(String, String)> {
         "reference",
         "payment_order_status",
         "status",
+        "dispute_status",
         "type",
         "label",
         "name",
@@ -168,6 +183,18 @@ mod tests {
         assert_eq!(
             details(&order),
             [("amount_captured".to_owned(), "EUR 10.99".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_dispute_and_a_case_for_a_person_are_in_the_orders_own_line() {
+        let order = serde_json::json!({
+            "id": "ord_1", "amount": 1099, "currency": "EUR", "reference": "A-17", "payment_order_status": "captured",
+            "dispute_status": "open", "attention": ["uncertain"],
+        });
+        assert_eq!(
+            summary(&order),
+            "EUR 10.99  captured  dispute open, needs a person  A-17  ord_1"
         );
     }
 
