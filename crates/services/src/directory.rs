@@ -214,7 +214,7 @@ mod tests {
             made.key.id
         );
         assert!(two.authenticate("sk_test_guess").await.unwrap().is_none());
-        one.revoke_key(tenant, made.key.id).await.unwrap();
+        one.revoke_key(tenant, made.key.id, None).await.unwrap();
         assert!(one.authenticate(secret.expose()).await.unwrap().is_none());
         two.refresh().await.unwrap();
         assert!(two.authenticate(secret.expose()).await.unwrap().is_none());
@@ -233,13 +233,51 @@ mod tests {
             .create_key_with(tenant, "", vec![Scope::Pay], secret.clone(), None)
             .await
             .unwrap();
-        let second = directory.roll_key(tenant, first.key.id, 3_600).await.unwrap();
+        let second = directory.roll_key(tenant, first.key.id, 3_600, None).await.unwrap();
         assert!(directory.authenticate(secret.expose()).await.unwrap().is_some());
         let successor = second.secret.unwrap();
         assert!(directory.authenticate(successor.expose()).await.unwrap().is_some());
-        let third = directory.roll_key(tenant, second.key.id, 0).await.unwrap();
+        let third = directory.roll_key(tenant, second.key.id, 0, None).await.unwrap();
         assert!(directory.authenticate(successor.expose()).await.unwrap().is_none());
         assert_eq!(third.key.scopes, [Scope::Pay]);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_repeated_rolls_a_key_once() {
+        let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
+        let merchant = directory.create_merchant("Ada", None).await.unwrap().document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Test,
+        };
+        let first = directory.create_key(tenant, "", vec![Scope::Pay], None).await.unwrap();
+        let roll = |hash| directory.roll_key(tenant, first.key.id, 0, key("roll", hash));
+        let (second, again) = (roll(1).await.unwrap(), roll(1).await.unwrap());
+        assert!(second.secret.is_some() && again.secret.is_none());
+        assert_eq!(again.key.id, second.key.id);
+        assert_eq!(directory.keys(tenant).len(), 2, "the old one and its one successor");
+        assert!(matches!(roll(2).await, Err(DirectoryError::KeyReused)));
+        let anew = directory.roll_key(tenant, first.key.id, 0, key("other", 1)).await;
+        assert!(matches!(anew, Err(DirectoryError::NotFound(_))), "it opens nothing any more");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_repeated_changes_a_document_once() {
+        let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
+        let merchant = directory.create_merchant("Ada", None).await.unwrap().document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Test,
+        };
+        let made = directory.create_key(tenant, "", vec![Scope::Pay], None).await.unwrap();
+        let longer = |hash: u8| {
+            let more = |key: &mut ApiKey| key.label.push('+');
+            directory.change_once(tenant, &made.key.id.to_string(), key("k", hash), more)
+        };
+        assert!(!longer(1).await.unwrap().replayed);
+        let again = longer(1).await.unwrap();
+        assert_eq!((again.document.label.as_str(), again.replayed), ("+", true));
+        assert!(matches!(longer(2).await, Err(DirectoryError::KeyReused)));
     }
 
     #[tokio::test]

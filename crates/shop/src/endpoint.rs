@@ -110,11 +110,16 @@ enum NotYet {
 
 /// Registers the endpoint, however long Florin takes to come up.
 pub(crate) async fn register_until_done(shop: Arc<Shop>) {
-    // One key for all tries of this start: an answer that was lost is the answer that comes.
-    let key = format!("giglio-endpoint-{}", unguessable());
+    // One key for the tries of one call: what was done already is not done again.
+    let new_key = || format!("giglio-endpoint-{}", unguessable());
+    let mut key = new_key();
     let mut wait = FIRST_WAIT;
     let mut said = String::new();
     while let Err(why) = register(&shop, &key).await {
+        // The answer with the secret was lost, and a secret is told once: the next call asks for another one.
+        if matches!(why, NotYet::NoSecret(_)) {
+            key = new_key();
+        }
         let why = why.to_string();
         if why != said {
             tracing::info!(%why, "the shop's webhook endpoint is not registered yet; trying again");
@@ -145,9 +150,8 @@ async fn register(shop: &Shop, key: &str) -> Result<(), NotYet> {
         let told: WebhookEndpoint = match same {
             // Somebody else holds the secret, or we lost it.
             Some(WebhookEndpoint { id, .. }) => {
-                shop.api
-                    .post(&format!("/v1/webhook_endpoints/{id}/rotate_secret"), key, "{}")
-                    .await?
+                let path = format!("/v1/webhook_endpoints/{id}/rotate_secret");
+                shop.api.post(&path, &format!("{key}-rotate"), "{}").await?
             }
             None => {
                 shop.api

@@ -14,7 +14,7 @@ use super::ask::{metadata, text, url};
 use super::gate::{Call, Caller};
 use super::orders::not_found;
 use super::params::Params;
-use super::settings::made_answer;
+use super::settings::{changed_answer, made_answer};
 use super::shapes::{List, mode_word, rfc3339};
 use crate::Doors;
 use crate::problem::Problem;
@@ -209,7 +209,7 @@ pub(super) async fn change(
     State(doors): State<Doors>,
     Path(id): Path<String>,
     call: Call<Caller>,
-) -> Result<Json<ConnectionShape>, Problem> {
+) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let body: ConnectionChange = call.read()?;
     let change = |connection: &mut Connection| {
@@ -218,9 +218,10 @@ pub(super) async fn change(
     };
     let changed = doors
         .directory
-        .change::<Connection>(Some(call.caller.tenant), &id, change)
+        .change_once::<Connection>(call.caller.tenant, &id, call.key.clone(), change)
         .await?;
-    Ok(Json(ConnectionShape::of(&changed, &doors)))
+    let shape = ConnectionShape::of(&changed.document, &doors);
+    Ok(changed_answer(changed.replayed, shape))
 }
 
 impl ConnectionShape {

@@ -15,7 +15,7 @@ use super::ask::{metadata, optional};
 use super::gate::{Call, Caller};
 use super::orders::not_found;
 use super::params::Params;
-use super::settings::made_answer;
+use super::settings::{changed_answer, made_answer};
 use super::shapes::{List, rfc3339};
 use crate::Doors;
 use crate::problem::Problem;
@@ -141,15 +141,15 @@ pub(super) async fn change(
     State(doors): State<Doors>,
     Path(id): Path<String>,
     call: Call<Caller>,
-) -> Result<Json<CustomerShape>, Problem> {
+) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let body: CustomerBody = call.read()?;
     body.check()?;
     let changed = doors
         .directory
-        .change::<Customer>(Some(call.caller.tenant), &id, |customer| body.put_into(customer))
+        .change_once::<Customer>(call.caller.tenant, &id, call.key.clone(), |customer| body.put_into(customer))
         .await?;
-    Ok(Json(CustomerShape::of(&changed)))
+    Ok(changed_answer(changed.replayed, CustomerShape::of(&changed.document)))
 }
 
 /// Removes a customer. Orders keep its id.

@@ -18,7 +18,7 @@ use super::gate::{Call, Caller};
 use super::health::HealthShape;
 use super::orders::not_found;
 use super::params::Params;
-use super::settings::{RollBody, made_answer, overlap};
+use super::settings::{RollBody, changed_answer, made_answer, overlap};
 use super::shapes::{List, rfc3339};
 use crate::Doors;
 use crate::problem::Problem;
@@ -193,7 +193,7 @@ pub(super) async fn change(
     State(doors): State<Doors>,
     Path(id): Path<String>,
     call: Call<Caller>,
-) -> Result<Json<EndpointShape>, Problem> {
+) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let body: EndpointChange = call.read()?;
     let address = body
@@ -209,13 +209,12 @@ pub(super) async fn change(
         endpoint.description = description.clone().or_else(|| endpoint.description.clone());
         endpoint.enabled = body.enabled.unwrap_or(endpoint.enabled);
     };
-    Ok(Json(EndpointShape::of(
-        &doors
-            .directory
-            .change::<Endpoint>(Some(call.caller.tenant), &id, change)
-            .await?,
-        &doors,
-    )))
+    let changed = doors
+        .directory
+        .change_once::<Endpoint>(call.caller.tenant, &id, call.key.clone(), change)
+        .await?;
+    let shape = EndpointShape::of(&changed.document, &doors);
+    Ok(changed_answer(changed.replayed, shape))
 }
 
 /// Removes an endpoint.
@@ -244,13 +243,13 @@ pub(super) async fn rotate(
     State(doors): State<Doors>,
     Path(id): Path<String>,
     call: Call<Caller>,
-) -> Result<Json<EndpointShape>, Problem> {
+) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let ends = doors.directory.now().plus_seconds(i64::from(overlap(&call.read()?)?));
-    let tenant = Some(call.caller.tenant);
+    let tenant = call.caller.tenant;
     let found = doors
         .directory
-        .get::<Endpoint>(tenant, &id)
+        .get::<Endpoint>(Some(tenant), &id)
         .await?
         .ok_or_else(not_found)?;
     let secret = secret_like(&doors, &found)?;
@@ -263,9 +262,13 @@ pub(super) async fn rotate(
         // Two are in force while rotating, and one to spare: who did not hear the answer rotates again, and still holds the first.
         endpoint.secrets.truncate(3);
     };
-    let mut shape = EndpointShape::of(&doors.directory.change::<Endpoint>(tenant, &id, change).await?, &doors);
-    shape.secret = Some(secret.expose().clone()); // shown this once
-    Ok(Json(shape))
+    let rotated = doors
+        .directory
+        .change_once::<Endpoint>(tenant, &id, call.key.clone(), change)
+        .await?;
+    let mut shape = EndpointShape::of(&rotated.document, &doors);
+    shape.secret = (!rotated.replayed).then(|| secret.expose().clone()); // shown this once
+    Ok(changed_answer(rotated.replayed, shape))
 }
 
 /// A webhook secret as it is stored.

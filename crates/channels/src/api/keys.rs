@@ -13,7 +13,7 @@ use super::ask::{Nothing, parse_id, text};
 use super::gate::{Admin, Call, Caller};
 use super::orders::not_found;
 use super::params::Params;
-use super::settings::{RollBody, made_answer, overlap};
+use super::settings::{RollBody, changed_answer, made_answer, overlap};
 use super::shapes::{List, mode_word, rfc3339};
 use crate::Doors;
 use crate::problem::Problem;
@@ -188,8 +188,11 @@ pub(super) async fn roll(
     for scope in doors.directory.scopes_of(call.caller.tenant, id).await? {
         call.caller.may(scope)?; // nobody gets more than they have
     }
-    let made = doors.directory.roll_key(call.caller.tenant, id, overlap).await?;
-    Ok(made_answer(false, KeyShape::made(made)))
+    let made = doors
+        .directory
+        .roll_key(call.caller.tenant, id, overlap, call.key.clone())
+        .await?;
+    Ok(made_answer(made.secret.is_none(), KeyShape::made(made)))
 }
 
 /// Switches a key off, now and for good.
@@ -201,13 +204,15 @@ pub(super) async fn revoke(
     State(doors): State<Doors>,
     Path(id): Path<String>,
     call: Call<Caller>,
-) -> Result<Json<KeyShape>, Problem> {
+) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let Nothing {} = call.read()?;
     let id: KeyId = id.parse().map_err(|_| not_found())?;
-    Ok(Json(KeyShape::of(
-        &doors.directory.revoke_key(call.caller.tenant, id).await?,
-    )))
+    let revoked = doors
+        .directory
+        .revoke_key(call.caller.tenant, id, call.key.clone())
+        .await?;
+    Ok(changed_answer(revoked.replayed, KeyShape::of(&revoked.document)))
 }
 
 /// The installation's admin key, or a merchant's key.

@@ -25,7 +25,16 @@ pub struct RollBody {
 
 /// 201, or the same answer once more under the same idempotency key.
 pub(super) fn made_answer(replayed: bool, body: impl Serialize) -> Response {
-    let mut response = (StatusCode::CREATED, Json(body)).into_response();
+    answer(StatusCode::CREATED, replayed, body)
+}
+
+/// 200 for what was changed, or what it is now under the same idempotency key: nothing is changed twice.
+pub(super) fn changed_answer(replayed: bool, body: impl Serialize) -> Response {
+    answer(StatusCode::OK, replayed, body)
+}
+
+fn answer(status: StatusCode, replayed: bool, body: impl Serialize) -> Response {
+    let mut response = (status, Json(body)).into_response();
     if replayed {
         response
             .headers_mut()

@@ -8,7 +8,7 @@ use florin_core::secret::Secret;
 use florin_store::{IdemKey, Mode, Name, Tenant, Which};
 
 use super::documents::{ApiKey, Scope};
-use super::records::{Document, read};
+use super::records::{Document, Draft, Made as Changed, TRIES_MAX, read};
 use super::{Directory, DirectoryError};
 use crate::dice;
 
@@ -29,6 +29,15 @@ pub struct Made {
 /// What is stored of a key's secret.
 pub fn hash_of(secret: &str) -> String {
     dice::hex(digest(&SHA256, secret.as_bytes()).as_ref())
+}
+
+/// A secret that nobody can guess.
+fn new_secret(mode: Mode) -> Secret<String> {
+    let prefix = match mode {
+        Mode::Test => "sk_test_",
+        Mode::Live => "sk_live_",
+    };
+    Secret::new(format!("{prefix}{}", dice::token::<24>()))
 }
 
 impl Directory {
@@ -66,12 +75,7 @@ impl Directory {
         scopes: Vec<Scope>,
         idem: Option<IdemKey>,
     ) -> Result<Made, DirectoryError> {
-        let prefix = match tenant.mode {
-            Mode::Test => "sk_test_",
-            Mode::Live => "sk_live_",
-        };
-        let secret = format!("{prefix}{}", dice::token::<24>());
-        self.create_key_with(tenant, label, scopes, Secret::new(secret), idem)
+        self.create_key_with(tenant, label, scopes, new_secret(tenant.mode), idem)
             .await
     }
 
@@ -107,21 +111,45 @@ impl Directory {
         }
     }
 
-    /// Makes a key like this one, and lets the old one work for `overlap_s` more seconds, but no longer than it would have. A key that opens
-    /// nothing any more has no successor.
-    pub async fn roll_key(&self, tenant: Tenant, id: KeyId, overlap_s: u32) -> Result<Made, DirectoryError> {
-        let now = self.now();
-        let ends = now.plus_seconds(i64::from(overlap_s));
-        let found: Option<ApiKey> = self.get(Some(tenant), &id.to_string()).await?;
-        if !found.is_some_and(|key| self.in_force(&key)) {
-            return Err(DirectoryError::NotFound("key in force"));
+    /// Makes a key like this one, and lets the old one work for `overlap_s` more seconds, but no longer than it would have: both in one
+    /// transaction, once under an idempotency key. A key that opens nothing any more has no successor.
+    pub async fn roll_key(
+        &self,
+        tenant: Tenant,
+        id: KeyId,
+        overlap_s: u32,
+        idem: Option<IdemKey>,
+    ) -> Result<Made, DirectoryError> {
+        let ends = self.now().plus_seconds(i64::from(overlap_s));
+        let secret = new_secret(tenant.mode);
+        let end = |key: &mut ApiKey| {
+            if !self.in_force(key) {
+                return Err(DirectoryError::NotFound("key in force"));
+            }
+            key.expires_at = Some(key.expires_at.map_or(ends, |end| end.min(ends)));
+            Ok(())
+        };
+        for _ in 0..TRIES_MAX {
+            let asked = self.key_row::<ApiKey>(Some(tenant), "", idem.clone());
+            if let Some(made) = self.made_before(Some(tenant), asked.as_ref()).await? {
+                return Ok(Made {
+                    key: made.document,
+                    secret: None,
+                });
+            }
+            self.has_room::<ApiKey>(Some(tenant))?;
+            let (ending, old) = self.changed(Some(tenant), &id.to_string(), &end).await?;
+            let key = self.key_of(tenant, &old.label, old.scopes, &secret);
+            let Draft(fresh) = self.draft(Some(tenant), &key)?;
+            let key_row = self.key_row::<ApiKey>(Some(tenant), &fresh.id, idem.clone());
+            if self.write::<ApiKey>(vec![ending, fresh], key_row.as_slice()).await? {
+                return Ok(Made {
+                    key,
+                    secret: Some(secret),
+                });
+            }
         }
-        let old: ApiKey = self
-            .change(Some(tenant), &id.to_string(), move |key: &mut ApiKey| {
-                key.expires_at = Some(key.expires_at.map_or(ends, |end| end.min(ends)));
-            })
-            .await?;
-        self.create_key(tenant, &old.label, old.scopes, None).await
+        Err(DirectoryError::Moved(ApiKey::KIND))
     }
 
     /// What a key may do.
@@ -131,9 +159,14 @@ impl Directory {
     }
 
     /// Switches a key off, now and for good.
-    pub async fn revoke_key(&self, tenant: Tenant, id: KeyId) -> Result<ApiKey, DirectoryError> {
+    pub async fn revoke_key(
+        &self,
+        tenant: Tenant,
+        id: KeyId,
+        idem: Option<IdemKey>,
+    ) -> Result<Changed<ApiKey>, DirectoryError> {
         let now = self.now();
-        self.change(Some(tenant), &id.to_string(), move |key: &mut ApiKey| {
+        self.change_once(tenant, &id.to_string(), idem, move |key: &mut ApiKey| {
             key.revoked_at.get_or_insert(now);
         })
         .await

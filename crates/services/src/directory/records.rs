@@ -11,7 +11,7 @@ use super::{Directory, DirectoryError};
 use crate::crash;
 
 /// Tries before a change that keeps meeting other changes gives up.
-const TRIES_MAX: u32 = 8;
+pub(super) const TRIES_MAX: u32 = 8;
 
 /// Keys in force that a tenant may have.
 pub(super) const KEYS_MAX: usize = 100;
@@ -87,7 +87,7 @@ pub struct Made<D> {
 }
 
 /// A new document, ready to be written.
-pub struct Draft(Record);
+pub struct Draft(pub(super) Record);
 
 /// The document in a record.
 pub(super) fn read<D: Document>(record: &Record) -> Result<D, DirectoryError> {
@@ -157,23 +157,14 @@ impl Directory {
         key: Option<IdemKey>,
     ) -> Result<Made<D>, DirectoryError> {
         let Draft(record) = self.draft(tenant, &document)?;
-        // Keys of calls outside any tenant (making a merchant) are kept under the nil merchant of the installation.
-        let key_row = key.map(|key| KeyRow {
-            tenant: tenant.unwrap_or(INSTALLATION),
-            key,
-            made: serde_json::json!({ "kind": D::KIND, "id": record.id }).to_string(),
-            created_at: self.now(),
-        });
-        if let Some((most, there)) = tenant.and_then(|tenant| D::room(self, tenant))
-            && there >= most
-        {
+        let key_row = self.key_row::<D>(tenant, &record.id, key);
+        if let Err(full) = self.has_room::<D>(tenant) {
             // The call that took the last place may come again.
             let made = self.made_before::<D>(tenant, key_row.as_ref()).await?;
-            return made.ok_or(DirectoryError::TooMany(D::KIND, most));
+            return made.ok_or(full);
         }
         for _ in 0..TRIES_MAX {
-            let keys: Vec<KeyRow> = key_row.iter().cloned().collect();
-            if self.write::<D>(record.clone(), &keys).await? {
+            if self.write::<D>(vec![record.clone()], key_row.as_slice()).await? {
                 return Ok(Made {
                     document,
                     replayed: false,
@@ -208,21 +199,60 @@ impl Directory {
         change: impl Fn(&mut D) -> Result<(), E> + Send + Sync,
     ) -> Result<D, E> {
         for _ in 0..TRIES_MAX {
-            let mut record = self
-                .record::<D>(tenant, id)
-                .await?
-                .ok_or(DirectoryError::NotFound(D::KIND))?;
-            let mut document: D = read(&record)?;
-            change(&mut document)?;
-            record.version += 1;
-            record.body = body_of(&document)?;
-            record.alias = document.alias();
-            record.parent = document.parent();
-            if self.write::<D>(record, &[]).await? {
+            let (record, document) = self.changed(tenant, id, &change).await?;
+            if self.write::<D>(vec![record], &[]).await? {
                 return Ok(document);
             }
         }
         Err(DirectoryError::Moved(D::KIND).into())
+    }
+
+    /// Changes a document once under an idempotency key: the same call again changes nothing, and answers the document as it is now.
+    pub async fn change_once<D: Document + Clone>(
+        &self,
+        tenant: Tenant,
+        id: &str,
+        key: Option<IdemKey>,
+        change: impl Fn(&mut D) + Send + Sync,
+    ) -> Result<Made<D>, DirectoryError> {
+        let change = |document: &mut D| -> Result<(), DirectoryError> {
+            change(document);
+            Ok(())
+        };
+        let key_row = self.key_row::<D>(Some(tenant), id, key);
+        for _ in 0..TRIES_MAX {
+            if let Some(made) = self.made_before::<D>(Some(tenant), key_row.as_ref()).await? {
+                return Ok(made);
+            }
+            let (record, document) = self.changed(Some(tenant), id, &change).await?;
+            if self.write::<D>(vec![record], key_row.as_slice()).await? {
+                return Ok(Made {
+                    document,
+                    replayed: false,
+                });
+            }
+        }
+        Err(DirectoryError::Moved(D::KIND))
+    }
+
+    /// A document as it would be after `change`, and its record, to be written.
+    pub(super) async fn changed<D: Document, E: From<DirectoryError>>(
+        &self,
+        tenant: Option<Tenant>,
+        id: &str,
+        change: &(impl Fn(&mut D) -> Result<(), E> + Sync),
+    ) -> Result<(Record, D), E> {
+        let mut record = self
+            .record::<D>(tenant, id)
+            .await?
+            .ok_or(DirectoryError::NotFound(D::KIND))?;
+        let mut document: D = read(&record)?;
+        change(&mut document)?;
+        record.version += 1;
+        record.body = body_of(&document)?;
+        record.alias = document.alias();
+        record.parent = document.parent();
+        Ok((record, document))
     }
 
     /// Removes a document: it is kept, and left out of lists and look-ups. Answers it as it was.
@@ -236,7 +266,7 @@ impl Directory {
             record.version += 1;
             record.removed = true;
             record.alias = None;
-            if self.write::<D>(record, &[]).await? {
+            if self.write::<D>(vec![record], &[]).await? {
                 return Ok(document);
             }
         }
@@ -282,9 +312,36 @@ impl Directory {
         Ok(self.store.get(&which).await?.filter(|record| !record.removed))
     }
 
-    /// Writes a record; a document that every node keeps in memory moves the marker in the same transaction.
-    async fn write<D: Document>(&self, record: Record, keys: &[KeyRow]) -> Result<bool, DirectoryError> {
-        let mut records = vec![record];
+    /// Whether a tenant may have one more.
+    pub(super) fn has_room<D: Document>(&self, tenant: Option<Tenant>) -> Result<(), DirectoryError> {
+        match tenant.and_then(|tenant| D::room(self, tenant)) {
+            Some((most, there)) if there >= most => Err(DirectoryError::TooMany(D::KIND, most)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The row under which a call's key leads to its document. Keys of calls outside any tenant (making a merchant) are kept under the nil
+    /// merchant of the installation.
+    pub(super) fn key_row<D: Document>(
+        &self,
+        tenant: Option<Tenant>,
+        id: &str,
+        key: Option<IdemKey>,
+    ) -> Option<KeyRow> {
+        key.map(|key| KeyRow {
+            tenant: tenant.unwrap_or(INSTALLATION),
+            key,
+            made: serde_json::json!({ "kind": D::KIND, "id": id }).to_string(),
+            created_at: self.now(),
+        })
+    }
+
+    /// Writes records of one kind together; a document that every node keeps in memory moves the marker in the same transaction.
+    pub(super) async fn write<D: Document>(
+        &self,
+        mut records: Vec<Record>,
+        keys: &[KeyRow],
+    ) -> Result<bool, DirectoryError> {
         if D::CACHED {
             records.push(self.marked().await?);
         }
@@ -297,7 +354,7 @@ impl Directory {
         Ok(done)
     }
 
-    async fn made_before<D: Document>(
+    pub(super) async fn made_before<D: Document>(
         &self,
         tenant: Option<Tenant>,
         key: Option<&KeyRow>,
