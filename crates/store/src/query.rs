@@ -201,6 +201,12 @@ pub(crate) fn deliveries(
         // A literal, so that the partial index of what was not delivered can serve it.
         query.add(&format!(" and status = {}", status.code()), []);
     }
+    if let Some(from) = search.from {
+        query.add(" and created_at >= ?", [millis(from)]);
+    }
+    if let Some(to) = search.to {
+        query.add(" and created_at < ?", [millis(to)]);
+    }
     if let Some((at, id)) = after {
         query.add(" and (created_at, id) < (?, ?)", [millis(at), Value::Id(id)]);
     }
@@ -311,6 +317,8 @@ pub(crate) mod every {
             endpoint: None,
             order: None,
             status: None,
+            from: None,
+            to: None,
             after: None,
             limit: 20,
         };
@@ -348,6 +356,18 @@ pub(crate) mod every {
                 },
                 DeliverySearch {
                     status: Some(DeliveryStatus::Succeeded),
+                    ..all.clone()
+                },
+                DeliverySearch {
+                    endpoint: Some(EndpointId::from_uuid(id)),
+                    status: Some(DeliveryStatus::Pending),
+                    to: Some(at),
+                    ..all.clone()
+                },
+                DeliverySearch {
+                    endpoint: Some(EndpointId::from_uuid(id)),
+                    status: Some(DeliveryStatus::Succeeded),
+                    from: Some(at),
                     ..all.clone()
                 },
             ] {

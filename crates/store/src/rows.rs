@@ -454,6 +454,10 @@ pub struct DeliverySearch {
     pub order: Option<OrderId>,
     /// With this status.
     pub status: Option<DeliveryStatus>,
+    /// Made at this moment or after it.
+    pub from: Option<Timestamp>,
+    /// Made before this moment.
+    pub to: Option<Timestamp>,
     /// Older than this one.
     pub after: Option<DeliveryId>,
     /// How many at most.

@@ -200,6 +200,8 @@ pub(super) fn deliveries(state: &State, search: &DeliverySearch) -> Vec<Delivery
             && search.endpoint.is_none_or(|endpoint| endpoint == row.endpoint)
             && search.order.is_none_or(|order| order == row.order)
             && search.status.is_none_or(|status| status == row.status)
+            && search.from.is_none_or(|from| row.created_at >= from)
+            && search.to.is_none_or(|to| row.created_at < to)
             && after.is_none_or(|after| place(row) < after)
     };
     let mut found: Vec<&DeliveryRow> = state.deliveries.values().map(|one| &one.row).filter(wanted).collect();

@@ -12,6 +12,8 @@ fn all() -> DeliverySearch {
         endpoint: None,
         order: None,
         status: None,
+        from: None,
+        to: None,
         after: None,
         limit: 100,
     }

@@ -69,6 +69,8 @@ pub(crate) async fn tidying_removes_what_is_past_its_retention_and_nothing_else(
         endpoint: None,
         order: None,
         status: None,
+        from: None,
+        to: None,
         after: None,
         limit: 10,
     };

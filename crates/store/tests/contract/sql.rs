@@ -97,6 +97,8 @@ async fn a_backup_of_sqlite_opens_and_holds_what_was_there() {
         endpoint: None,
         order: None,
         status: None,
+        from: None,
+        to: None,
         after: None,
         limit: 10,
     };

@@ -96,6 +96,8 @@ pub(super) fn deliveries(store: &dyn Store, tenant: Tenant, status: Option<Deliv
         endpoint: None,
         order: None,
         status,
+        from: None,
+        to: None,
         after: None,
         limit: u32::MAX,
     };
