@@ -35,7 +35,7 @@ impl Telegraph {
             Dialect::Florin => (delivery.event.as_str(), 0),
             Dialect::Stripe => stripe::parse(&delivery.event).unwrap_or((delivery.event.as_str(), 0)),
         };
-        let (order, _) = told::parse(ours).ok_or_else(|| Unsaid::Never("the event's id does not read".into()))?;
+        let (order, _) = told::parse(ours).ok_or_else(|| Unsaid::Cannot("the event's id does not read".into()))?;
         let events = self
             .engine
             .events(delivery.tenant, order)
@@ -47,10 +47,10 @@ impl Telegraph {
                 | Denied::KeyReused
                 | Denied::ReferenceTaken { .. }
                 | Denied::Misuse { .. }
-                | Denied::Damaged => Unsaid::Never(denied.to_string()),
+                | Denied::Damaged => Unsaid::Cannot(denied.to_string()),
             })?;
         let told = events.iter().find(|told| told.id == ours);
-        let told = told.ok_or_else(|| Unsaid::Never("the order has no such event".into()))?;
+        let told = told.ok_or_else(|| Unsaid::Cannot("the order has no such event".into()))?;
         let secrets = self.secrets(endpoint, at)?;
         match endpoint.dialect {
             Dialect::Florin => florin(told, delivery, &secrets, at, self.engine.rails()),
@@ -76,7 +76,7 @@ impl Telegraph {
         let opened = in_force
             .map(|sealed| self.engine.keyring().open(ENDPOINT_SECRET, &sealed.sealed))
             .collect::<Result<Vec<_>, _>>();
-        opened.map_err(|error| Unsaid::Later(format!("the endpoint's secret cannot be used: {error}")))
+        opened.map_err(|error| Unsaid::Cannot(format!("the endpoint's secret cannot be used: {error}")))
     }
 }
 
@@ -118,8 +118,8 @@ fn florin(
         sequence: shape.sequence,
         data: &shape.data,
     };
-    let body = serde_json::to_vec(&envelope).map_err(|error| Unsaid::Never(error.to_string()))?;
-    let signature = sign::standard(secrets, &shape.id, at, &body).map_err(|error| Unsaid::Never(error.to_string()))?;
+    let body = serde_json::to_vec(&envelope).map_err(|error| Unsaid::Cannot(error.to_string()))?;
+    let signature = sign::standard(secrets, &shape.id, at, &body).map_err(|error| Unsaid::Cannot(error.to_string()))?;
     Ok(Message {
         headers: vec![
             ("webhook-id".to_owned(), shape.id.clone()),

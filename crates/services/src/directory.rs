@@ -258,7 +258,10 @@ mod tests {
         assert_eq!(directory.keys(tenant).len(), 2, "the old one and its one successor");
         assert!(matches!(roll(2).await, Err(DirectoryError::KeyReused)));
         let anew = directory.roll_key(tenant, first.key.id, 0, key("other", 1)).await;
-        assert!(matches!(anew, Err(DirectoryError::NotFound(_))), "it opens nothing any more");
+        assert!(
+            matches!(anew, Err(DirectoryError::NotFound(_))),
+            "it opens nothing any more"
+        );
     }
 
     #[tokio::test]
@@ -270,9 +273,10 @@ mod tests {
             mode: Mode::Test,
         };
         let made = directory.create_key(tenant, "", vec![Scope::Pay], None).await.unwrap();
+        let id = made.key.id.to_string();
         let longer = |hash: u8| {
             let more = |key: &mut ApiKey| key.label.push('+');
-            directory.change_once(tenant, &made.key.id.to_string(), key("k", hash), more)
+            directory.change_once(tenant, &id, key("k", hash), more)
         };
         assert!(!longer(1).await.unwrap().replayed);
         let again = longer(1).await.unwrap();

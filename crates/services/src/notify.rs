@@ -5,12 +5,15 @@
 //! followed; private addresses are refused unless the operator allowed them. What is said, and in whose words, is the business of the
 //! [`Teller`].
 
+mod gate;
 pub mod health;
 mod lines;
 pub mod net;
 pub mod plan;
 pub mod sign;
 pub mod stripe;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +25,8 @@ use florin_store::{DeliveryRow, DeliveryStatus, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::crash;
-use crate::directory::{Directory, DirectoryError, Endpoint};
+use crate::directory::{Dialect, Directory, DirectoryError, Endpoint};
+use gate::Gate;
 use lines::Lines;
 
 /// What endpoint secrets are sealed for.
@@ -44,6 +48,8 @@ pub struct Message {
 pub enum Unsaid {
     /// Not now (the database): try again soon.
     Later(String),
+    /// Something has to be mended first (a secret that does not open, a damaged order): a try that failed.
+    Cannot(String),
     /// Never: the endpoint's dialect has no word for it.
     Never(String),
 }
@@ -55,6 +61,21 @@ pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Message, Unsaid>> + Se
 pub trait Teller: Send + Sync + 'static {
     /// The message for this delivery at this moment of wall time.
     fn tell<'a>(&'a self, delivery: &'a DeliveryRow, endpoint: &'a Endpoint, at: Timestamp) -> Telling<'a>;
+}
+
+/// What an endpoint is told of an event, each as a delivery of its own: its id and name in the endpoint's own words, of those that are
+/// wanted.
+pub fn words_of(endpoint: &Endpoint, id: &str, name: &str, wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    match endpoint.dialect {
+        Dialect::Florin if wanted(name) => vec![(id.to_owned(), name.to_owned())],
+        Dialect::Florin => Vec::new(),
+        Dialect::Stripe => {
+            let names = stripe::names(name).iter().enumerate().filter(|(_, name)| wanted(name));
+            names
+                .map(|(index, name)| (stripe::id(id, index), (*name).to_owned()))
+                .collect()
+        }
+    }
 }
 
 /// One try of a delivery, as it is kept.
@@ -136,7 +157,7 @@ impl Notifier {
     }
 
     /// One try: `delivery` is what it has become.
-    async fn deliver(&self, delivery: &mut DeliveryRow) {
+    async fn deliver(&self, delivery: &mut DeliveryRow, gate: &Gate) {
         let endpoint = match self.endpoint(delivery).await {
             Ok(Some(endpoint)) => endpoint,
             Ok(None) => {
@@ -158,12 +179,21 @@ impl Notifier {
                 delivery.due = Some(self.directory.now().plus_seconds(plan::SOON_S));
                 return;
             }
+            Err(Unsaid::Cannot(why)) => {
+                tracing::warn!(delivery = %delivery.id, why, "a webhook cannot be written");
+                plan::after(delivery, self.untried(&why));
+                return;
+            }
             Err(Unsaid::Never(why)) => {
                 tracing::debug!(delivery = %delivery.id, why, "nothing to tell");
                 (delivery.status, delivery.due) = (DeliveryStatus::Succeeded, None);
                 return;
             }
         };
+        if let Some(why) = gate.shut() {
+            plan::after(delivery, self.untried(why));
+            return;
+        }
         crash::point("before_deliver");
         let answer = self.sender.post(&endpoint.url, &message).await;
         crash::point("after_deliver");
@@ -185,10 +215,31 @@ impl Notifier {
         };
         metrics::counter!("florin_webhook_tries_total", "taken" => if this_try.succeeded() { "yes" } else { "no" })
             .increment(1);
+        gate.note(&this_try);
         if this_try.status_code == Some(410) {
             self.switch_off(endpoint).await;
         }
         plan::after(delivery, this_try);
+    }
+
+    /// A try that was none: nothing was sent.
+    fn untried(&self, why: &str) -> Try {
+        Try {
+            at: self.directory.now(),
+            status_code: None,
+            duration_ms: 0,
+            error: Some(why.to_owned()),
+        }
+    }
+
+    /// Writes what became of deliveries.
+    async fn write(&self, deliveries: &[DeliveryRow]) {
+        if deliveries.is_empty() {
+            return;
+        }
+        if let Err(fault) = self.store.write_deliveries(deliveries).await {
+            tracing::warn!(%fault, "cannot write what became of webhooks: they go out again when their leases are over");
+        }
     }
 
     /// Where a delivery goes, if it may go there. What this node does not know may have been made on another one a moment ago.

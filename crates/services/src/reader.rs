@@ -22,8 +22,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::crash;
-use crate::directory::{Dialect, Directory, Endpoint};
-use crate::notify::stripe;
+use crate::directory::Directory;
+use crate::notify::{stripe, words_of};
 use crate::snapshot::{self, Damage, Named, event_ids};
 use crate::view::View;
 use glance::{Glance, GlancePlan};
@@ -354,7 +354,7 @@ impl Reader {
                 .iter()
                 .filter(|endpoint| endpoint.enabled && row.time.plus_seconds(CLOCKS_S) >= endpoint.created_at)
             {
-                for (event, name) in told(endpoint, &id, &one.name) {
+                for (event, name) in words_of(endpoint, &id, &one.name, |name| stripe::wants(&endpoint.events, name)) {
                     made.deliveries.push(DeliveryRow {
                         id: DeliveryId::from_uuid(self.directory.new_uuid()),
                         tenant: row.tenant,
@@ -385,19 +385,4 @@ impl Reader {
 struct Read<'a> {
     glance: Glance<'a>,
     named: Vec<Named>,
-}
-
-/// What an endpoint is told of an event: its id and name in the endpoint's own words, each as a delivery of its own.
-fn told(endpoint: &Endpoint, id: &str, name: &str) -> Vec<(String, String)> {
-    let wants = |name: &str| stripe::wants(&endpoint.events, name);
-    match endpoint.dialect {
-        Dialect::Florin if wants(name) => vec![(id.to_owned(), name.to_owned())],
-        Dialect::Florin => Vec::new(),
-        Dialect::Stripe => {
-            let names = stripe::names(name).iter().enumerate().filter(|(_, name)| wants(name));
-            names
-                .map(|(index, name)| (stripe::id(id, index), (*name).to_owned()))
-                .collect()
-        }
-    }
 }

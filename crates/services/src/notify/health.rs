@@ -1,7 +1,10 @@
 //! How a webhook endpoint does, read from what became of its newest deliveries. Nothing of it is stored, so nothing of it can be stale.
 
+use std::collections::BTreeMap;
+
+use florin_core::id::DeliveryId;
 use florin_core::time::Timestamp;
-use florin_store::{DeliverySearch, DeliveryStatus, Fault, Store};
+use florin_store::{DeliveryRow, DeliverySearch, DeliveryStatus, Fault, Store};
 
 use super::Try;
 use super::plan::tries_of;
@@ -53,19 +56,46 @@ pub async fn of(store: &dyn Store, endpoint: &Endpoint, now: Timestamp) -> Resul
         endpoint: Some(endpoint.id),
         order: None,
         status,
+        from: None,
+        to: None,
         after: None,
         limit,
     };
-    let pending = store
+    let an_hour_ago = now.plus_seconds(-SICK_S);
+    let waiting = store
         .deliveries(&search(Some(DeliveryStatus::Pending), PENDING_MAX))
         .await?;
+    let pending = u32::try_from(waiting.len()).unwrap_or(PENDING_MAX);
     let recent = store.deliveries(&search(None, RECENT_MAX)).await?;
-    let known = recent
-        .iter()
-        .filter(|delivery| delivery.status != DeliveryStatus::Pending);
-    let tries = pending.iter().chain(known).flat_map(tries_of).collect();
-    let pending = u32::try_from(pending.len()).unwrap_or(PENDING_MAX);
-    Ok(judge(tries, pending, endpoint.enabled, now))
+    // Before a busy endpoint the newest deliveries are all young: those that have waited long say for how long it has taken nothing.
+    let long = DeliverySearch {
+        to: Some(an_hour_ago),
+        ..search(Some(DeliveryStatus::Pending), RECENT_MAX)
+    };
+    let long = store.deliveries(&long).await?;
+    let looked_at = waiting.into_iter().chain(recent).chain(long);
+    let mut looked_at: BTreeMap<DeliveryId, DeliveryRow> = looked_at.map(|row| (row.id, row)).collect();
+    let health = judge(
+        looked_at.values().flat_map(tries_of).collect(),
+        pending,
+        endpoint.enabled,
+        now,
+    );
+    if health.standing != Standing::Sick {
+        return Ok(health);
+    }
+    // Nothing that was looked at arrived. Did anything else, of the last hour?
+    let taken = DeliverySearch {
+        from: Some(an_hour_ago),
+        ..search(Some(DeliveryStatus::Succeeded), 1)
+    };
+    looked_at.extend(store.deliveries(&taken).await?.into_iter().map(|row| (row.id, row)));
+    Ok(judge(
+        looked_at.values().flat_map(tries_of).collect(),
+        pending,
+        endpoint.enabled,
+        now,
+    ))
 }
 
 fn judge(mut tries: Vec<Try>, pending: u32, enabled: bool, now: Timestamp) -> Health {

@@ -1,9 +1,9 @@
 //! What is being sent: for each endpoint and order one line, whose deliveries go out one after the other, in order.
 //!
-//! Lines are independent of each other, so that a receiver that is slow or away holds up nobody else; it has a bounded share of the
-//! requests that may be out at once. A delivery that falls due while its line is busy stands in it, behind.
+//! Lines are independent of each other, and a receiver that is slow or away holds up nobody else: it has a bounded share of the requests
+//! that may be out at once and of the places to stand in (`gate.rs`). A delivery that falls due while its line is busy stands in it, behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use florin_store::{Claim, DeliveryRow, Fault};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::Notifier;
+use super::gate::Gate;
+use super::{Notifier, plan};
 
 /// Deliveries taken at once.
 const CLAIM_MAX: u32 = 256;
@@ -20,8 +21,6 @@ const CLAIM_MAX: u32 = 256;
 const STANDING_MAX: usize = 4_096;
 /// Requests out at once over all endpoints.
 const PARALLEL_MAX: usize = 64;
-/// Requests out at once to one endpoint.
-const PARALLEL_OF_ONE_MAX: usize = 16;
 /// Length of a delivery's lease: the longest try and some. One that stands in a line for longer is leased again.
 const LEASE_S: u32 = 60;
 /// How long tries that are out when the process stops may take; what is not over then goes out again after the start.
@@ -36,9 +35,9 @@ pub(super) struct Lines {
     sending: JoinSet<(Line, Vec<DeliveryRow>)>,
     /// Lines that are busy, and what stands in each behind those that are out.
     busy: BTreeMap<Line, Vec<DeliveryRow>>,
-    standing: BTreeSet<DeliveryId>,
+    standing: BTreeMap<DeliveryId, Arc<Gate>>,
     all: Arc<Semaphore>,
-    each: BTreeMap<EndpointId, Arc<Semaphore>>,
+    gates: BTreeMap<EndpointId, Arc<Gate>>,
 }
 
 impl Default for Lines {
@@ -46,9 +45,9 @@ impl Default for Lines {
         Self {
             sending: JoinSet::new(),
             busy: BTreeMap::new(),
-            standing: BTreeSet::new(),
+            standing: BTreeMap::new(),
             all: Arc::new(Semaphore::new(PARALLEL_MAX)),
-            each: BTreeMap::new(),
+            gates: BTreeMap::new(),
         }
     }
 }
@@ -70,12 +69,24 @@ impl Lines {
         let mut lines: BTreeMap<Line, Vec<DeliveryRow>> = BTreeMap::new();
         let mut taken = notifier.store.claim_deliveries(&claim).await?;
         // One that stands in a line already has only had its lease renewed.
-        taken.retain(|delivery| self.standing.insert(delivery.id));
+        taken.retain(|delivery| !self.standing.contains_key(&delivery.id));
         let count = taken.len();
-        for delivery in taken {
-            let line = (delivery.endpoint, delivery.order);
-            lines.entry(line).or_default().push(delivery);
+        let mut turned_away = Vec::new();
+        for mut delivery in taken {
+            let gate = self.gate(notifier, delivery.endpoint);
+            match gate.enter() {
+                Ok(()) => {
+                    self.standing.insert(delivery.id, gate);
+                    let line = (delivery.endpoint, delivery.order);
+                    lines.entry(line).or_default().push(delivery);
+                }
+                Err(why) => {
+                    plan::after(&mut delivery, notifier.untried(why));
+                    turned_away.push(delivery);
+                }
+            }
         }
+        notifier.write(&turned_away).await;
         for (line, mut deliveries) in lines {
             deliveries.sort_by(|a, b| a.event.cmp(&b.event));
             match self.busy.get_mut(&line) {
@@ -89,19 +100,19 @@ impl Lines {
     /// Sends one line: what stands in it now, in order.
     fn send(&mut self, notifier: &Arc<Notifier>, line: Line, mut deliveries: Vec<DeliveryRow>) {
         self.busy.insert(line, Vec::new());
-        let (notifier, all, one) = (Arc::clone(notifier), Arc::clone(&self.all), self.gate(line.0));
+        let (notifier, all, gate) = (Arc::clone(notifier), Arc::clone(&self.all), self.gate(notifier, line.0));
         self.sending.spawn(async move {
-            let _places = (one.acquire_owned().await, all.acquire_owned().await);
+            let _places = (gate.place().await, all.acquire_owned().await);
             for delivery in &mut deliveries {
-                notifier.deliver(delivery).await;
+                notifier.deliver(delivery, &gate).await;
             }
             (line, deliveries)
         });
     }
 
-    fn gate(&mut self, endpoint: EndpointId) -> Arc<Semaphore> {
-        let new = || Arc::new(Semaphore::new(PARALLEL_OF_ONE_MAX));
-        Arc::clone(self.each.entry(endpoint).or_insert_with(new))
+    fn gate(&mut self, notifier: &Notifier, endpoint: EndpointId) -> Arc<Gate> {
+        let new = || Arc::new(Gate::new(notifier.sender.slow()));
+        Arc::clone(self.gates.entry(endpoint).or_insert_with(new))
     }
 
     /// Whether any line is out.
@@ -121,7 +132,9 @@ impl Lines {
             match line {
                 Ok((line, deliveries)) => {
                     for delivery in &deliveries {
-                        self.standing.remove(&delivery.id);
+                        if let Some(gate) = self.standing.remove(&delivery.id) {
+                            gate.leave();
+                        }
                     }
                     written.extend(deliveries);
                     let behind = self.busy.remove(&line).unwrap_or_default();
@@ -134,9 +147,7 @@ impl Lines {
             }
             ended = self.sending.try_join_next();
         }
-        if let Err(fault) = notifier.store.write_deliveries(&written).await {
-            tracing::warn!(%fault, "cannot write what became of webhooks: they go out again when their leases are over");
-        }
+        notifier.write(&written).await;
     }
 
     /// Nobody knows whose line it was that broke, so all that stand are forgotten: they come back when their leases are over.
@@ -145,6 +156,7 @@ impl Lines {
         self.sending.abort_all();
         self.busy.clear();
         self.standing.clear();
+        self.gates.clear();
     }
 
     /// Gives what is out a last moment.

@@ -48,11 +48,17 @@ pub enum Unsent {
 pub struct Sender {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
     allow_private: bool,
+    limit: Duration,
 }
 
 impl Sender {
     /// A sender that refuses private addresses unless they are allowed.
     pub fn new(allow_private: bool) -> Self {
+        Self::with_limit(allow_private, TRY)
+    }
+
+    /// A sender whose tries may take so long.
+    pub(super) fn with_limit(allow_private: bool, limit: Duration) -> Self {
         let mut http = HttpConnector::new_with_resolver(Resolver { allow_private });
         http.enforce_http(false);
         http.set_connect_timeout(Some(CONNECT));
@@ -67,7 +73,16 @@ impl Sender {
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
             .build(https);
-        Self { client, allow_private }
+        Self {
+            client,
+            allow_private,
+            limit,
+        }
+    }
+
+    /// A try that takes longer holds its place for too long.
+    pub(super) fn slow(&self) -> Duration {
+        self.limit / 4
     }
 
     /// Posts a message and answers the status.
@@ -100,7 +115,9 @@ impl Sender {
             let _ = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
             Ok(status)
         };
-        tokio::time::timeout(TRY, answer).await.map_err(|_| Unsent::Slow)?
+        tokio::time::timeout(self.limit, answer)
+            .await
+            .map_err(|_| Unsent::Slow)?
     }
 }
 

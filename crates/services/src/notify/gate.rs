@@ -1,0 +1,156 @@
+//! How many tries go out to one endpoint at once, and none for a while to one that does not answer.
+//!
+//! A try that nobody answers holds its place for as long as a try may take. So an endpoint that is slow has one place instead of many, and
+//! one that stayed silent [`SILENT_MAX`] times in a row is left alone for [`SHUT`]: what falls due meanwhile counts as tried and goes on
+//! by its plan, without a request. Then one try finds out whether it is back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::Try;
+
+/// Requests out at once to one endpoint.
+const PLACES: u32 = 16;
+/// Tries in a row without an answer after which an endpoint is left alone …
+const SILENT_MAX: u32 = 4;
+/// … for so long.
+const SHUT: Duration = Duration::from_secs(30);
+/// Deliveries that may stand before an endpoint that is slow. More of them would stand in the way of everybody else's.
+const STANDING_OF_SLOW_MAX: usize = 128;
+
+/// Stands before one endpoint.
+pub(super) struct Gate {
+    places: Arc<Semaphore>,
+    /// What takes longer is slow.
+    slow: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    standing: usize,
+    slow: bool,
+    silent: u32,
+    shut_until: Option<Instant>,
+}
+
+impl Gate {
+    /// A gate before an endpoint whose tries count as slow beyond this.
+    pub(super) fn new(slow: Duration) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(PLACES as usize)),
+            slow,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Lets a delivery stand before this endpoint, or says why it may not.
+    pub(super) fn enter(&self) -> Result<(), &'static str> {
+        let mut state = self.state();
+        if state.slow && state.standing >= STANDING_OF_SLOW_MAX {
+            return Err("not tried: the endpoint answers too slowly for all that it is told");
+        }
+        state.standing += 1;
+        Ok(())
+    }
+
+    /// A delivery stands here no more.
+    pub(super) fn leave(&self) {
+        let mut state = self.state();
+        state.standing = state.standing.saturating_sub(1);
+    }
+
+    /// Waits for a place; for all of them if the endpoint is slow.
+    pub(super) async fn place(&self) -> OwnedSemaphorePermit {
+        let places = if self.state().slow { PLACES } else { 1 };
+        let place = Arc::clone(&self.places).acquire_many_owned(places).await;
+        place.expect("nobody closes the places")
+    }
+
+    /// Why nothing is sent now, if so.
+    pub(super) fn shut(&self) -> Option<&'static str> {
+        let until = self.state().shut_until?;
+        (Instant::now() < until).then_some("not tried: the endpoint left the tries before this one without an answer")
+    }
+
+    /// Takes note of how a try went.
+    pub(super) fn note(&self, this_try: &Try) {
+        let took = Duration::from_millis(this_try.duration_ms.into());
+        let mut state = self.state();
+        state.slow = took >= self.slow;
+        if !state.slow || this_try.status_code.is_some() {
+            (state.silent, state.shut_until) = (0, None);
+            return;
+        }
+        state.silent = state.silent.saturating_add(1);
+        if state.silent >= SILENT_MAX {
+            state.shut_until = Some(Instant::now() + SHUT);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use florin_core::time::Timestamp;
+
+    use super::*;
+
+    fn took(ms: u32, status_code: Option<u16>) -> Try {
+        Try {
+            at: Timestamp::default(),
+            status_code,
+            duration_ms: ms,
+            error: status_code.is_none().then(|| "nothing".to_owned()),
+        }
+    }
+
+    fn gate() -> Gate {
+        Gate::new(Duration::from_secs(5))
+    }
+
+    #[test]
+    fn an_endpoint_that_stays_silent_is_left_alone_until_it_answers() {
+        let gate = gate();
+        for _ in 1..SILENT_MAX {
+            gate.note(&took(20_000, None));
+            assert_eq!(gate.shut(), None);
+        }
+        gate.note(&took(20_000, None));
+        assert!(gate.shut().is_some());
+        gate.note(&took(5, Some(500)));
+        assert_eq!(gate.shut(), None, "a refusal is an answer");
+    }
+
+    #[test]
+    fn an_endpoint_that_refuses_at_once_costs_nothing_and_is_not_shut() {
+        let gate = gate();
+        for _ in 0..100 {
+            gate.note(&took(1, None));
+        }
+        assert_eq!(gate.shut(), None);
+    }
+
+    #[tokio::test]
+    async fn a_slow_endpoint_has_one_place_and_not_many_stand_before_it() {
+        let gate = gate();
+        let (_one, _other) = (gate.place().await, gate.place().await);
+        drop((_one, _other));
+        gate.note(&took(9_000, Some(200)));
+        let _only = gate.place().await;
+        let second = tokio::time::timeout(Duration::from_millis(20), gate.place()).await;
+        assert!(second.is_err(), "there is one place");
+        for _ in 0..STANDING_OF_SLOW_MAX {
+            gate.enter().unwrap();
+        }
+        assert!(gate.enter().is_err());
+        gate.leave();
+        gate.enter().unwrap();
+    }
+}
