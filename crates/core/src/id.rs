@@ -154,6 +154,18 @@ impl Part {
         Self::Event,
     ];
 
+    /// What it is called.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt",
+            Self::Capture => "capture",
+            Self::Void => "void",
+            Self::Refund => "refund",
+            Self::Dispute => "dispute",
+            Self::Event => "event",
+        }
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Attempt => "att",

@@ -30,6 +30,7 @@ mod decide;
 mod facts;
 pub mod limits;
 mod owed;
+mod person;
 mod step;
 mod timers;
 mod work;
@@ -39,6 +40,7 @@ pub use charge::*;
 pub use command::*;
 pub(crate) use decide::clamp;
 pub(crate) use owed::brings_money;
+pub use person::Ruling;
 pub use step::*;
 pub use work::*;
 

@@ -224,7 +224,7 @@ pub fn attention(order: &Order) -> Vec<Attention> {
 }
 
 /// Whether money of this attempt should go back, and the machine has nothing left to try.
-fn is_stuck(order: &Order, place: Place, attempt: &Attempt) -> bool {
+pub(crate) fn is_stuck(order: &Order, place: Place, attempt: &Attempt) -> bool {
     let charge = &attempt.charge;
     match place {
         Place::Past => {

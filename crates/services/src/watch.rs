@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use florin_core::id::{ConnectionId, EndpointId, OrderId};
-use florin_core::order::{About, Attempt, Case, Open, Order, StepName};
+use florin_core::order::{Case, Open, StepName};
 use florin_core::status::{self, Attention};
 use florin_core::time::Timestamp;
 use florin_store::{Backlog, Fault, OrderRow, Search, Store, Tenant, Wanted};
@@ -274,7 +274,7 @@ impl Seen {
                         tenant,
                         order: row.id,
                         words,
-                        steps: to_settle(&view.order),
+                        steps: view.order.to_settle().into_iter().collect(),
                     });
                 }
             }
@@ -329,25 +329,6 @@ impl Seen {
         }
         ringing
     }
-}
-
-/// The steps of an order about which somebody has to say how they stand: uncertain ones, those that an alarm is about, and attempts
-/// whose money could not be sent back.
-fn to_settle(order: &Order) -> Vec<StepName> {
-    let open = order.in_flight();
-    let uncertain = open
-        .iter()
-        .filter(|open| open.state == Open::Uncertain)
-        .map(|open| open.step);
-    let alarmed = order.alarms.iter().map(|alarm| match &alarm.about {
-        About::Step(step) => *step,
-        About::Fact(key) => StepName::authorize(key.attempt),
-    });
-    let stands = |attempt: &&Attempt| attempt.held() > 0 || attempt.standing_money() > 0;
-    let left = order.past.iter().map(|past| &past.attempt).filter(stands);
-    let left = left.map(|attempt| StepName::authorize(attempt.number));
-    let steps: BTreeSet<StepName> = uncertain.chain(alarmed).chain(left).collect();
-    steps.into_iter().collect()
 }
 
 /// Whether an endpoint has taken nothing for too long.

@@ -7,6 +7,7 @@ use florin_core::order::{CaptureAt, Kind};
 use florin_core::rail::Line;
 use florin_core::time::Timestamp;
 use florin_services::view::Details;
+use florin_store::Mode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -224,7 +225,7 @@ impl OrderBody {
     }
 
     /// What the order is for. Takes names and values out of the body instead of copying them.
-    pub fn take_details(&mut self, currency: Currency) -> Result<Details, Problem> {
+    pub fn take_details(&mut self, currency: Currency, mode: Mode) -> Result<Details, Problem> {
         text("reference", &self.reference, 1, REFERENCE_CHARS_MAX)?;
         let lines = std::mem::take(&mut self.lines);
         let count = lines.len();
@@ -258,8 +259,8 @@ impl OrderBody {
                 std::mem::take(&mut self.metadata)
             },
             lines: lines.collect::<Result<_, _>>()?,
-            return_url: url("return_url", self.return_url.as_ref())?,
-            cancel_url: url("cancel_url", self.cancel_url.as_ref())?,
+            return_url: page_url("return_url", self.return_url.as_ref(), mode)?,
+            cancel_url: page_url("cancel_url", self.cancel_url.as_ref(), mode)?,
             page_token: None,
             door: BTreeMap::new(),
         })
@@ -338,6 +339,21 @@ pub fn optional(param: &str, value: Option<&String>, most: usize) -> Result<Opti
         .transpose()
 }
 
+/// An address that a payer is sent to: over TLS in live mode.
+pub fn page_url(param: &str, value: Option<&String>, mode: Mode) -> Result<Option<String>, Problem> {
+    let address = url(param, value)?;
+    let plain = address.as_deref().is_some_and(|address| {
+        !address
+            .get(..8)
+            .is_some_and(|start| start.eq_ignore_ascii_case("https://"))
+    });
+    if mode == Mode::Live && plain {
+        let detail = format!("in live mode `{param}` starts with https://");
+        return Err(Problem::new("invalid_value", detail).at(param));
+    }
+    Ok(address)
+}
+
 /// An http or https address without a user in it.
 pub fn url(param: &str, value: Option<&String>) -> Result<Option<String>, Problem> {
     let Some(value) = value else { return Ok(None) };
@@ -353,5 +369,26 @@ pub fn url(param: &str, value: Option<&String>) -> Result<Option<String>, Proble
         Ok(Some(value.clone()))
     } else {
         Err(wrong())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_live_mode_a_payer_is_sent_to_addresses_over_tls_alone() {
+        let address = |text: &str, mode| page_url("return_url", Some(&text.to_owned()), mode);
+        for good in ["https://shop.example/back", "HTTPS://shop.example/"] {
+            assert!(address(good, Mode::Live).is_ok(), "{good}");
+        }
+        for plain in ["http://shop.example/back", "http://localhost:8000"] {
+            assert_eq!(
+                address(plain, Mode::Live).unwrap_err().param.as_deref(),
+                Some("return_url")
+            );
+            assert!(address(plain, Mode::Test).is_ok(), "{plain}");
+        }
+        assert_eq!(page_url("return_url", None, Mode::Live).unwrap(), None);
     }
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::ask::{metadata, text, url};
 use super::gate::{Call, Caller};
-use super::orders::not_found;
+use super::orders::no_such;
 use super::params::Params;
 use super::settings::{changed_answer, made_answer};
 use super::shapes::{List, mode_word, rfc3339};
@@ -196,7 +196,7 @@ pub(super) async fn get(
         .directory
         .get::<Connection>(Some(caller.tenant), &id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| no_such("connection"))?;
     Ok(Json(ConnectionShape::of(&found, &doors)))
 }
 

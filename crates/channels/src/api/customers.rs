@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::ask::{metadata, optional};
 use super::gate::{Call, Caller};
-use super::orders::not_found;
+use super::orders::no_such;
 use super::params::Params;
 use super::settings::{changed_answer, made_answer};
 use super::shapes::{List, rfc3339};
@@ -128,7 +128,7 @@ pub(super) async fn get(
         .directory
         .get::<Customer>(Some(caller.tenant), &id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| no_such("customer"))?;
     Ok(Json(CustomerShape::of(&found)))
 }
 
@@ -147,7 +147,9 @@ pub(super) async fn change(
     body.check()?;
     let changed = doors
         .directory
-        .change_once::<Customer>(call.caller.tenant, &id, call.key.clone(), |customer| body.put_into(customer))
+        .change_once::<Customer>(call.caller.tenant, &id, call.key.clone(), |customer| {
+            body.put_into(customer)
+        })
         .await?;
     Ok(changed_answer(changed.replayed, CustomerShape::of(&changed.document)))
 }

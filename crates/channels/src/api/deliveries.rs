@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use florin_core::id::{DeliveryId, EndpointId};
 use florin_services::directory::Scope;
 use florin_services::notify::plan::tries_of;
+use florin_services::notify::{stripe, words_of};
 use florin_store::{DeliveryRow, DeliverySearch, DeliveryStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::events::find;
 use super::gate::{Call, Caller};
-use super::orders::{not_found, order_id};
+use super::orders::{no_such, order_id};
 use super::params::Params;
 use super::shapes::{List, rfc3339};
 use crate::Doors;
@@ -65,7 +66,7 @@ pub struct TryShape {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResendBody {
-    /// Only to this endpoint; to all that are enabled if nothing is said.
+    /// Only to this endpoint, whatever it asked for; to all that are enabled and asked for it if nothing is said.
     pub endpoint: Option<String>,
 }
 
@@ -96,26 +97,33 @@ pub(super) async fn resend_event(
         .transpose()?;
     let endpoints = doors.directory.endpoints(call.caller.tenant);
     let now = doors.directory.now();
-    let rows: Vec<DeliveryRow> = endpoints
+    let mut rows = Vec::new();
+    for endpoint in endpoints
         .iter()
         .filter(|endpoint| endpoint.enabled && only.is_none_or(|only| endpoint.id == only))
-        .map(|endpoint| DeliveryRow {
+    {
+        // An endpoint that is named is told whatever it asked for otherwise.
+        let wanted = |name: &str| only.is_some() || stripe::wants(&endpoint.events, name);
+        let words = words_of(endpoint, &told.id, &told.name, wanted);
+        rows.extend(words.into_iter().map(|(event, name)| DeliveryRow {
             id: DeliveryId::from_uuid(doors.directory.new_uuid()),
             tenant: call.caller.tenant,
             endpoint: endpoint.id,
             order: told.order.order.id,
-            event: told.id.clone(),
-            name: told.name.clone(),
+            event,
+            name,
             status: DeliveryStatus::Pending,
             tries: "[]".to_owned(),
             due: Some(now),
             created_at: now,
-        })
-        .collect();
+        }));
+    }
     if rows.is_empty() {
-        return Err(Problem::new("not_found", "there is no enabled endpoint to send it to")
-            .at("endpoint")
-            .fix("add a webhook endpoint or enable one; an endpoint that you name has to be enabled"));
+        return Err(
+            Problem::new("not_found", "there is no enabled endpoint that is told of this event")
+                .at("endpoint")
+                .fix("add a webhook endpoint or enable one; one that you name is told of any event, and has to be enabled"),
+        );
     }
     doors.store.write_deliveries(&rows).await.map_err(Problem::from)?;
     doors.bell.notify_one();
@@ -155,6 +163,8 @@ pub(super) async fn list(
         endpoint: params.id("endpoint")?,
         order: params.id("order")?,
         status,
+        from: None,
+        to: None,
         after: params.after::<DeliveryId>()?,
         limit: limit + 1,
     };
@@ -174,13 +184,13 @@ pub(super) async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<DeliveryShape>, Problem> {
     caller.may(Scope::Read)?;
-    let id: DeliveryId = id.parse().map_err(|_| not_found())?;
+    let id: DeliveryId = id.parse().map_err(|_| no_such("delivery"))?;
     let row = doors
         .store
         .delivery(caller.tenant, id)
         .await
         .map_err(Problem::from)?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| no_such("delivery"))?;
     Ok(Json(DeliveryShape::of(&row)))
 }
 
@@ -206,6 +216,8 @@ pub(super) async fn of_order(
         endpoint: None,
         order: Some(order),
         status: None,
+        from: None,
+        to: None,
         after,
         limit: limit + 1,
     };
@@ -226,13 +238,21 @@ pub(super) async fn resend(
 ) -> Result<Json<DeliveryShape>, Problem> {
     call.caller.may(Scope::Manage)?;
     let super::ask::Nothing {} = call.read()?;
-    let id: DeliveryId = id.parse().map_err(|_| not_found())?;
+    let id: DeliveryId = id.parse().map_err(|_| no_such("delivery"))?;
     let mut row = doors
         .store
         .delivery(call.caller.tenant, id)
         .await
         .map_err(Problem::from)?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| no_such("delivery"))?;
+    let endpoints = doors.directory.endpoints(call.caller.tenant);
+    if !endpoints
+        .iter()
+        .any(|endpoint| endpoint.id == row.endpoint && endpoint.enabled)
+    {
+        return Err(Problem::new("not_found", "its endpoint is switched off or removed")
+            .fix("enable the endpoint first, or send the event to another one with `/v1/events/{id}/resend`"));
+    }
     (row.status, row.due) = (DeliveryStatus::Pending, Some(doors.directory.now()));
     doors
         .store

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::ask::{optional, url};
 use super::gate::{Call, Caller};
 use super::health::HealthShape;
-use super::orders::not_found;
+use super::orders::no_such;
 use super::params::Params;
 use super::settings::{RollBody, changed_answer, made_answer, overlap};
 use super::shapes::{List, rfc3339};
@@ -180,7 +180,7 @@ pub(super) async fn get(
         .directory
         .get::<Endpoint>(Some(caller.tenant), &id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| no_such("webhook endpoint"))?;
     Ok(Json(EndpointShape::with_health(&found, &doors).await?))
 }
 
@@ -251,7 +251,7 @@ pub(super) async fn rotate(
         .directory
         .get::<Endpoint>(Some(tenant), &id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| no_such("webhook endpoint"))?;
     let secret = secret_like(&doors, &found)?;
     let sealed = seal(&doors, &secret);
     let change = |endpoint: &mut Endpoint| {

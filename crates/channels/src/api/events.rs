@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::gate::Caller;
-use super::orders::{not_found, order_id};
+use super::orders::{no_such, order_id};
 use super::params::Params;
 use super::shapes::{AttemptShape, List, OrderShape, StepShape, rest, rfc3339};
 use crate::problem::Problem;
@@ -54,6 +54,9 @@ pub const NAMES: &[&str] = &[
     "dispute.won",
     "dispute.lost",
 ];
+
+/// Pages of event rows that one call reads.
+const PAGES_MAX: usize = 20;
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -151,7 +154,7 @@ pub(super) async fn list(
         );
         after = Some(row.at);
     }
-    let search = FeedSearch {
+    let mut search = FeedSearch {
         tenant: caller.tenant,
         money: false,
         from: None,
@@ -161,24 +164,33 @@ pub(super) async fn list(
         limit: limit + 1,
     };
     doors.freshen().await;
-    for row in doors.store.feed(&search).await.map_err(Problem::from)? {
-        let told = match doors.engine.events(caller.tenant, row.order).await {
-            Ok(told) => told,
-            // An order whose record is damaged is frozen; the others are served.
-            Err(Denied::Damaged) => continue,
-            Err(denied) => return Err(denied.into()),
-        };
-        let first = row.version - row.count;
-        let mut of_row: Vec<EventShape> = told
-            .iter()
-            .filter(|one| one.version > first && one.version <= row.version)
-            .map(|one| EventShape::of(one, doors.rails()))
-            .collect();
-        of_row.reverse();
-        shapes.extend(of_row);
-        if shapes.len() > limit as usize {
+    // Orders that are frozen are left out, and a page that they would have filled does not look like the last one.
+    for _ in 0..PAGES_MAX {
+        let rows = doors.store.feed(&search).await.map_err(Problem::from)?;
+        for row in &rows {
+            let told = match doors.engine.events(caller.tenant, row.order).await {
+                Ok(told) => told,
+                // An order whose record is damaged is frozen; the others are served.
+                Err(Denied::Damaged) => continue,
+                Err(denied) => return Err(denied.into()),
+            };
+            let first = row.version - row.count;
+            let mut of_row: Vec<EventShape> = told
+                .iter()
+                .filter(|one| one.version > first && one.version <= row.version)
+                .map(|one| EventShape::of(one, doors.rails()))
+                .collect();
+            of_row.reverse();
+            shapes.extend(of_row);
+            if shapes.len() > limit as usize {
+                break;
+            }
+        }
+        let last = rows.last().map(|row| row.at).filter(|_| rows.len() > limit as usize);
+        if shapes.len() > limit as usize || last.is_none() {
             break;
         }
+        search.after = last;
     }
     Ok(Json(List::page(shapes, limit)))
 }
@@ -220,9 +232,9 @@ pub(super) async fn of_order(
 
 /// One event of a merchant.
 pub(super) async fn find(doors: &Doors, caller: &Caller, id: &str) -> Result<Told, Problem> {
-    let (order, _) = told::parse(id).ok_or_else(not_found)?;
+    let (order, _) = told::parse(id).ok_or_else(|| no_such("event"))?;
     let all = doors.engine.events(caller.tenant, order).await?;
-    all.into_iter().find(|one| one.id == id).ok_or_else(not_found)
+    all.into_iter().find(|one| one.id == id).ok_or_else(|| no_such("event"))
 }
 
 /// The event row that an event came with, and the events of that row.

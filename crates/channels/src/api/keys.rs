@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::ask::{Nothing, parse_id, text};
 use super::gate::{Admin, Call, Caller};
-use super::orders::not_found;
+use super::orders::no_such;
 use super::params::Params;
 use super::settings::{RollBody, changed_answer, made_answer, overlap};
 use super::shapes::{List, mode_word, rfc3339};
@@ -110,7 +110,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Either>) -> Re
                 Problem::new("missing_member", "with the admin key, `merchant` says whose").at("merchant")
             })?;
             let merchant: MerchantId = parse_id("merchant", merchant)?;
-            doors.directory.merchant(merchant).ok_or_else(not_found)?;
+            doors.directory.merchant(merchant).ok_or_else(|| no_such("merchant"))?;
             Tenant {
                 merchant,
                 mode: mode.unwrap_or(Mode::Test),
@@ -184,7 +184,7 @@ pub(super) async fn roll(
 ) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let overlap = overlap(&call.read()?)?;
-    let id: KeyId = id.parse().map_err(|_| not_found())?;
+    let id: KeyId = id.parse().map_err(|_| no_such("key"))?;
     for scope in doors.directory.scopes_of(call.caller.tenant, id).await? {
         call.caller.may(scope)?; // nobody gets more than they have
     }
@@ -207,7 +207,7 @@ pub(super) async fn revoke(
 ) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let Nothing {} = call.read()?;
-    let id: KeyId = id.parse().map_err(|_| not_found())?;
+    let id: KeyId = id.parse().map_err(|_| no_such("key"))?;
     let revoked = doors
         .directory
         .revoke_key(call.caller.tenant, id, call.key.clone())

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::ask::{parse_id, text};
 use super::customers::customer_of;
 use super::gate::{Call, Caller};
-use super::orders::not_found;
+use super::orders::no_such;
 use super::params::Params;
 use super::settings::made_answer;
 use super::shapes::{List, rfc3339};
@@ -176,7 +176,7 @@ pub(super) async fn get(
         .directory
         .get::<Method>(Some(caller.tenant), &id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| no_such("method"))?;
     Ok(Json(MethodShape::of(&found)))
 }
 

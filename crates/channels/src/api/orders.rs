@@ -6,19 +6,17 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use florin_core::decline::{Code, Decline};
 use florin_core::id::{ConnectionId, OrderId, Part, PartId};
 use florin_core::money::Money;
-use florin_core::order::{HoldEnd, Initiator, Says, StepKind, StepName};
-use florin_core::rail::Step as Task;
+use florin_core::order::{Initiator, Ruling, StepKind, StepName};
 use florin_services::ask::{Answered, Ask, Denied, NewOrder, Pay, State as Running, What};
 use florin_services::directory::Scope;
 use florin_services::view::View;
 use florin_store::Search;
 
 use super::ask::{
-    CaptureBody, ConfirmBody, Nothing, OrderBody, RefundBody, ResolveBody, ResolveWord, money, optional, parse_id,
-    text, url,
+    CaptureBody, ConfirmBody, Nothing, OrderBody, RefundBody, ResolveBody, ResolveWord, money, optional, page_url,
+    parse_id, text,
 };
 use super::gate::{Call, Caller};
 use super::params::Params;
@@ -39,7 +37,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
     let key = call.needs_key()?;
     let amount = body.money()?;
     let (kind, capture) = body.terms();
-    let mut details = body.take_details(amount.currency())?;
+    let mut details = body.take_details(amount.currency(), call.caller.tenant.mode)?;
     if let Some(customer) = details.customer
         && let Err(problem) = super::customers::customer_of(&doors, call.caller.tenant, customer).await
     {
@@ -107,7 +105,7 @@ pub(super) async fn confirm(
     let pay = pay(
         body.method.as_ref(),
         body.connection.as_ref(),
-        url("return_url", body.return_url.as_ref())?,
+        page_url("return_url", body.return_url.as_ref(), call.caller.tenant.mode)?,
     )?;
     let what = What::Confirm {
         order: order_id(&id)?,
@@ -266,43 +264,38 @@ pub(super) async fn resolve(
     let body: ResolveBody = call.read()?;
     text("note", &body.note, 1, 500)?;
     let attempt = part(&id, Part::Attempt)?;
-    let number = u8::try_from(attempt.number).map_err(|_| not_found())?;
+    let number = u8::try_from(attempt.number).map_err(|_| no_such("attempt"))?;
     let step: StepName = match &body.step {
         None => StepName::authorize(number),
         Some(step) => parse_id("step", &format!("{number}/{step}"))?,
     };
     let view = doors.engine.view(call.caller.tenant, attempt.order).await?;
-    let open = view
-        .order
-        .in_flight()
-        .into_iter()
-        .find(|open| open.step == step)
-        .map(|open| (open.amount, open.task));
-    let (asked, task) = open.ok_or_else(|| {
-        Problem::new(
-            "attempt_over",
-            format!("the step {step} is not open: nothing about it is uncertain"),
-        )
-        .fix("nothing is to be settled: read the attempt, which says how it ended")
-    })?;
-    let money = match body.amount {
-        Some(minor) if (0..=super::ask::AMOUNT_MAX).contains(&minor) => asked.with_minor(minor),
-        Some(minor) => return Err(Problem::new("invalid_value", format!("the amount is {minor}")).at("amount")),
-        None => asked,
+    if let Some(minor) = body.amount
+        && !(0..=super::ask::AMOUNT_MAX).contains(&minor)
+    {
+        return Err(Problem::new("invalid_value", format!("the amount is {minor}")).at("amount"));
+    }
+    let ruling = match body.outcome {
+        ResolveWord::Approved => Ruling::Approved,
+        ResolveWord::Declined => Ruling::Declined,
+        ResolveWord::Undone => Ruling::Undone,
     };
-    let says = match body.outcome {
-        ResolveWord::Approved => {
-            let held = (task == Task::Authorize).then_some(HoldEnd::Unknown);
-            Says::Approved {
-                money,
-                held,
-                stated: body.amount.is_some(),
-            }
-        }
-        ResolveWord::Declined => Says::Declined(Decline::new(Code::GenericDecline)),
-        ResolveWord::Undone => Says::Released {
-            moved: body.amount.map_or_else(|| asked.with_minor(0), |_| money),
-        },
+    let over = |detail: String| {
+        Problem::new("attempt_over", detail)
+            .fix("nothing is to be settled: read the attempt, which says how it ended, and the order's `attention`")
+    };
+    let Some(says) = view.order.said_by_person(step, ruling, body.amount) else {
+        // The same call may have settled it before, and its answer may have been lost.
+        let before = match &call.key {
+            Some(key) => doors.engine.answered_before(call.caller.tenant, key).await?,
+            None => None,
+        };
+        let before = before.ok_or_else(|| {
+            over(format!(
+                "the step {step} is not open, and nothing about it needs a person"
+            ))
+        })?;
+        return Ok(shown(&doors, &before, StatusCode::OK));
     };
     let what = What::Resolve {
         order: attempt.order,
@@ -310,16 +303,19 @@ pub(super) async fn resolve(
         says,
         note: body.note,
     };
-    answer(
-        &doors,
-        Ask {
-            tenant: call.caller.tenant,
-            key: call.key.clone(),
-            what,
-        },
-        StatusCode::OK,
-    )
-    .await
+    let ask = Ask {
+        tenant: call.caller.tenant,
+        key: call.key.clone(),
+        what,
+    };
+    let answered = doors.engine.ask(ask).await?;
+    // Facts are never refused; one that changed nothing has settled nothing, and whoever reported it has to know.
+    if !answered.replayed && answered.order.order.version == view.order.version {
+        return Err(over(format!(
+            "that says nothing new about the step {step}: it stands as it did"
+        )));
+    }
+    Ok(shown(&doors, &answered, StatusCode::OK))
 }
 
 /// One order.
@@ -475,7 +471,7 @@ pub(super) async fn get_refund(
     let refund = part(&id, Part::Refund)?;
     let view = doors.engine.view(caller.tenant, refund.order).await?;
     let found = StepShape::refunds(&view).into_iter().find(|shape| shape.id == id);
-    found.map(Json).ok_or_else(not_found)
+    found.map(Json).ok_or_else(|| no_such("refund"))
 }
 
 async fn parts<T>(
@@ -571,9 +567,14 @@ pub(super) fn part(text: &str, kind: Part) -> Result<PartId, Problem> {
     text.parse::<PartId>()
         .ok()
         .filter(|part| part.kind == kind)
-        .ok_or_else(not_found)
+        .ok_or_else(|| no_such(kind.word()))
 }
 
 pub(super) fn not_found() -> Problem {
     Problem::from(Denied::NotFound)
+}
+
+/// There is none of this kind with the id that was given.
+pub(super) fn no_such(kind: &str) -> Problem {
+    Problem::new("not_found", format!("there is no such {kind}"))
 }

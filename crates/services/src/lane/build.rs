@@ -713,6 +713,11 @@ fn order_of(job: &Job) -> Option<OrderId> {
 
 fn unstarted(cannot: open::Cannot) -> Denied {
     match cannot {
+        open::Cannot::Currency(detail) => Denied::Misuse {
+            param: "currency",
+            code: "unsupported",
+            detail,
+        },
         open::Cannot::Never(detail) => Denied::Misuse {
             param: "method",
             code: "unsupported",

@@ -44,6 +44,9 @@ pub(super) enum Cannot {
     /// The rail cannot do it: a known no, because nothing was sent and nothing will be.
     #[error("{0}")]
     Never(String),
+    /// The same, because of the currency alone.
+    #[error("{0}")]
+    Currency(String),
     /// Something of ours is missing or wrong: this node may not know the connection yet.
     #[error("{0}")]
     NotNow(String),
@@ -73,7 +76,7 @@ pub(super) fn settle(world: &World, working: &mut Working, asked: bool, now: Tim
                 put_off(working, step, now);
                 later.push(step);
             }
-            Err(Cannot::Never(why)) => {
+            Err(Cannot::Never(why) | Cannot::Currency(why)) => {
                 tracing::error!(order = %working.order().id, %step, why, "the rail cannot do what is owed");
                 let says = Says::Declined(Decline::new(Code::Unsupported));
                 working.fact(Fact::Answer { step, says, note: None }, now);
@@ -156,7 +159,7 @@ fn begin(world: &World, working: &Working, step: StepName, now: Timestamp) -> Re
         )));
     }
     if !table.takes(task.money.currency()) {
-        return Err(Cannot::Never(format!(
+        return Err(Cannot::Currency(format!(
             "rail `{}` does not take {}",
             table.name,
             task.money.currency()

@@ -101,6 +101,72 @@ fn a_reversal_that_was_refused_once_is_tried_again_and_then_a_person_decides() {
 }
 
 #[test]
+fn whatever_needs_a_person_can_be_settled_by_one() {
+    // The success came while the attempt was being left, and both reversals were refused.
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", Says::Uncertain);
+    world.run(Command::Leave { attempt: 1 });
+    world.says("1/auth/0", approved(3));
+    assert!(world.order.to_settle().is_empty());
+    world.says("1/rev/0", declined());
+    world.run(Command::ReverseAgain { attempt: 1 });
+    world.says("1/rev/1", declined());
+    let step = StepName::authorize(1);
+    assert_eq!(world.order.to_settle().into_iter().collect::<Vec<_>>(), [step]);
+    let kept = world.order.said_by_person(step, Ruling::Approved, None);
+    let mut keeping = world.clone();
+    assert_eq!(
+        keeping.person_says("1/auth/0", kept.expect("it waits for a word")),
+        ["resolved"]
+    );
+    assert_eq!((keeping.word(), keeping.in_between()), ("captured", [0; 4]));
+    let undone = world.order.said_by_person(step, Ruling::Undone, None);
+    assert_eq!(undone, Some(released(3)), "all that stands");
+    assert_eq!(world.person_says("1/auth/0", released(3)), ["resolved"]);
+    assert_eq!((world.word(), world.in_between()), ("created", [0; 4]));
+    assert_eq!(crate::status::attention(&world.order), []);
+    assert_eq!(world.order.said_by_person(step, Ruling::Undone, None), None);
+
+    // A stray that the order has left for another attempt.
+    let mut world = World::sale(3);
+    world.start(Abilities { cancel: false, ..all() });
+    world.says("1/auth/0", Says::Pending);
+    world.run(Command::Leave { attempt: 1 });
+    world.start(all());
+    assert_eq!(world.says("1/auth/0", approved(3)), ["unwanted", "step_started"]);
+    world.says("1/rev/0", declined());
+    world.run(Command::ReverseAgain { attempt: 1 });
+    world.says("1/rev/1", declined());
+    assert_eq!(
+        crate::status::attention(&world.order),
+        [crate::status::Attention::StuckReversal]
+    );
+    let undone = world.order.said_by_person(step, Ruling::Undone, None);
+    assert_eq!(
+        world.person_says("1/auth/0", undone.expect("it waits for a word")),
+        ["resolved"]
+    );
+    assert_eq!((world.posted(Account::Suspense), world.in_between()), (0, [0; 4]));
+    assert_eq!(crate::status::attention(&world.order), []);
+
+    // A hold whose void was refused for good.
+    let mut world = World::hold(3);
+    world.start(all());
+    world.says("1/auth/0", held(3));
+    world.run(Command::Void);
+    world.says("1/void/0", declined());
+    let step = "1/void/0".parse().expect("a step");
+    assert_eq!(world.order.to_settle().into_iter().collect::<Vec<_>>(), [step]);
+    let gone = world.order.said_by_person(step, Ruling::Approved, None);
+    assert_eq!(
+        world.person_says("1/void/0", gone.expect("it waits for a word")),
+        ["resolved"]
+    );
+    assert_eq!((world.order.to_settle().len(), world.in_between()), (0, [0; 4]));
+}
+
+#[test]
 fn a_reversal_that_is_refused_because_a_dispute_took_the_money_needs_nobody() {
     for refused_first in [false, true] {
         let mut world = World::sale(3);

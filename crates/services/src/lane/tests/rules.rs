@@ -83,6 +83,21 @@ fn a_cancel_waits_while_a_message_of_the_authorisation_is_out() {
 }
 
 #[test]
+fn a_currency_that_a_rail_does_not_take_is_named_as_what_is_wrong() {
+    let mut bench = Bench::new();
+    let mut what = create(1, CaptureAt::Once, Some("visa"));
+    if let What::Create { order, .. } = &mut what {
+        order.amount = Money::new(1000, "CLF".parse().unwrap());
+    }
+    let new = bench.ask("new", what);
+    bench.run();
+    let Reply::Denied(Denied::Misuse { param, .. }) = &bench.replies[&new] else {
+        panic!("{:?}", bench.replies[&new])
+    };
+    assert_eq!(*param, "currency");
+}
+
+#[test]
 fn what_a_rail_cannot_do_is_the_callers_mistake_and_writes_nothing() {
     let mut bench = Bench::new();
     bench.ask("k", create(1, CaptureAt::Once, None));

@@ -1,0 +1,96 @@
+//! What only a person can settle, and what their word about it means.
+//!
+//! A step that is open can always be settled so. What is not open and still waits for somebody: money of an attempt that could not be sent
+//! back, a void or the refund of a surplus that was refused for good, and whatever an alarm is about.
+
+use std::collections::BTreeSet;
+
+use super::{About, Attempt, HoldEnd, Open, Order, Place, Says, StepKind, StepName};
+use crate::decline::{Code, Decline};
+use crate::money::Money;
+use crate::status;
+
+/// How a person saw that a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// It was done.
+    Approved,
+    /// It was refused.
+    Declined,
+    /// Nothing of it stands.
+    Undone,
+}
+
+impl Order {
+    /// Steps about which somebody has to say how they stand.
+    pub fn to_settle(&self) -> BTreeSet<StepName> {
+        let open = self.in_flight();
+        let uncertain = open.iter().filter(|open| open.state == Open::Uncertain);
+        let alarmed = self.alarms.iter().map(|alarm| match &alarm.about {
+            About::Step(step) => *step,
+            About::Fact(key) => StepName::authorize(key.attempt),
+        });
+        let stuck = self
+            .attempts()
+            .filter_map(|(place, attempt)| self.stuck_step(place, attempt));
+        uncertain.map(|open| open.step).chain(alarmed).chain(stuck).collect()
+    }
+
+    /// What a person says about a step, as a fact; none if there is nothing to be said about it. `amount` is what they saw, if they said.
+    pub fn said_by_person(&self, step: StepName, ruling: Ruling, amount: Option<i64>) -> Option<Says> {
+        let open = self.in_flight().into_iter().find(|open| open.step == step);
+        let (asked, holds) = match &open {
+            Some(open) => (open.amount, open.task == crate::rail::Step::Authorize),
+            None if self.to_settle().contains(&step) => self.asked_in(step)?,
+            None => return None,
+        };
+        let said = amount.map(|minor| asked.with_minor(minor));
+        Some(match ruling {
+            Ruling::Approved => Says::Approved {
+                money: said.unwrap_or(asked),
+                held: holds.then_some(HoldEnd::Unknown),
+                stated: said.is_some(),
+            },
+            Ruling::Declined => Says::Declined(Decline::new(Code::GenericDecline)),
+            Ruling::Undone => Says::Released {
+                moved: said.unwrap_or_else(|| self.all_of(step, asked)),
+            },
+        })
+    }
+
+    /// The step of an attempt whose money should go back, where the machine has nothing left to try.
+    fn stuck_step(&self, place: Place, attempt: &Attempt) -> Option<StepName> {
+        if !status::is_stuck(self, place, attempt) {
+            return None;
+        }
+        let last = |kind| {
+            attempt
+                .steps()
+                .map(|(name, _)| name)
+                .filter(|name| name.kind == kind)
+                .last()
+        };
+        match place {
+            Place::Past | Place::Current => Some(StepName::authorize(attempt.number)),
+            Place::Winner if attempt.held() > 0 => last(StepKind::Void),
+            Place::Winner => last(StepKind::Refund),
+        }
+    }
+
+    /// What a step that is over asked for, and whether that was a hold.
+    fn asked_in(&self, step: StepName) -> Option<(Money, bool)> {
+        let (_, attempt) = self.attempt(step.attempt)?;
+        let of_step = attempt.step(step).map(|step| step.amount);
+        let holds = step.kind == StepKind::Authorize && attempt.charge.hold.is_some();
+        Some((of_step.unwrap_or(attempt.plan.amount), holds))
+    }
+
+    /// All that an undo of this step can have sent back: what is known to stand of an attempt that is over.
+    fn all_of(&self, step: StepName, asked: Money) -> Money {
+        let standing = self.attempt(step.attempt).map_or(0, |(_, attempt)| {
+            i128::from(attempt.charge.undone) + attempt.standing_money()
+        });
+        let over = self.open_step(step).is_none() && step.kind == StepKind::Authorize;
+        asked.with_minor(i64::try_from(standing).ok().filter(|_| over).unwrap_or(0))
+    }
+}
