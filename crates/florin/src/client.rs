@@ -18,6 +18,8 @@ use crate::cli::Remote;
 pub(crate) struct Failure {
     pub(crate) code: u8,
     pub(crate) problem: Value,
+    /// The same call may do later what it did not do now.
+    passing: bool,
 }
 
 /// Exit codes (`docs/decisions`, conventions of the command line).
@@ -33,18 +35,32 @@ impl Failure {
         Self {
             code,
             problem: serde_json::json!({ "code": what, "detail": detail.into(), "fix": fix }),
+            passing: code == UNREACHABLE,
         }
     }
 
     /// What the server said, and what that means to a script.
     fn from_problem(status: u16, problem: Value) -> Self {
+        let reused = problem.get("code").and_then(Value::as_str) == Some("key_reused");
         let code = match status {
             401 | 403 => NOT_ALLOWED,
             404 => NOT_FOUND,
-            409 | 422 => CONFLICT,
+            409 => CONFLICT,
+            422 if reused => CONFLICT,
+            400 | 413 | 422 => USAGE,
+            502..=504 => UNREACHABLE,
             _ => FAILED,
         };
-        Self { code, problem }
+        Self {
+            code,
+            problem,
+            passing: status == 429 || code == UNREACHABLE,
+        }
+    }
+
+    /// A mistake on the command line that only this command can see.
+    pub(crate) fn usage(detail: impl Into<String>, fix: &str) -> Self {
+        Self::new(USAGE, "usage", detail, fix)
     }
 
     /// On standard error: a sentence, or JSON.
@@ -104,8 +120,10 @@ impl Api {
         let base = remote
             .api
             .clone()
+            .filter(|api| !api.is_empty())
             .or_else(|| from_dev("api"))
             .unwrap_or_else(|| "http://127.0.0.1:4000".to_owned());
+        address("--api", &base)?;
         let given = match &remote.key_file {
             Some(file) => Some(read_key(file)?),
             None => std::env::var(variable).ok().or_else(|| from_dev(member)),
@@ -139,7 +157,7 @@ impl Api {
         let mut waits_ms = [200, 1_000, 3_000].into_iter();
         loop {
             let answer = self.call("POST", path, Some(body), Some(&key)).await;
-            let again = answer.as_ref().is_err_and(|failure| failure.code == UNREACHABLE);
+            let again = answer.as_ref().is_err_and(|failure| failure.passing);
             match waits_ms.next().filter(|_| again) {
                 Some(wait_ms) => tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await,
                 None => return answer,
@@ -149,23 +167,41 @@ impl Api {
 
     /// Every item of a list, page by page, in the server's order, at most `limit`.
     pub(crate) async fn list(&self, path: &str, query: &[(String, String)], limit: u32) -> Result<Vec<Value>, Failure> {
+        let mut items = Vec::new();
+        self.each_page(path, query, limit, |page| items.extend(page)).await?;
+        Ok(items)
+    }
+
+    /// The same, each page as it comes. Answers how many items there were.
+    pub(crate) async fn each_page(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+        limit: u32,
+        mut take: impl FnMut(Vec<Value>),
+    ) -> Result<u32, Failure> {
         const PAGE: u32 = 100;
-        let mut items: Vec<Value> = Vec::new();
+        let (mut got, mut last) = (0_u32, None);
         loop {
-            let left = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+            let left = limit.saturating_sub(got);
             let mut query = query.to_vec();
             query.push(("limit".to_owned(), left.min(PAGE).to_string()));
-            if let Some(last) = items.last().and_then(|item| item.get("id")).and_then(Value::as_str) {
+            if let Some(last) = last {
                 query.retain(|(name, _)| name != "after");
-                query.push(("after".to_owned(), last.to_owned()));
+                query.push(("after".to_owned(), last));
             }
             let page = self.get(&format!("{path}?{}", query_text(&query))).await?;
             let more = page.get("has_more").and_then(Value::as_bool).unwrap_or(false);
             let data = page.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
-            let got = data.len();
-            items.extend(data);
-            if !more || got == 0 || items.len() >= limit as usize {
-                return Ok(items);
+            got = got.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
+            last = data
+                .last()
+                .and_then(|item| item.get("id"))
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            take(data);
+            if !more || last.is_none() || got >= limit {
+                return Ok(got);
             }
         }
     }
@@ -198,6 +234,27 @@ impl Api {
     }
 }
 
+/// Whether something can be called at all: an http or https address.
+pub(crate) fn address(option: &str, text: &str) -> Result<(), Failure> {
+    let parsed = url::Url::parse(text).ok();
+    let good = parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if good && plain {
+        return Ok(());
+    }
+    let detail = format!("`{text}` is no address");
+    Err(Failure::usage(
+        detail,
+        &format!("write {option} http://127.0.0.1:4000, for example"),
+    ))
+}
+
+/// An id as one piece of a path, whatever somebody typed.
+pub(crate) fn piece(id: &str) -> String {
+    let written: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    written.replace('+', "%20")
+}
+
 /// `name=value` pairs as a query.
 pub(crate) fn query_text(pairs: &[(String, String)]) -> String {
     url::form_urlencoded::Serializer::new(String::new())
@@ -224,4 +281,45 @@ fn read_key(file: &Path) -> Result<String, Failure> {
             "name a file that holds the key alone",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_server_refuses_is_the_callers_mistake_a_conflict_or_passing() {
+        for (status, said, code, passing) in [
+            (400, "unknown_member", USAGE, false),
+            (422, "invalid_value", USAGE, false),
+            (422, "key_reused", CONFLICT, false),
+            (409, "already_paid", CONFLICT, false),
+            (401, "unauthorized", NOT_ALLOWED, false),
+            (404, "not_found", NOT_FOUND, false),
+            (429, "rate_limited", FAILED, true),
+            (500, "internal", FAILED, false),
+            (503, "unavailable", UNREACHABLE, true),
+        ] {
+            let failure = Failure::from_problem(status, json!({ "code": said }));
+            assert_eq!((failure.code, failure.passing), (code, passing), "{status} {said}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_one_piece_of_a_path_whatever_was_typed() {
+        assert_eq!(piece("ord_01"), "ord_01");
+        assert_eq!(piece("a b/../ä?x"), "a%20b%2F..%2F%C3%A4%3Fx");
+    }
+
+    #[test]
+    fn only_http_addresses_are_called() {
+        for good in ["http://127.0.0.1:4000", "https://pay.example/hook?a=b"] {
+            assert!(address("--api", good).is_ok(), "{good}");
+        }
+        for bad in ["", "nope", "ftp://x", "http://127.0.0.1:9 9", "http://"] {
+            assert_eq!(address("--api", bad).unwrap_err().code, USAGE, "{bad}");
+        }
+    }
 }

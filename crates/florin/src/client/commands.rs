@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, FAILED, Failure, NOT_FOUND, USAGE, print, query_text};
+use super::{Api, FAILED, Failure, NOT_FOUND, piece, print, query_text};
 use crate::cli::{
     Attempts, Capture, Events, Get, Keys, Ledger, Merchants, OrderArg, Orders, Output, Pay, Refund, Webhooks,
 };
@@ -57,7 +57,7 @@ pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> 
             print::object(
                 output,
                 &Api::merchant(remote)?
-                    .post(&format!("/v1/keys/{id}/roll"), &body)
+                    .post(&format!("/v1/keys/{}/roll", piece(id)), &body)
                     .await?,
             );
         }
@@ -65,7 +65,7 @@ pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> 
             print::object(
                 output,
                 &Api::merchant(remote)?
-                    .post(&format!("/v1/keys/{id}/revoke"), &json!({}))
+                    .post(&format!("/v1/keys/{}/revoke", piece(id)), &json!({}))
                     .await?,
             );
         }
@@ -116,14 +116,14 @@ pub(crate) async fn capture(output: Output, capture: &Capture) -> Result<(), Fai
     if let Some(amount) = capture.amount {
         body["amount"] = json!(amount);
     }
-    let path = format!("/v1/orders/{}/capture", capture.order);
+    let path = format!("/v1/orders/{}/capture", piece(&capture.order));
     print::object(output, &Api::merchant(&capture.remote)?.post(&path, &body).await?);
     Ok(())
 }
 
 /// `void` and `cancel`: no body, one order.
 pub(crate) async fn simple(output: Output, order: &OrderArg, verb: &str) -> Result<(), Failure> {
-    let path = format!("/v1/orders/{}/{verb}", order.order);
+    let path = format!("/v1/orders/{}/{verb}", piece(&order.order));
     print::object(output, &Api::merchant(&order.remote)?.post(&path, &json!({})).await?);
     Ok(())
 }
@@ -132,7 +132,7 @@ pub(crate) async fn refund(output: Output, refund: &Refund) -> Result<(), Failur
     let body = refund
         .amount
         .map_or_else(|| json!({}), |amount| json!({ "amount": amount }));
-    let path = format!("/v1/orders/{}/refunds", refund.order);
+    let path = format!("/v1/orders/{}/refunds", piece(&refund.order));
     print::object(output, &Api::merchant(&refund.remote)?.post(&path, &body).await?);
     Ok(())
 }
@@ -159,13 +159,13 @@ fn part_of(id: &str) -> Option<(String, &'static str)> {
     let (member, letters) = [("attempt", "att_"), ("capture", "cap_")]
         .into_iter()
         .find_map(|(member, prefix)| Some((member, id.strip_prefix(prefix)?.get(..ORDER_LETTERS)?)))?;
-    Some((format!("/v1/orders/ord_{letters}/{member}s"), member))
+    Some((format!("/v1/orders/ord_{}/{member}s", piece(letters)), member))
 }
 
 pub(crate) async fn get(output: Output, get: &Get) -> Result<(), Failure> {
     let api = Api::merchant(&get.remote)?;
     if let Some((_, place)) = PLACES.into_iter().find(|(prefix, _)| get.id.starts_with(prefix)) {
-        print::object(output, &api.get(&format!("/v1/{place}/{}", get.id)).await?);
+        print::object(output, &api.get(&format!("/v1/{place}/{}", piece(&get.id))).await?);
         return Ok(());
     }
     if let Some((place, member)) = part_of(&get.id) {
@@ -219,14 +219,9 @@ pub(crate) async fn orders(output: Output, orders: &Orders) -> Result<(), Failur
             .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))),
     );
     for pair in &orders.metadata {
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            Failure::new(
-                USAGE,
-                "usage",
-                format!("`{pair}` is no metadata filter"),
-                "write --metadata name=value",
-            )
-        })?;
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("`{pair}` is no metadata filter"), "write --metadata name=value"))?;
         query.push((format!("metadata[{name}]"), value.to_owned()));
     }
     if orders.attention {
@@ -242,7 +237,7 @@ pub(crate) async fn orders(output: Output, orders: &Orders) -> Result<(), Failur
 pub(crate) async fn attempts(output: Output, command: &Attempts) -> Result<(), Failure> {
     match command {
         Attempts::List(order) => {
-            let path = format!("/v1/orders/{}/attempts", order.order);
+            let path = format!("/v1/orders/{}/attempts", piece(&order.order));
             print::list(
                 output,
                 &Api::merchant(&order.remote)?.list(&path, &[], 100).await?,
@@ -269,7 +264,7 @@ pub(crate) async fn attempts(output: Output, command: &Attempts) -> Result<(), F
             print::object(
                 output,
                 &Api::merchant(remote)?
-                    .post(&format!("/v1/attempts/{attempt}/resolve"), &body)
+                    .post(&format!("/v1/attempts/{}/resolve", piece(attempt)), &body)
                     .await?,
             );
         }
@@ -280,9 +275,9 @@ pub(crate) async fn attempts(output: Output, command: &Attempts) -> Result<(), F
 pub(crate) async fn events(output: Output, command: &Events) -> Result<(), Failure> {
     match command {
         Events::List { order, limit, remote } => {
-            let path = order
-                .as_ref()
-                .map_or("/v1/events".to_owned(), |order| format!("/v1/orders/{order}/events"));
+            let path = order.as_ref().map_or("/v1/events".to_owned(), |order| {
+                format!("/v1/orders/{}/events", piece(order))
+            });
             print::list(
                 output,
                 &Api::merchant(remote)?.list(&path, &[], *limit).await?,
@@ -296,7 +291,7 @@ pub(crate) async fn events(output: Output, command: &Events) -> Result<(), Failu
             print::object(
                 output,
                 &Api::merchant(remote)?
-                    .post(&format!("/v1/events/{id}/resend"), &body)
+                    .post(&format!("/v1/events/{}/resend", piece(id)), &body)
                     .await?,
             );
         }
@@ -318,14 +313,14 @@ pub(crate) async fn webhooks(output: Output, command: &Webhooks) -> Result<(), F
             print::list(output, &list, "no endpoints: add one with `florin webhooks create URL`");
         }
         Webhooks::Rotate { id, remote } => {
-            let path = format!("/v1/webhook_endpoints/{id}/rotate_secret");
+            let path = format!("/v1/webhook_endpoints/{}/rotate_secret", piece(id));
             print::object(output, &Api::merchant(remote)?.post(&path, &json!({})).await?);
         }
         Webhooks::Delete { id, remote } => {
             print::object(
                 output,
                 &Api::merchant(remote)?
-                    .delete(&format!("/v1/webhook_endpoints/{id}"))
+                    .delete(&format!("/v1/webhook_endpoints/{}", piece(id)))
                     .await?,
             );
         }
@@ -385,16 +380,27 @@ pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failu
                 .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
                 .collect();
             query.push(("order".to_owned(), "oldest".to_owned()));
-            let entries = Api::merchant(remote)?
-                .list("/v1/ledger_entries", &query, EXPORT_MAX)
-                .await?;
-            if output.json {
-                print::list(output, &entries, "");
-            } else {
-                print::line("created_at,order,event,template,phase,debit,credit,amount,currency");
-                for entry in &entries {
-                    print::line(&csv(entry));
+            let mut begun = output.json;
+            // Page by page: the books of a year need not fit into memory.
+            let write = |entries: Vec<Value>| {
+                if !std::mem::replace(&mut begun, true) {
+                    print::line("created_at,order,event,template,phase,debit,credit,amount,currency");
                 }
+                for entry in &entries {
+                    print::line(&if output.json { entry.to_string() } else { csv(entry) });
+                }
+            };
+            let entries = Api::merchant(remote)?
+                .each_page("/v1/ledger_entries", &query, EXPORT_MAX, write)
+                .await?;
+            if entries >= EXPORT_MAX {
+                let detail = format!("the export ends after {EXPORT_MAX} entries, and there may be more");
+                return Err(Failure::new(
+                    FAILED,
+                    "cut_short",
+                    detail,
+                    "export shorter times with --from and --to",
+                ));
             }
         }
     }

@@ -10,18 +10,23 @@ use florin_core::time::Timestamp;
 use florin_services::notify::sign;
 use serde_json::{Value, json};
 
-use super::{Api, Failure, UNREACHABLE, http, print};
+use super::{Api, Failure, address, http, print};
 use crate::cli::{Listen, Output};
 
 /// How often the server is asked.
 const EVERY: Duration = Duration::from_millis(500);
 /// How often, while the server is away.
 const AWAY: Duration = Duration::from_secs(2);
-/// Events that may happen between two looks; more are fetched page by page.
-const BETWEEN_MAX: u32 = 10_000;
+/// Events that may happen between two looks; they are fetched page by page.
+const BETWEEN_MAX: usize = 10_000;
+/// Events on a page.
+const PAGE: u32 = 100;
 
 pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> {
     let api = Api::merchant(&listen.remote)?;
+    if let Some(url) = &listen.forward_to {
+        address("--forward-to", url)?;
+    }
     let forward = listen.forward_to.as_ref().map(|url| Forward {
         url: url.clone(),
         secret: sign::new_secret(),
@@ -43,8 +48,8 @@ pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> 
     loop {
         let fresh = match news(&api, newest.as_deref()).await {
             Ok(fresh) => fresh,
-            // A server that is started again is waited for; what happened meanwhile is fetched then.
-            Err(failure) if failure.code == UNREACHABLE => {
+            // A server that is started again, or busy, is waited for; what happened meanwhile is fetched then.
+            Err(failure) if failure.passing => {
                 if !lost && !output.quiet {
                     crate::say::note("the server cannot be reached: waiting for it");
                 }
@@ -62,7 +67,7 @@ pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> 
             }
             print::list(output, std::slice::from_ref(&event), "");
             if let Some(forward) = &forward {
-                forward.hand_on(&event).await;
+                forward.hand_on(&event, output).await;
             }
             seen += 1;
             if listen.count > 0 && seen >= listen.count {
@@ -76,23 +81,23 @@ pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> 
 /// Events newer than `newest`, oldest first.
 async fn news(api: &Api, newest: Option<&str>) -> Result<Vec<Value>, Failure> {
     let mut fresh: Vec<Value> = Vec::new();
-    let mut after: Option<String> = None;
     loop {
-        let query: Vec<_> = after.iter().map(|id| ("after".to_owned(), id.clone())).collect();
-        let page = api.list("/v1/events", &query, 100).await?;
-        let full = page.len() == 100;
-        for event in page {
-            if newest.is_some() && id_of(&event).as_deref() == newest {
-                fresh.reverse();
-                return Ok(fresh);
-            }
-            fresh.push(event);
+        let after = fresh.last().and_then(id_of);
+        let query: Vec<_> = after.into_iter().map(|id| ("after".to_owned(), id)).collect();
+        let page = api.list("/v1/events", &query, PAGE).await?;
+        let full = page.len() == PAGE as usize;
+        let known = newest.and_then(|newest| page.iter().position(|event| id_of(event).as_deref() == Some(newest)));
+        fresh.extend(page.into_iter().take(known.unwrap_or(usize::MAX)));
+        if known.is_none() && full && fresh.len() < BETWEEN_MAX {
+            continue;
         }
-        after = fresh.last().and_then(id_of);
-        if !full || fresh.len() >= BETWEEN_MAX as usize {
-            fresh.reverse();
-            return Ok(fresh);
+        if known.is_none() && full {
+            crate::say::note(&format!(
+                "more than {BETWEEN_MAX} events happened: the oldest of them are not shown (`florin events list` has them)"
+            ));
         }
+        fresh.reverse();
+        return Ok(fresh);
     }
 }
 
@@ -116,7 +121,7 @@ struct Forward {
 }
 
 impl Forward {
-    async fn hand_on(&self, event: &Value) {
+    async fn hand_on(&self, event: &Value, output: Output) {
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
         let body = json!({
             "specversion": "1.0", "id": text("id"), "type": text("type"), "source": "/florin/listen", "subject": text("order"),
@@ -134,6 +139,7 @@ impl Forward {
             ("webhook-signature", signature),
         ];
         match self.http.post_bytes(&self.url, &headers, body.into_bytes()).await {
+            Ok(200..=299) if output.quiet => {}
             Ok(status) => crate::say::note(&format!("  {} -> {status}", text("type"))),
             Err(error) => crate::say::note(&format!("  {} -> {error}", text("type"))),
         }

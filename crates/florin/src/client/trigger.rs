@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, Failure, USAGE, print};
+use super::{Api, Failure, print};
 use crate::cli::{Output, Trigger};
 
 /// Event, how the order is made, and what is done to it then.
@@ -29,12 +29,8 @@ pub(crate) async fn run(output: Output, trigger: &Trigger) -> Result<(), Failure
         .find(|cause| cause.0 == trigger.event)
         .ok_or_else(|| {
             let known: Vec<&str> = events().collect();
-            Failure::new(
-                USAGE,
-                "usage",
-                format!("`{}` cannot be triggered", trigger.event),
-                &format!("choose one of {}", known.join(", ")),
-            )
+            let detail = format!("`{}` cannot be triggered", trigger.event);
+            Failure::usage(detail, &format!("choose one of {}", known.join(", ")))
         })?;
     let (_, method, capture, then) = cause;
     let api = Api::merchant(&trigger.remote)?;
