@@ -1,9 +1,12 @@
 //! Serves a door until it is told to stop: HTTP/1.1, so many connections and no more, slow senders cut off, open answers finished at the end.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{BoxError, Router};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -12,8 +15,10 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
+use tower::util::MapRequest;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Connections that one door holds open at once. Who comes when all are taken waits in the system's queue.
@@ -30,8 +35,11 @@ const HEAD: Duration = Duration::from_secs(75);
 /// The largest head of a request. What is read ahead on each connection is kept in memory, so many connections times this is what
 /// anybody can make a door hold; four times what proxies pass on.
 const HEAD_BYTES_MAX: usize = 32 << 10;
-/// The longest pause between two pieces of a request's body.
+/// The longest pause between two pieces of a request's body …
 const BODY_PAUSE: Duration = Duration::from_secs(10);
+/// … and in how much time all of it has to be there, from the first wait for it: who sends it drop by drop holds a place for no longer. The
+/// largest body takes that long at 10 KB a second.
+const BODY_WHOLE: Duration = Duration::from_secs(30);
 /// When the system is out of descriptors, accepting fails at once and for ever.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -39,6 +47,9 @@ const BREATH: Duration = Duration::from_millis(50);
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(connections()));
     let service = RequestBodyTimeoutLayer::new(BODY_PAUSE).layer(router);
+    let service = MapRequest::new(service, |request: http::Request<Incoming>| {
+        request.map(|body| Timely::new(body, BODY_WHOLE))
+    });
     let open = GracefulShutdown::new();
     loop {
         // A place first: who has none is not accepted.
@@ -57,7 +68,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             Ok(next) => next,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(BREATH).await;
+                sleep(BREATH).await;
                 continue;
             }
         };
@@ -79,6 +90,52 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     }
     drop(listener);
     open.shutdown().await;
+}
+
+/// A request's body that has to be there within a time.
+struct Timely<B> {
+    body: B,
+    within: Duration,
+    /// Begins with the first wait: most bodies are there already.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Timely<B> {
+    fn new(body: B, within: Duration) -> Self {
+        Self {
+            body,
+            within,
+            end: None,
+        }
+    }
+}
+
+impl<B: Body<Error: Into<BoxError>> + Unpin> Body for Timely<B> {
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let within = self.within;
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(within)));
+        match end.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Some(Err("the body came too slowly".into()))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Asks the system for as many descriptors as this user may have: a socket each for callers, providers and endpoints.
@@ -165,6 +222,32 @@ mod tests {
         assert!(refused.is_empty() || refused.contains(" 431 "), "{refused}");
         stop.cancel();
         door.await.unwrap();
+    }
+
+    /// One byte now and then, for ever.
+    struct Drops(tokio::time::Interval);
+
+    impl Body for Drops {
+        type Data = bytes::Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+            let drop = Frame::data(bytes::Bytes::from_static(b"a"));
+            self.0.poll_tick(context).map(|_| Some(Ok(drop)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_drop_by_drop_ends_within_its_time() {
+        let drops = Drops(tokio::time::interval(Duration::from_millis(10)));
+        let body = axum::body::Body::new(Timely::new(drops, Duration::from_millis(200)));
+        let read = axum::body::to_bytes(body, 1 << 20);
+        let read = tokio::time::timeout(Duration::from_secs(20), read).await;
+        let error = read.expect("it ends").expect_err("it is not whole");
+        assert!(error.to_string().contains("too slowly"), "{error}");
     }
 
     #[tokio::test]
