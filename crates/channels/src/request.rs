@@ -179,7 +179,7 @@ pub(crate) async fn watched(
 }
 
 /// Whether a refusal is the framework's: no call of ours refuses in plain text.
-fn is_bare(response: &Response) -> bool {
+pub(crate) fn is_bare(response: &Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     response.status().is_client_error() && kind.is_some_and(|kind| kind.starts_with(b"text/plain"))
 }

@@ -135,7 +135,7 @@ async fn said(doors: &Doors, tenant: Tenant, order: OrderId) -> Result<Response,
 }
 
 /// For payers whose address was cut short, and for those who guess.
-fn nothing_here() -> Response {
+pub(crate) fn nothing_here() -> Response {
     let text = "Check the address, or go back to the shop: it knows how your payment went.";
     says_to_payer(StatusCode::NOT_FOUND, None, "This page does not exist", text, &[])
 }

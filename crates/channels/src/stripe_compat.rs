@@ -22,6 +22,7 @@ mod customers;
 mod decline;
 mod disputes;
 mod endpoints;
+mod event_names;
 mod events;
 mod expand;
 mod form;

@@ -14,7 +14,7 @@ use super::reader::Reader;
 use super::shape::endpoint::EVERY;
 use super::shape::{customer, endpoint, list as shape_list};
 use super::wrong::Wrong;
-use super::{Door, VERSION};
+use super::{Door, VERSION, event_names, form};
 
 const FIELDS: &[Field] = &[may("description", Kind::Text), may("metadata", Kind::Metadata)];
 const NEW: &[Field] = &[
@@ -128,6 +128,13 @@ fn change(given: &Given, endpoint: &mut Endpoint) -> Result<(), Wrong> {
     given.change_text("description", &mut endpoint.description);
     if given.has("enabled_events") {
         let events = given.texts("enabled_events");
+        for (at, name) in events.iter().enumerate() {
+            if name != EVERY && !event_names::is_known(name) {
+                let path = format!("enabled_events[{at}]");
+                let message = format!("Invalid {path}: there is no event `{}`", form::shown(name));
+                return Err(Wrong::invalid(message).at(&path));
+            }
+        }
         endpoint.events = if events.iter().any(|event| event == EVERY) {
             Vec::new()
         } else {

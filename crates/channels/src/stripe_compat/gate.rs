@@ -21,6 +21,7 @@ use super::params::{Field, Given, read};
 use super::wrong::{Kind, Wrong};
 use super::{Door, VERSION};
 use crate::body::{self, Unread};
+use crate::returned::nothing_here;
 use crate::{idempotency, request};
 
 /// Characters of a wrong key that are shown again, for people to tell which one it was.
@@ -306,10 +307,23 @@ fn bare(status: StatusCode) -> Response {
     Wrong::new(status.as_u16(), Kind::Request, message).into_response()
 }
 
-/// There is no such call.
-pub(super) async fn unrecognised(method: Method, uri: Uri) -> Wrong {
+/// There is no such call, and no such page.
+pub(super) async fn unrecognised(method: Method, uri: Uri) -> Response {
+    if uri.path().starts_with("/c/") || uri.path().starts_with("/challenge/") {
+        return nothing_here();
+    }
     let message = format!("Unrecognized request URL ({method}: {}).", form::shown(uri.path()));
-    Wrong::new(404, Kind::Request, message)
+    Wrong::new(404, Kind::Request, message).into_response()
+}
+
+/// What the framework refused before a page was reached, it refused in plain text: payers are told in a page.
+pub(super) async fn in_a_page(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if request::is_bare(&response) {
+        nothing_here()
+    } else {
+        response
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::reader::Reader;
 use super::shape::{self, Seen};
 use super::wrong::Wrong;
 use super::{Door, ids, methods, money};
+use methods::Purpose;
 
 /// How long an intent can be paid. Stripe's do not end; ours do, as every order does.
 const WINDOW_S: i64 = 30 * 24 * 3_600;
@@ -118,10 +119,14 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     }
     let id = door.doors.engine.new_order_id();
     let token = crate::returned::token_of(id);
+    let purpose = Purpose {
+        order: id,
+        key: key.as_ref(),
+    };
     let start = match (confirm, note.method.clone()) {
         (false, _) => None,
         (true, None) => return Err(without_method()),
-        (true, Some(method)) => match pay(&reader, &method, &details, &token).await {
+        (true, Some(method)) => match pay(&reader, &method, &details, &token, Some(purpose)).await {
             Ok(pay) => Some(pay),
             Err(wrong) => return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await,
         },
@@ -222,7 +227,12 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
     }
     note.keep(&mut details);
     let token = view.details.page_token.as_deref().unwrap_or_default();
-    let pay = match pay(&reader, &method, &details, token).await {
+    // What is not open any more is answered as it was, or refused.
+    let purpose = open.then_some(Purpose {
+        order,
+        key: key.as_ref(),
+    });
+    let pay = match pay(&reader, &method, &details, token, purpose).await {
         Ok(pay) => pay,
         Err(wrong) => return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await,
     };
@@ -446,10 +456,16 @@ async fn describe(
 }
 
 /// How an attempt with this method is to be made.
-async fn pay(reader: &Reader<'_>, method: &str, details: &Details, token: &str) -> Result<Pay, Wrong> {
+async fn pay(
+    reader: &Reader<'_>,
+    method: &str,
+    details: &Details,
+    token: &str,
+    purpose: Option<Purpose<'_>>,
+) -> Result<Pay, Wrong> {
     let method = match method {
         "hosted" => "hosted".to_owned(),
-        named => methods::choose(reader, "payment_method", named, details.customer).await?,
+        named => methods::take(reader, "payment_method", named, details.customer, purpose).await?,
     };
     Ok(Pay {
         method,

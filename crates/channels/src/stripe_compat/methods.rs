@@ -1,14 +1,14 @@
 //! `/v1/payment_methods`: stored methods of the directory, made of Stripe's published test tokens. A card number is never taken here.
 
 use axum::extract::{Path, State};
-use florin_core::id::{CustomerId, MethodId};
+use florin_core::id::{CustomerId, MethodId, OrderId};
 use florin_services::directory::{Method, Scope};
-use florin_store::Mode;
+use florin_store::{IdemKey, Mode};
 use serde_json::{Value, json};
 
 use super::asking::finish;
 use super::cards::{self, Card};
-use super::gate::{Answer, Get, Post};
+use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Page};
 use super::params::{ADDRESS, Field, Given, Kind, LIST, may, must};
 use super::reader::Reader;
@@ -83,6 +83,63 @@ pub(super) async fn choose(
     test_card(reader, id)
         .map(|card| card.name.to_owned())
         .ok_or_else(|| Wrong::missing_at(param, "PaymentMethod", id))
+}
+
+/// What a method is to pay: an order, in a call that may come again under its key before the order is there.
+#[derive(Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) order: OrderId,
+    pub(super) key: Option<&'a IdemKey>,
+}
+
+impl Purpose<'_> {
+    fn names(self) -> Vec<String> {
+        let call = part_of(self.key, USED).map(|part| part.key);
+        [Some(self.order.to_string()), call].into_iter().flatten().collect()
+    }
+}
+
+/// What a method that paid without a customer is marked with: what it paid.
+const USED: &str = "used";
+
+/// As [`choose`], for a payment that is made now, if there is a purpose. A method that belongs to nobody pays one order and no other.
+pub(super) async fn take(
+    reader: &Reader<'_>,
+    param: &str,
+    id: &str,
+    customer: Option<CustomerId>,
+    purpose: Option<Purpose<'_>>,
+) -> Result<String, Wrong> {
+    let chosen = choose(reader, param, id, customer).await?;
+    let (Some(stored), Some(purpose)) = (ids::method_of(id), purpose) else {
+        return Ok(chosen);
+    };
+    let names = purpose.names();
+    let is_used_for = |method: &Method| -> Option<bool> {
+        let used: Vec<String> = serde_json::from_value(method.door.get(USED)?.clone()).ok()?;
+        Some(used.iter().any(|name| names.contains(name)))
+    };
+    let method: Option<Method> = reader.get(&stored.to_string()).await?;
+    let Some(method) = method.filter(|method| method.customer.is_none()) else {
+        return Ok(chosen); // a customer's own pays again and again
+    };
+    match is_used_for(&method) {
+        Some(true) => return Ok(chosen),
+        Some(false) => return Err(spent().at(param)),
+        None => {}
+    }
+    let mark = |method: &mut Method| match is_used_for(method) {
+        Some(false) => Err(spent().at(param)),
+        Some(true) | None => {
+            method.door.insert(USED.to_owned(), json!(names));
+            Ok(())
+        }
+    };
+    let directory = &reader.door.doors.directory;
+    directory
+        .change_if::<Method, Wrong>(Some(reader.tenant), &stored.to_string(), mark)
+        .await?;
+    Ok(chosen)
 }
 
 /// What a method that was taken from its customer is marked with.
@@ -175,7 +232,7 @@ pub(super) async fn attach(State(door): State<Door>, Path(id): Path<String>, pos
             "The payment method you provided has already been attached to a customer.",
         ));
     }
-    if is_spent(&stored) {
+    if is_spent(&stored) || stored.door.contains_key(USED) {
         return Err(spent().at("payment_method"));
     }
     let attached = |method: &mut Method| method.customer = Some(customer);

@@ -115,7 +115,9 @@ pub(super) fn routes(door: &Door) -> Router<Door> {
         DoorKind::Provider { .. } => pages.route("/challenge/{token}", get(challenge::show).post(challenge::answer)),
         DoorKind::Merchant { .. } => pages,
     };
-    pages.layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+    pages
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn(gate::in_a_page))
 }
 
 // ---- frame ----------------------------------------------------------------------------------------------------------------------

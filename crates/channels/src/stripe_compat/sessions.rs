@@ -330,7 +330,11 @@ pub(super) async fn confirm_page(
             .at("expected_amount"));
     }
     let method = given.text("payment_method").unwrap_or_default();
-    let asked = match methods::choose(&reader, "payment_method", method, view.details.customer).await {
+    let purpose = (view.order.phase == Phase::Created).then_some(methods::Purpose {
+        order,
+        key: key.as_ref(),
+    });
+    let asked = match methods::take(&reader, "payment_method", method, view.details.customer, purpose).await {
         Ok(method) => {
             let what = What::Confirm {
                 order,

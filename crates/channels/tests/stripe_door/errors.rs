@@ -75,6 +75,18 @@ async fn a_mistake_names_its_parameter() {
 }
 
 #[tokio::test]
+async fn an_event_that_does_not_exist_is_refused_by_its_place() {
+    let world = World::provider().await;
+    let form = [
+        ("url", "http://127.0.0.1:9/hook"),
+        ("enabled_events[]", "charge.refunded"),
+        ("enabled_events[]", "payment_intent.succeded"),
+    ];
+    let error = world.call("POST", "/v1/webhook_endpoints", &form).await.error(400);
+    assert_eq!(error["param"], "enabled_events[1]", "{error}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_expanded_is_refused() {
     let world = World::provider().await;
     let form = [("amount", "1"), ("currency", "eur")];

@@ -497,3 +497,40 @@ async fn an_intent_is_found_by_its_metadata() {
     );
     assert_eq!(found["data"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_method_that_belongs_to_nobody_pays_one_intent() {
+    let world = World::provider().await;
+    let made = [("type", "card"), ("card[token]", "tok_visa")];
+    let method = world.post("/v1/payment_methods", &made).await;
+    let sale = |method: &str| {
+        [
+            ("amount", "1099".to_owned()),
+            ("currency", "eur".to_owned()),
+            ("confirm", "true".to_owned()),
+            ("payment_method", method.to_owned()),
+        ]
+    };
+    let paid = sale(text(&method, "id"));
+    let paid: Vec<(&str, &str)> = paid.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(world.post("/v1/payment_intents", &paid).await["status"], "succeeded");
+    let error = world.call("POST", "/v1/payment_intents", &paid).await.error(400);
+    assert_eq!(error["param"], "payment_method", "{error}");
+    assert!(text(&error, "message").contains("may not be used again"), "{error}");
+    let customer = world.post("/v1/customers", &[]).await;
+    let attach = format!("/v1/payment_methods/{}/attach", text(&method, "id"));
+    let to = [("customer", text(&customer, "id"))];
+    world.call("POST", &attach, &to).await.error(400);
+
+    // A customer's own pays again.
+    let method = world.post("/v1/payment_methods", &made).await;
+    world
+        .post(&format!("/v1/payment_methods/{}/attach", text(&method, "id")), &to)
+        .await;
+    let again = sale(text(&method, "id"));
+    let mut again: Vec<(&str, &str)> = again.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    again.push(("customer", text(&customer, "id")));
+    for _ in 0..2 {
+        assert_eq!(world.post("/v1/payment_intents", &again).await["status"], "succeeded");
+    }
+}

@@ -341,3 +341,19 @@ async fn what_the_policy_stopped_is_counted() {
     );
     assert_eq!(world.page("/c/assets/x.css").await.status, 404);
 }
+
+#[tokio::test]
+async fn whoever_mistypes_the_address_of_a_page_reads_a_page() {
+    let world = World::provider().await;
+    for path in [
+        "/c/pay/%ff",
+        "/c/%ff",
+        "/c/nothing",
+        "/c/pay/guess/and/more",
+        "/challenge/%ff",
+    ] {
+        let page = world.page(&format!("{ORIGIN}{path}")).await;
+        assert_eq!(page.status, 404, "{path}");
+        assert!(page.text.contains("This page does not exist"), "{path}: {}", page.text);
+    }
+}
