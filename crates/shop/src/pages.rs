@@ -16,7 +16,9 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::assets::{MARK, SCRIPT, STYLE};
@@ -79,11 +81,15 @@ async fn deadline(request: Request, next: Next) -> Response {
 /// Refuses forms of other sites, and gives every page its policy.
 async fn guard(State(shop): State<App>, request: Request, next: Next) -> Response {
     let foreign = request.method() == Method::POST && !is_own_form(request.headers());
+    let visitor = request.headers().clone();
     let mut response = if foreign {
-        trouble::foreign_form(&shop, request.headers())
+        trouble::foreign_form(&shop, &visitor)
     } else {
         next.run(request).await
     };
+    if is_bare(&response) {
+        response = trouble::unread(&shop, &visitor, response.status());
+    }
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, shop.policy.clone());
     headers.insert(
@@ -101,6 +107,12 @@ async fn guard(State(shop): State<App>, request: Request, next: Next) -> Respons
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Whether a refusal is the framework's: an address or a form that does not read. No page of ours refuses without HTML.
+fn is_bare(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    response.status().is_client_error() && kind.is_none_or(|kind| kind.starts_with(b"text/plain"))
 }
 
 /// What the frame of every page shows.

@@ -669,6 +669,25 @@ async fn a_form_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_does_not_read_is_answered_with_a_page() {
+    let (florin, shop) = open().await;
+    let browser = Browser::new(&shop);
+    let answers = [
+        browser.get("/orders/%ff").await,
+        browser.get("/products/%ff").await,
+        browser.post("/cart/add", "product=moka-pot&quantity=many").await,
+        browser.post("/cart/add", "product=moka-pot&quantity=1&price=1").await,
+        browser.get("/checkout").await,
+    ];
+    for answer in answers {
+        assert!(answer.status.is_client_error(), "{}", answer.status);
+        assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
+        answer.says("Go to the shop");
+    }
+    assert!(florin.world().orders.is_empty());
+}
+
+#[tokio::test]
 async fn an_open_page_is_told_only_what_is_new() {
     let (_florin, shop) = open().await;
     let mut browser = Browser::new(&shop);

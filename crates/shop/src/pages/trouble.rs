@@ -202,6 +202,13 @@ pub(super) fn foreign_form(shop: &Shop, headers: &HeaderMap) -> Response {
     )
 }
 
+/// An address or a form that does not read.
+pub(super) fn unread(shop: &Shop, headers: &HeaderMap, status: StatusCode) -> Response {
+    let what = "The shop could not read what was sent: the address may have been cut short, or a field of the form holds something else \
+                than it should. Nothing was done.";
+    plain(shop, headers, status, "That did not arrive", what, "unread")
+}
+
 fn plain(shop: &Shop, headers: &HeaderMap, status: StatusCode, title: &str, what: &str, code: &str) -> Response {
     let owner = Owner::from_headers(headers);
     let plain = TroublePage {
