@@ -86,10 +86,21 @@ pub(crate) async fn restore(output: Output, args: &Restore) -> anyhow::Result<Ex
             from.display()
         );
     }
+    // Without it nothing can be compared, and the copy would lie there half restored.
+    if installation::keyring(&config)?.0.is_none() {
+        bail!(no_root_key(&config));
+    }
     let file = installation::database_file(&config);
     put_back(&config, from, &file).await?;
     let store = installation::open_file(&file).await?;
     settle(output, &config, &store, true).await
+}
+
+fn no_root_key(config: &Config) -> String {
+    format!(
+        "there is no root key in the configuration or in {}: put it back first, it belongs to the copy",
+        config.data.display()
+    )
 }
 
 /// Puts a copy where the database was, once it has been found whole and lawful. Overwrites nothing.
@@ -206,10 +217,7 @@ async fn settle(
             let egress = Egress::new(Arc::new(keyring));
             restore::lacks(&**store, &directory, &egress, florin_rails::ALL, since, &mut report).await?
         }
-        None => bail!(
-            "there is no root key in {}: put it back first, it belongs to the copy",
-            config.data.display()
-        ),
+        None => bail!(no_root_key(config)),
     };
     if output.json {
         let line = json!({

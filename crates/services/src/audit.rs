@@ -47,7 +47,7 @@ const STREAM_PAGE: u32 = 1_000;
 /// How long something may be due before somebody has to have taken it up: the time in which everything converges after a fault
 /// (`reliability.md`, promise 8).
 pub const LATE_S: i64 = 300;
-/// Readings of an order that looks wrong. Two that agree are believed.
+/// Readings of an order that looks wrong. What two in a row agree on is believed.
 const READS_MAX: u32 = 5;
 
 /// What an audit says to whoever asked for it, finding by finding.
@@ -138,6 +138,7 @@ pub async fn audit(
     };
     let books = Books::read(store, when.at, &mut counted).await?;
     books.check(&mut counted);
+    books.feeds(store, &mut counted).await?;
     let moment = match when.now {
         Some(now) => Moment {
             now,
@@ -333,17 +334,23 @@ impl Walk<'_> {
             details: vec![id],
             ..Wanted::default()
         };
+        let mut sure = Vec::new();
         for _ in 0..READS_MAX {
             let found = self.store.load(&wanted).await?;
             let Some(row) = found.orders.first() else { break };
             let findings = self.order(row, &found.details).await?;
             let agree = findings == before;
+            sure = findings
+                .iter()
+                .filter(|finding| before.contains(finding))
+                .cloned()
+                .collect();
             before = findings;
-            if agree || before.is_empty() {
+            if agree {
                 break;
             }
         }
-        before.into_iter().for_each(report);
+        sure.into_iter().for_each(report);
         Ok(())
     }
 }

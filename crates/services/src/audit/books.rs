@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use florin_core::ledger::{BalanceKey, Balances, Posting};
 use florin_core::money::Currency;
 use florin_core::time::Timestamp;
-use florin_store::{BalanceRow, Cursor, EventRow, Fault, Hash, Store, Tenant};
+use florin_store::{BalanceRow, Cursor, EventRow, Fault, FeedSearch, Hash, Store, Tenant};
 
 use super::{Finding, Law, STREAM_PAGE};
 
@@ -34,6 +34,9 @@ struct Ledger {
     to: Cursor,
     /// The sum of postings up to there.
     posted: Balances,
+    /// Its event rows up to there, and those of them that moved money.
+    rows: Fingerprint,
+    money: Fingerprint,
 }
 
 /// What the stream showed.
@@ -92,6 +95,8 @@ impl Books {
                 folded,
                 to,
                 posted: Balances::default(),
+                rows: Fingerprint::default(),
+                money: Fingerprint::default(),
             });
         }
         // What does not read is a finding of its order's own.
@@ -103,6 +108,13 @@ impl Books {
         self.postings += postings.len() as u64;
         if let Some(ledger) = self.tenants.get_mut(&row.tenant).filter(|ledger| row.at <= ledger.to) {
             postings.iter().for_each(|posting| ledger.posted.add(posting));
+            // What told nobody anything and moved nothing is in no list.
+            if row.news.is_some() || row.postings.is_some() {
+                ledger.rows.add(&row.hash);
+            }
+            if row.postings.is_some() {
+                ledger.money.add(&row.hash);
+            }
         }
         if at.is_none_or(|at| row.time <= at) {
             let one: Balances = postings.iter().collect();
@@ -110,6 +122,31 @@ impl Books {
                 let sums = self.at.entry((row.tenant, *key)).or_default();
                 sums.0 += balance.posted();
                 sums.1 += balance.pending();
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds each tenant's list of events to the stream, as far as it was folded when the tenant was met.
+    pub(super) async fn feeds(&self, store: &dyn Store, report: &mut (dyn FnMut(Finding) + Send)) -> Result<(), Fault> {
+        for (tenant, ledger) in &self.tenants {
+            for (money, wanted) in [(false, ledger.rows), (true, ledger.money)] {
+                let Some(listed) = feed(store, *tenant, money, ledger.to).await? else {
+                    continue;
+                };
+                if listed != wanted {
+                    let of = if money { "events that moved money" } else { "events" };
+                    report(Finding {
+                        law: Law::Feed,
+                        tenant: Some(*tenant),
+                        order: None,
+                        version: None,
+                        what: format!(
+                            "{} rows of {of} happened, and the list has {} of them, or others",
+                            wanted.rows, listed.rows
+                        ),
+                    });
+                }
             }
         }
         Ok(())
@@ -164,6 +201,33 @@ impl Books {
                     ),
                 });
             }
+        }
+    }
+}
+
+/// A tenant's list of events up to a place. None: one of its rows does not read, which was said when the stream was read.
+async fn feed(store: &dyn Store, tenant: Tenant, money: bool, to: Cursor) -> Result<Option<Fingerprint>, Fault> {
+    let mut listed = Fingerprint::default();
+    let mut search = FeedSearch {
+        tenant,
+        money,
+        from: None,
+        to: None,
+        after: None,
+        oldest_first: true,
+        limit: STREAM_PAGE,
+    };
+    loop {
+        let rows = match store.feed(&search).await {
+            Ok(rows) => rows,
+            Err(Fault::Damaged(..)) => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        let folded = rows.iter().take_while(|row| row.at <= to);
+        folded.for_each(|row| listed.add(&row.hash));
+        search.after = rows.last().map(|row| row.at);
+        if rows.len() < STREAM_PAGE as usize || search.after > Some(to) {
+            return Ok(Some(listed));
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum Law {
     Names,
     /// Lists show orders as they stand.
     Lists,
+    /// A tenant's list of events is what happened to its orders.
+    Feed,
     /// A provider's names lead to their order.
     References,
     /// Deliveries are of events that happened.
@@ -60,7 +62,7 @@ pub enum Law {
 
 impl Law {
     /// Every law.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Readable,
         Self::Versions,
         Self::Chain,
@@ -80,6 +82,7 @@ impl Law {
         Self::Explained,
         Self::Names,
         Self::Lists,
+        Self::Feed,
         Self::References,
         Self::Deliveries,
         Self::Stream,
@@ -172,6 +175,11 @@ impl Law {
             ),
             Self::Names => ("names", "a reference and a key name one order of their tenant", DAMAGED),
             Self::Lists => ("lists", "lists show orders as they stand", READERS),
+            Self::Feed => (
+                "feed",
+                "a merchant's list of events, and of ledger entries, has all of them",
+                READERS,
+            ),
             Self::References => ("references", "a provider's names lead to their order", READERS),
             Self::Deliveries => ("deliveries", "webhook deliveries are of events that happened", READERS),
             Self::Stream => (

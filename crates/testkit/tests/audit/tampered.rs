@@ -47,7 +47,7 @@ fn laws(findings: &[florin_services::audit::Finding]) -> Vec<Law> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_changed_in_a_table_is_found_by_the_law_that_it_breaks() {
-    let plants: [(Law, &str); 14] = [
+    let plants: [(Law, &str); 16] = [
         (
             Law::Chain,
             "update events set body = substr(body, 1, length(body) - 7) where order_id = ONE and version > 2",
@@ -83,6 +83,11 @@ async fn whatever_is_changed_in_a_table_is_found_by_the_law_that_it_breaks() {
         ),
         (Law::Lists, "update listings set status = 'failed' where order_id = ONE"),
         (Law::References, "delete from refs where order_id = ONE"),
+        (Law::Feed, "delete from feed where seq = (select max(seq) from feed)"),
+        (
+            Law::Feed,
+            "update feed set money = 0 where seq = (select max(seq) from feed where money = 1)",
+        ),
     ];
     let (mut world, orders) = stored().await;
     let copy = world.folder.0.join("healthy.db");
