@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clerk::Clerk;
 use crate::entry::NoticeId;
 use crate::faults::{Fault, Faults, Kind, Target, When};
-use crate::message::Notice;
+use crate::message::{Notice, Trouble};
 
 /// Notices that are looked at: the oldest ones. Those behind wait until some of these are acknowledged.
 const NOTICES_MAX: usize = 1_000;
@@ -73,7 +73,20 @@ impl Courier {
         let sender: Sender = Client::builder(TokioExecutor::new()).build_http();
         let mut rounds: BTreeMap<NoticeId, Round> = BTreeMap::new();
         let mut out = JoinSet::new();
-        while let Ok(notices) = self.clerk.notices(NOTICES_MAX).await {
+        loop {
+            let notices = match self.clerk.notices(NOTICES_MAX).await {
+                Ok(notices) => notices,
+                Err(Trouble::Busy) => {
+                    tokio::select! {
+                        () = shutdown.cancelled() => return,
+                        () = tokio::time::sleep(AGAIN_FIRST) => continue,
+                    }
+                }
+                Err(trouble) => {
+                    tracing::warn!(%trouble, "the issuer tells no more of what happens later");
+                    return;
+                }
+            };
             let now = Instant::now();
             rounds.retain(|id, _| notices.iter().any(|notice| notice.id == *id));
             for notice in notices {
