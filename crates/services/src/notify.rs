@@ -195,9 +195,10 @@ impl Notifier {
             return;
         }
         crash::point("before_deliver");
+        let posted_at = (self.wall)();
         let answer = self.sender.post(&endpoint.url, &message).await;
         crash::point("after_deliver");
-        let duration_ms = u32::try_from((self.wall)().millis_since(sent_at)).unwrap_or(0);
+        let duration_ms = u32::try_from((self.wall)().millis_since(posted_at)).unwrap_or(0);
         let at = self.directory.now();
         let this_try = match answer {
             Ok(status) => Try {

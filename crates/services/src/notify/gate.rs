@@ -1,7 +1,7 @@
 //! How many tries go out to one endpoint at once, and none for a while to one that does not answer.
 //!
-//! A try that nobody answers holds its place for as long as a try may take. So an endpoint that is slow has one place instead of many, and
-//! one that stayed silent [`SILENT_MAX`] times in a row is left alone for [`SHUT`]: what falls due meanwhile counts as tried and goes on
+//! A try that nobody answers holds its place for as long as a try may take. So an endpoint that answers slowly has a quarter of the places,
+//! one whose last tries stayed without an answer has one, and one that stayed silent [`SILENT_MAX`] times in a row is left alone for [`SHUT`]: what falls due meanwhile counts as tried and goes on
 //! by its plan, without a request. Then one try finds out whether it is back.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,16 @@ use super::Try;
 
 /// Requests out at once to one endpoint.
 const PLACES: u32 = 16;
+/// Places that a request to an endpoint takes which answers, but slowly.
+const PLACES_OF_SLOW: u32 = 4;
 /// Tries in a row without an answer after which an endpoint is left alone …
 const SILENT_MAX: u32 = 4;
 /// … for so long.
 const SHUT: Duration = Duration::from_secs(30);
-/// Deliveries that may stand before an endpoint that is slow. More of them would stand in the way of everybody else's.
-const STANDING_OF_SLOW_MAX: usize = 128;
+/// Deliveries that may stand before an endpoint that answers slowly. More of them would stand in the way of everybody else's.
+const STANDING_OF_SLOW_MAX: usize = 1_024;
+/// The same before one that does not answer.
+const STANDING_OF_SILENT_MAX: usize = 128;
 
 /// Stands before one endpoint.
 pub(super) struct Gate {
@@ -50,7 +54,12 @@ impl Gate {
     /// Lets a delivery stand before this endpoint, or says why it may not.
     pub(super) fn enter(&self) -> Result<(), &'static str> {
         let mut state = self.state();
-        if state.slow && state.standing >= STANDING_OF_SLOW_MAX {
+        let most = match (state.slow, state.silent) {
+            (false, _) => usize::MAX,
+            (true, 0) => STANDING_OF_SLOW_MAX,
+            (true, _) => STANDING_OF_SILENT_MAX,
+        };
+        if state.standing >= most {
             return Err("not tried: the endpoint answers too slowly for all that it is told");
         }
         state.standing += 1;
@@ -63,9 +72,16 @@ impl Gate {
         state.standing = state.standing.saturating_sub(1);
     }
 
-    /// Waits for a place; for all of them if the endpoint is slow.
+    /// Waits for a place; for several if the endpoint is slow, for all of them if it is silent.
     pub(super) async fn place(&self) -> OwnedSemaphorePermit {
-        let places = if self.state().slow { PLACES } else { 1 };
+        let places = {
+            let state = self.state();
+            match (state.slow, state.silent) {
+                (false, _) => 1,
+                (true, 0) => PLACES_OF_SLOW,
+                (true, _) => PLACES,
+            }
+        };
         let place = Arc::clone(&self.places).acquire_many_owned(places).await;
         place.expect("nobody closes the places")
     }
@@ -138,19 +154,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_endpoint_has_one_place_and_not_many_stand_before_it() {
-        let gate = gate();
-        let (_one, _other) = (gate.place().await, gate.place().await);
-        drop((_one, _other));
-        gate.note(&took(9_000, Some(200)));
-        let _only = gate.place().await;
-        let second = tokio::time::timeout(Duration::from_millis(20), gate.place()).await;
-        assert!(second.is_err(), "there is one place");
-        for _ in 0..STANDING_OF_SLOW_MAX {
+    async fn a_slow_endpoint_has_few_places_and_a_silent_one_has_one() {
+        for (status_code, places, standing) in [(Some(200), 4, STANDING_OF_SLOW_MAX), (None, 1, STANDING_OF_SILENT_MAX)]
+        {
+            let gate = gate();
+            gate.note(&took(9_000, status_code));
+            let mut taken = Vec::new();
+            for _ in 0..places {
+                taken.push(gate.place().await);
+            }
+            let more = tokio::time::timeout(Duration::from_millis(20), gate.place()).await;
+            assert!(more.is_err(), "there are {places}");
+            for _ in 0..standing {
+                gate.enter().unwrap();
+            }
+            assert!(gate.enter().is_err(), "no more than {standing} stand");
+            gate.leave();
             gate.enter().unwrap();
         }
-        assert!(gate.enter().is_err());
-        gate.leave();
-        gate.enter().unwrap();
     }
 }

@@ -17,7 +17,7 @@ use super::{Notifier, plan};
 
 /// Deliveries taken at once.
 const CLAIM_MAX: u32 = 256;
-/// Deliveries that stand in lines; a receiver that is away for long fills them before it keeps others waiting.
+/// Deliveries that stand in lines, of all endpoints.
 const STANDING_MAX: usize = 4_096;
 /// Requests out at once over all endpoints.
 const PARALLEL_MAX: usize = 64;
