@@ -40,7 +40,7 @@ pub use charge::*;
 pub use command::*;
 pub(crate) use decide::clamp;
 pub(crate) use owed::brings_money;
-pub use person::Ruling;
+pub use person::{Ruling, Unheard};
 pub use step::*;
 pub use work::*;
 

@@ -163,7 +163,7 @@ pub struct RefundBody {
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-/// Reports how an uncertain step stands, as somebody saw it at the provider.
+/// Reports how a step stands, as somebody saw it at the provider.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveBody {
@@ -173,7 +173,8 @@ pub struct ResolveBody {
     /// The step, such as `ref/0`; the attempt's authorise step if nothing is said.
     #[schema(max_length = 16, example = "ref/0")]
     pub step: Option<String>,
-    /// The amount that the provider shows, in minor units, if it is not what was asked.
+    /// The amount that the provider shows, in minor units, if it is not what was asked. For `undone`: how much went back, if not all that
+    /// stands of an attempt that the order has left; needed for the payment that the order stands on.
     #[schema(minimum = 0, maximum = 9_223_372_036_854_i64)]
     pub amount: Option<i64>,
     /// Who says so, and where they saw it. Kept with the order.

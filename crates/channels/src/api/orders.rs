@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use florin_core::id::{ConnectionId, OrderId, Part, PartId};
 use florin_core::money::Money;
-use florin_core::order::{Initiator, Ruling, StepKind, StepName};
+use florin_core::order::{Initiator, Ruling, StepKind, StepName, Unheard};
 use florin_services::ask::{Answered, Ask, Denied, NewOrder, Pay, State as Running, What};
 use florin_services::directory::Scope;
 use florin_services::view::View;
@@ -249,7 +249,7 @@ pub(super) async fn refund(
     Ok(marked(&answered, StatusCode::CREATED, Json(shape)))
 }
 
-/// Reports how an uncertain step stands.
+/// Reports how a step stands that needs a person: an uncertain one, one whose money could not be sent back, one that an alarm is about.
 #[utoipa::path(post, path = "/v1/attempts/{id}/resolve", tag = "attempts", request_body = ResolveBody,
     params(("id" = String, Path, description = "The attempt")),
     responses((status = 200, description = "Booked", body = OrderShape),
@@ -284,18 +284,25 @@ pub(super) async fn resolve(
         Problem::new("attempt_over", detail)
             .fix("nothing is to be settled: read the attempt, which says how it ended, and the order's `attention`")
     };
-    let Some(says) = view.order.said_by_person(step, ruling, body.amount) else {
-        // The same call may have settled it before, and its answer may have been lost.
-        let before = match &call.key {
-            Some(key) => doors.engine.answered_before(call.caller.tenant, key).await?,
-            None => None,
-        };
-        let before = before.ok_or_else(|| {
-            over(format!(
-                "the step {step} is not open, and nothing about it needs a person"
-            ))
-        })?;
-        return Ok(shown(&doors, &before, StatusCode::OK));
+    let says = match view.order.said_by_person(step, ruling, body.amount) {
+        Ok(says) => says,
+        Err(Unheard::NeedsAmount) => {
+            let detail = format!("the order stands on the money of {step}: how much of it went back has to be said");
+            return Err(Problem::new("invalid_value", detail).at("amount"));
+        }
+        Err(Unheard::Nothing) => {
+            // The same call may have settled it before, and its answer may have been lost.
+            let before = match &call.key {
+                Some(key) => doors.engine.answered_before(call.caller.tenant, key).await?,
+                None => None,
+            };
+            let before = before.ok_or_else(|| {
+                over(format!(
+                    "nothing about the step {step} needs a person, or that is how it stands already"
+                ))
+            })?;
+            return Ok(shown(&doors, &before, StatusCode::OK));
+        }
     };
     let what = What::Resolve {
         order: attempt.order,

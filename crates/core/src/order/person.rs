@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{About, Attempt, HoldEnd, Open, Order, Place, Says, StepKind, StepName};
+use super::{About, Attempt, Fact, HoldEnd, Open, Order, Place, Says, StepKind, StepName};
 use crate::decline::{Code, Decline};
 use crate::money::Money;
 use crate::status;
@@ -19,6 +19,15 @@ pub enum Ruling {
     Declined,
     /// Nothing of it stands.
     Undone,
+}
+
+/// Why a person's word about a step is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// Nothing about the step needs a person, or the word says nothing new.
+    Nothing,
+    /// The order stands on this money, so how much of it went back has to be said.
+    NeedsAmount,
 }
 
 impl Order {
@@ -36,16 +45,21 @@ impl Order {
         uncertain.map(|open| open.step).chain(alarmed).chain(stuck).collect()
     }
 
-    /// What a person says about a step, as a fact; none if there is nothing to be said about it. `amount` is what they saw, if they said.
-    pub fn said_by_person(&self, step: StepName, ruling: Ruling, amount: Option<i64>) -> Option<Says> {
+    /// What a person says about a step, as a fact that changes something. `amount` is what they saw, if they said.
+    pub fn said_by_person(&self, step: StepName, ruling: Ruling, amount: Option<i64>) -> Result<Says, Unheard> {
         let open = self.in_flight().into_iter().find(|open| open.step == step);
         let (asked, holds) = match &open {
             Some(open) => (open.amount, open.task == crate::rail::Step::Authorize),
-            None if self.to_settle().contains(&step) => self.asked_in(step)?,
-            None => return None,
+            None if self.to_settle().contains(&step) => self.asked_in(step),
+            None => return Err(Unheard::Nothing),
         };
+        let is_winner = || self.winner().is_some_and(|winner| winner.number == step.attempt);
+        let stands = open.is_none() && step.kind == StepKind::Authorize && is_winner();
+        if ruling == Ruling::Undone && stands && amount.is_none_or(|minor| minor == 0) {
+            return Err(Unheard::NeedsAmount);
+        }
         let said = amount.map(|minor| asked.with_minor(minor));
-        Some(match ruling {
+        let says = match ruling {
             Ruling::Approved => Says::Approved {
                 money: said.unwrap_or(asked),
                 held: holds.then_some(HoldEnd::Unknown),
@@ -55,7 +69,13 @@ impl Order {
             Ruling::Undone => Says::Released {
                 moved: said.unwrap_or_else(|| self.all_of(step, asked)),
             },
-        })
+        };
+        let fact = Fact::Answer {
+            step,
+            says: says.clone(),
+            note: Some(String::new()),
+        };
+        self.told(&fact).map(|_| says).ok_or(Unheard::Nothing)
     }
 
     /// The step of an attempt whose money should go back, where the machine has nothing left to try.
@@ -63,26 +83,29 @@ impl Order {
         if !status::is_stuck(self, place, attempt) {
             return None;
         }
-        let last = |kind| {
-            attempt
-                .steps()
-                .map(|(name, _)| name)
-                .filter(|name| name.kind == kind)
-                .last()
-        };
+        let refused = attempt.steps().filter(|(name, step)| {
+            let gives_back = name.kind == StepKind::Void || (name.kind == StepKind::Refund && step.last);
+            gives_back && step.declined().is_some()
+        });
         match place {
             Place::Past | Place::Current => Some(StepName::authorize(attempt.number)),
-            Place::Winner if attempt.held() > 0 => last(StepKind::Void),
-            Place::Winner => last(StepKind::Refund),
+            Place::Winner => refused.map(|(name, _)| name).last(),
         }
     }
 
-    /// What a step that is over asked for, and whether that was a hold.
-    fn asked_in(&self, step: StepName) -> Option<(Money, bool)> {
-        let (_, attempt) = self.attempt(step.attempt)?;
-        let of_step = attempt.step(step).map(|step| step.amount);
-        let holds = step.kind == StepKind::Authorize && attempt.charge.hold.is_some();
-        Some((of_step.unwrap_or(attempt.plan.amount), holds))
+    /// What a step that is over is about, and whether that was a hold: what is known to have moved, else what was asked for.
+    fn asked_in(&self, step: StepName) -> (Money, bool) {
+        let Some((_, attempt)) = self.attempt(step.attempt) else {
+            return (self.due, false);
+        };
+        if let Some(step) = attempt.step(step) {
+            return (step.amount, false);
+        }
+        let charge = &attempt.charge;
+        let known = charge.hold.as_ref().map_or(charge.sold, |hold| hold.amount);
+        let asked = attempt.plan.amount;
+        let money = if known > 0 { asked.with_minor(known) } else { asked };
+        (money, step.kind == StepKind::Authorize && charge.hold.is_some())
     }
 
     /// All that an undo of this step can have sent back: what is known to stand of an attempt that is over.

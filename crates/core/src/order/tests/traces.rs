@@ -122,11 +122,12 @@ fn whatever_needs_a_person_can_be_settled_by_one() {
     );
     assert_eq!((keeping.word(), keeping.in_between()), ("captured", [0; 4]));
     let undone = world.order.said_by_person(step, Ruling::Undone, None);
-    assert_eq!(undone, Some(released(3)), "all that stands");
+    assert_eq!(undone, Ok(released(3)), "all that stands");
     assert_eq!(world.person_says("1/auth/0", released(3)), ["resolved"]);
     assert_eq!((world.word(), world.in_between()), ("created", [0; 4]));
     assert_eq!(crate::status::attention(&world.order), []);
-    assert_eq!(world.order.said_by_person(step, Ruling::Undone, None), None);
+    let again = world.order.said_by_person(step, Ruling::Undone, None);
+    assert_eq!(again, Err(Unheard::Nothing));
 
     // A stray that the order has left for another attempt.
     let mut world = World::sale(3);
@@ -164,6 +165,43 @@ fn whatever_needs_a_person_can_be_settled_by_one() {
         ["resolved"]
     );
     assert_eq!((world.order.to_settle().len(), world.in_between()), (0, [0; 4]));
+}
+
+#[test]
+fn a_persons_word_books_no_more_than_is_known_and_nothing_by_guess() {
+    // Less than was asked for came late, and could not be sent back.
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", Says::Uncertain);
+    world.run(Command::Leave { attempt: 1 });
+    world.says("1/auth/0", approved(2));
+    world.says("1/rev/0", declined());
+    world.run(Command::ReverseAgain { attempt: 1 });
+    world.says("1/rev/1", declined());
+    let step = StepName::authorize(1);
+    let Ok(Says::Approved { money, .. }) = world.order.said_by_person(step, Ruling::Approved, None) else {
+        panic!("it waits for a word");
+    };
+    assert_eq!(money.minor(), 2);
+
+    // A payment that is whole, and an alarm about it: that all of it went back is not taken for granted.
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", approved(3));
+    assert_eq!(
+        world.order.said_by_person(step, Ruling::Undone, None),
+        Err(Unheard::Nothing)
+    );
+    assert_eq!(world.says("1/auth/0", approved(4)), ["alarmed"]);
+    assert_eq!(world.order.to_settle().into_iter().collect::<Vec<_>>(), [step]);
+    for none in [None, Some(0)] {
+        let undone = world.order.said_by_person(step, Ruling::Undone, none);
+        assert_eq!(undone, Err(Unheard::NeedsAmount));
+    }
+    assert_eq!(
+        world.order.said_by_person(step, Ruling::Undone, Some(3)),
+        Ok(released(3))
+    );
 }
 
 #[test]
