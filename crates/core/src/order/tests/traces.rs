@@ -100,18 +100,24 @@ fn a_reversal_that_was_refused_once_is_tried_again_and_then_a_person_decides() {
     assert_eq!((world.word(), world.in_between()), ("captured", [0; 4]));
 }
 
-#[test]
-fn whatever_needs_a_person_can_be_settled_by_one() {
-    // The success came while the attempt was being left, and both reversals were refused.
+/// A sale of 3 whose success, of so much, came while the attempt was being left, and both of whose reversals were refused.
+fn came_late_and_stays(minor: i64) -> World {
     let mut world = World::sale(3);
     world.start(all());
     world.says("1/auth/0", Says::Uncertain);
     world.run(Command::Leave { attempt: 1 });
-    world.says("1/auth/0", approved(3));
-    assert!(world.order.to_settle().is_empty());
+    world.says("1/auth/0", approved(minor));
+    assert!(world.order.to_settle().is_empty(), "it is being sent back");
     world.says("1/rev/0", declined());
     world.run(Command::ReverseAgain { attempt: 1 });
     world.says("1/rev/1", declined());
+    world
+}
+
+#[test]
+fn whatever_needs_a_person_can_be_settled_by_one() {
+    // The success came while the attempt was being left, and both reversals were refused.
+    let mut world = came_late_and_stays(3);
     let step = StepName::authorize(1);
     assert_eq!(world.order.to_settle().into_iter().collect::<Vec<_>>(), [step]);
     let kept = world.order.said_by_person(step, Ruling::Approved, None);
@@ -170,14 +176,7 @@ fn whatever_needs_a_person_can_be_settled_by_one() {
 #[test]
 fn a_persons_word_books_no_more_than_is_known_and_nothing_by_guess() {
     // Less than was asked for came late, and could not be sent back.
-    let mut world = World::sale(3);
-    world.start(all());
-    world.says("1/auth/0", Says::Uncertain);
-    world.run(Command::Leave { attempt: 1 });
-    world.says("1/auth/0", approved(2));
-    world.says("1/rev/0", declined());
-    world.run(Command::ReverseAgain { attempt: 1 });
-    world.says("1/rev/1", declined());
+    let world = came_late_and_stays(2);
     let step = StepName::authorize(1);
     let Ok(Says::Approved { money, .. }) = world.order.said_by_person(step, Ruling::Approved, None) else {
         panic!("it waits for a word");
