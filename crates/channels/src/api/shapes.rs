@@ -16,9 +16,9 @@ use super::params::Params;
 use crate::Rails;
 use crate::problem::Problem;
 
-/// A moment as RFC 3339 in UTC.
+/// A moment as RFC 3339 in UTC, always with three decimals of a second: such texts sort as the moments do.
 pub fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| at.millis().to_string(), |at| at.to_string())
+    jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| at.millis().to_string(), |at| format!("{at:.3}"))
 }
 
 /// An order.
@@ -405,6 +405,13 @@ pub(super) fn rest<T>(items: Vec<T>, id: &str, id_of: impl Fn(&T) -> &String) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_sort_as_text_as_they_do_in_time() {
+        let said = [0, 120, 125, 1_000].map(|millis| rfc3339(Timestamp::from_millis(1_763_797_000_000 + millis)));
+        assert!(said.is_sorted(), "{said:?}");
+        assert_eq!(said[1], "2025-11-22T07:36:40.120Z");
+    }
 
     #[test]
     fn a_page_of_everything_begins_behind_the_id_that_was_named() {
