@@ -266,10 +266,13 @@ pub enum Body {
     #[default]
     None,
     /// `application/x-www-form-urlencoded`, in this order.
-    Form(Vec<(String, String)>),
+    Form(Vec<Field>),
     /// `application/json`.
     Json(serde_json::Value),
 }
+
+/// A name and a value of a form. Most of both are words of the rail's own.
+pub type Field = (Name, Cow<'static, str>);
 
 impl Body {
     /// Whether there is none.
@@ -286,7 +289,7 @@ pub type Parts = Vec<Part>;
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Text as it stands. Text from outside is always this.
-    Text(String),
+    Text(Cow<'static, str>),
     /// A secret of the connection, by name.
     Secret(Name),
     /// The raw bytes that came in (checks of notices).
@@ -470,13 +473,16 @@ pub enum Heard<'a> {
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
-    /// Headers, names in lower case.
+    /// Those of [`REPLY_HEADERS`] that came with it.
     pub headers: BTreeMap<String, String>,
     /// The body, at most [`REPLY_BYTES_MAX`].
     pub body: Vec<u8>,
     /// An earlier copy of the message may have arrived: an error now says nothing about that one.
     pub again: bool,
 }
+
+/// Headers that a rail is shown, in lower case: when the reply was sent, and when to come back. Stripe sends some thirty.
+pub const REPLY_HEADERS: [&str; 2] = ["date", "retry-after"];
 
 /// The largest reply a rail is shown; more is silence. Stripe's largest objects are below 100 KB.
 pub const REPLY_BYTES_MAX: usize = 1 << 20;

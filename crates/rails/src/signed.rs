@@ -32,7 +32,7 @@ fn of_header(header: &str) -> Option<Vec<Check>> {
     let [time] = all("t")[..] else { return None };
     let seconds: i64 = time.parse().ok().filter(|seconds| *seconds >= 0)?;
     let one_of: Vec<String> = all("v1").into_iter().map(str::to_owned).collect();
-    let signed = vec![Part::Text(format!("{time}.")), Part::Received];
+    let signed = vec![Part::Text(format!("{time}.").into()), Part::Received];
     (1..=SIGNATURES_MAX).contains(&one_of.len()).then(|| {
         vec![
             Check::Equal {

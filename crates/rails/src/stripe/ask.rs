@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use florin_core::id::Key;
 use florin_core::order::StepName;
-use florin_core::rail::{Account, Body, Exchange, Line, Method, Part, Repeat, Reply, Step, Task};
+use florin_core::rail::{Account, Body, Exchange, Field, Line, Method, Name, Part, Repeat, Reply, Step, Task};
 use florin_core::time::Timestamp;
 
 use super::money::{code, to_wire};
@@ -129,7 +129,7 @@ pub(super) fn expire(task: &Task, session: &str) -> Exchange {
 /// Give money back: the amount of the step, or all that is left when an attempt is reversed.
 pub(super) fn refund(task: &Task, intent: &str) -> Result<Exchange, String> {
     let mut form = Form::default();
-    form.add("payment_intent", intent);
+    form.add("payment_intent", intent.to_owned());
     if task.step == Step::Refund {
         form.add("amount", to_wire(task.money)?.to_string());
     }
@@ -310,14 +310,14 @@ fn query(within: &str, expand: &[&str]) -> String {
 }
 
 #[derive(Default)]
-struct Form(Vec<(String, String)>);
+struct Form(Vec<Field>);
 
 impl Form {
-    fn add(&mut self, name: impl Into<String>, value: impl Into<String>) {
+    fn add(&mut self, name: impl Into<Name>, value: impl Into<Cow<'static, str>>) {
         self.0.push((name.into(), value.into()));
     }
 
-    fn expand(&mut self, paths: &[&str]) {
+    fn expand(&mut self, paths: &[&'static str]) {
         for path in paths {
             self.add("expand[]", *path);
         }
@@ -330,7 +330,7 @@ fn post(task: &Task, name: &'static str, path: &str, form: Form) -> Exchange {
     let key = task.key.uuid(name).to_string();
     exchange
         .headers
-        .push((Cow::Borrowed("idempotency-key"), vec![Part::Text(key)]));
+        .push((Cow::Borrowed("idempotency-key"), vec![Part::Text(key.into())]));
     exchange.body = Body::Form(form.0);
     exchange.repeat = Repeat::Same {
         every_s: EVERY_S,

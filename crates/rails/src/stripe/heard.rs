@@ -1,5 +1,7 @@
 //! What we heard, and what it means in the place where it was heard.
 
+use std::borrow::Cow;
+
 use florin_core::decline::Code;
 use florin_core::rail::{Happened, Heard, Next, Outcome, Reply, Report, Task, Turn};
 use serde::de::DeserializeOwned;
@@ -64,10 +66,16 @@ fn answered(task: &Task, exchange: &str, reply: &Reply) -> Turn {
         return turn;
     }
     let mut learned = Turn::new(Next::Unclear);
-    let Some((verdict, also)) = judge(task, reply, &mut learned) else {
+    let Some((verdict, also)) = judge(task, said, reply, &mut learned) else {
         return unclear(task, said);
     };
-    let known = memo::known(task, &learned);
+    // The end of a step asks for nothing that was learned with it.
+    let ends = said != Said::Finished && matches!(verdict, Judged::As(Verdict::Over(_)));
+    let known = if ends {
+        Cow::Borrowed(task)
+    } else {
+        Cow::Owned(memo::known(task, &learned))
+    };
     let mut turn = match verdict {
         Judged::Further => send(ask::search(task, look_name(exchange))),
         Judged::As(verdict) if said == Said::Finished => finished(&known, verdict, also),
@@ -84,9 +92,13 @@ enum Judged {
     Further,
 }
 
-/// What the object says; nothing if it is none that we asked for.
-fn judge(task: &Task, reply: &Reply, learned: &mut Turn) -> Option<(Judged, Vec<Happened>)> {
+/// What the object says, and about a step that is over what else happened; nothing if it is none that we asked for.
+fn judge(task: &Task, said: Said, reply: &Reply, learned: &mut Turn) -> Option<(Judged, Vec<Happened>)> {
     let nothing = Vec::new();
+    let also = |intent: &Intent| match said {
+        Said::Finished => extra::of_intent(task, intent),
+        Said::Answer | Said::Asked | Said::Refused | Said::Quiet => Vec::new(),
+    };
     let body = &reply.body[..];
     let kind = object::kind(body)?;
     Some(match kind.as_str() {
@@ -100,17 +112,14 @@ fn judge(task: &Task, reply: &Reply, learned: &mut Turn) -> Option<(Judged, Vec<
             if let Some(intent) = within {
                 verdict::not_of_others(task, intent)?;
             }
-            let also = within.map(|intent| extra::of_intent(task, intent));
-            (Judged::As(verdict::session(task, &session)), also.unwrap_or_default())
+            let also = within.map(also).unwrap_or_default();
+            (Judged::As(verdict::session(task, &session)), also)
         }
         "payment_intent" => {
             let intent: Intent = parse(body)?;
             verdict::not_of_others(task, &intent)?;
             keep(task, learned, "payment_intent", &intent.id)?;
-            (
-                Judged::As(verdict::intent(task, &intent)),
-                extra::of_intent(task, &intent),
-            )
+            (Judged::As(verdict::intent(task, &intent)), also(&intent))
         }
         "refund" => {
             let refund: Refund = parse(body)?;
@@ -341,7 +350,11 @@ fn look_name(exchange: &str) -> &'static str {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
-    serde_json::from_slice(body).ok()
+    // Looked through once instead of string by string. What is wrong in a string that nobody reads does no harm.
+    match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text).ok(),
+        Err(_) => serde_json::from_slice(body).ok(),
+    }
 }
 
 fn list<T: DeserializeOwned>(body: &[u8]) -> Option<List<T>> {

@@ -490,7 +490,7 @@ pub(crate) fn check(rail: &dyn Rail, task: &Task, turn: &Turn) {
             let keyed = exchange
                 .headers
                 .iter()
-                .any(|(name, value)| name == "idempotency-key" && *value == vec![Part::Text(key.clone())])
+                .any(|(name, value)| name == "idempotency-key" && *value == vec![Part::Text(key.clone().into())])
                 || matches!(&exchange.body, Body::Json(body) if body["key"] == key.as_str());
             match (exchange.asks, exchange.repeat) {
                 (true, Repeat::Same { .. } | Repeat::Never) => {

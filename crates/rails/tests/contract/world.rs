@@ -23,7 +23,10 @@ impl Request {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (form, json) = match &exchange.body {
             Body::None => (BTreeMap::new(), Value::Null),
-            Body::Form(fields) => (fields.iter().cloned().collect(), Value::Null),
+            Body::Form(fields) => {
+                let fields = fields.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+                (fields.collect(), Value::Null)
+            }
             Body::Json(value) => (BTreeMap::new(), value.clone()),
         };
         let header = exchange

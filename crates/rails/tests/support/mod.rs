@@ -167,7 +167,7 @@ fn show_parts(parts: &[Part]) -> String {
     parts
         .iter()
         .map(|part| match part {
-            Part::Text(text) => text.clone(),
+            Part::Text(text) => text.to_string(),
             Part::Secret(name) => format!("{{secret {name}}}"),
             Part::Received => "{received}".to_owned(),
             Part::Header(name) => format!("{{header {name}}}"),

@@ -1328,7 +1328,7 @@ fn nonsense(status: u16, body: &str) -> Reply {
 fn asked(message: &Exchange) -> Asked {
     let text = |parts: &[florin_core::rail::Part]| {
         let words = parts.iter().map(|part| match part {
-            florin_core::rail::Part::Text(text) => text.clone(),
+            florin_core::rail::Part::Text(text) => text.to_string(),
             florin_core::rail::Part::Secret(_)
             | florin_core::rail::Part::Received
             | florin_core::rail::Part::Header(_)
@@ -1349,7 +1349,10 @@ fn asked(message: &Exchange) -> Asked {
             .to_owned(),
         key: key.map(|(_, parts)| text(parts)),
         form: match &message.body {
-            Body::Form(fields) => fields.clone(),
+            Body::Form(fields) => {
+                let fields = fields.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+                fields.collect()
+            }
             Body::None | Body::Json(_) => Vec::new(),
         },
     }
