@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use florin_core::id::{Part, PartId};
+use florin_core::id::{OrderId, Part, PartId};
+use florin_core::money::Currency;
 use florin_services::ask::Denied;
 use florin_services::directory::Scope;
 use florin_services::engine::Told;
@@ -111,15 +112,18 @@ pub struct EventData {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DisputeShape {
     /// Its id.
-    pub id: String,
+    #[schema(value_type = String)]
+    pub id: PartId,
     /// `dispute`.
     pub object: &'static str,
     /// The order.
-    pub order: String,
+    #[schema(value_type = String)]
+    pub order: OrderId,
     /// How much, in minor units.
     pub amount: i64,
     /// ISO 4217.
-    pub currency: String,
+    #[schema(value_type = String)]
+    pub currency: Currency,
     /// `open`, `won` or `lost`.
     pub status: &'static str,
     /// The provider's name for it.
@@ -227,7 +231,7 @@ pub(super) async fn of_order(
     let params = Params::read(query.as_deref(), &[])?;
     let told = doors.engine.events(caller.tenant, order_id(&id)?).await?;
     let all = told.iter().rev().map(|one| EventShape::of(one, doors.rails()));
-    List::of_all(all.collect(), &params, |event| &event.id).map(Json)
+    List::of_all(all.collect(), &params, |event| event.id.clone()).map(Json)
 }
 
 /// One event of a merchant.
@@ -268,11 +272,10 @@ impl EventShape {
     /// The event as the API shows it.
     pub fn of(told: &Told, rails: Rails) -> Self {
         let view = &*told.order;
-        let id = told.part.map(|part| part.to_string());
         let is = |part: Part| told.part.is_some_and(|told| told.kind == part);
         let step = |part: Part, all: Vec<StepShape>| {
             is(part)
-                .then(|| all.into_iter().find(|shape| Some(&shape.id) == id.as_ref()))
+                .then(|| all.into_iter().find(|shape| Some(shape.id) == told.part))
                 .flatten()
         };
         Self {
@@ -288,7 +291,7 @@ impl EventShape {
                     .then(|| {
                         AttemptShape::all(view, rails)
                             .into_iter()
-                            .find(|shape| Some(&shape.id) == id.as_ref())
+                            .find(|shape| Some(shape.id) == told.part)
                     })
                     .flatten(),
                 capture: step(Part::Capture, StepShape::captures(view)),
@@ -298,7 +301,7 @@ impl EventShape {
                     .then(|| {
                         DisputeShape::all(view)
                             .into_iter()
-                            .find(|shape| Some(&shape.id) == id.as_ref())
+                            .find(|shape| Some(shape.id) == told.part)
                     })
                     .flatten(),
             },
@@ -314,12 +317,11 @@ impl DisputeShape {
                 kind: Part::Dispute,
                 order,
                 number: dispute.index.into(),
-            }
-            .to_string(),
+            },
             object: "dispute",
-            order: order.to_string(),
+            order,
             amount: dispute.amount.minor(),
-            currency: dispute.amount.currency().to_string(),
+            currency: dispute.amount.currency(),
             status: dispute.verdict.as_str(),
             provider_reference: dispute.id.to_owned(),
         };

@@ -157,7 +157,7 @@ pub(super) async fn of_order(
         all.extend(EntryShape::of_row(&row, true)?);
     }
     all.reverse();
-    List::of_all(all, &params, |entry| &entry.id).map(Json)
+    List::of_all(all, &params, |entry| entry.id.clone()).map(Json)
 }
 
 /// The event row of a ledger entry's id, `evt_…-3`.

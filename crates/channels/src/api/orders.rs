@@ -425,7 +425,7 @@ pub(super) async fn attempts(
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<AttemptShape>>, Problem> {
     let all = |view: &View| AttemptShape::all(view, doors.rails());
-    parts(&doors, &caller, &id, query.as_deref(), all, |attempt| &attempt.id).await
+    parts(&doors, &caller, &id, query.as_deref(), all, |attempt| attempt.id).await
 }
 
 /// Captures of an order, newest first.
@@ -441,7 +441,7 @@ pub(super) async fn captures(
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<StepShape>>, Problem> {
     parts(&doors, &caller, &id, query.as_deref(), StepShape::captures, |step| {
-        &step.id
+        step.id
     })
     .await
 }
@@ -459,7 +459,7 @@ pub(super) async fn refunds(
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<StepShape>>, Problem> {
     parts(&doors, &caller, &id, query.as_deref(), StepShape::refunds, |step| {
-        &step.id
+        step.id
     })
     .await
 }
@@ -477,7 +477,9 @@ pub(super) async fn get_refund(
     caller.may(Scope::Read)?;
     let refund = part(&id, Part::Refund)?;
     let view = doors.engine.view(caller.tenant, refund.order).await?;
-    let found = StepShape::refunds(&view).into_iter().find(|shape| shape.id == id);
+    let found = StepShape::refunds(&view)
+        .into_iter()
+        .find(|shape| shape.id.to_string() == id);
     found.map(Json).ok_or_else(|| no_such("refund"))
 }
 
@@ -487,7 +489,7 @@ async fn parts<T>(
     id: &str,
     query: Option<&str>,
     all: impl Fn(&View) -> Vec<T>,
-    id_of: impl Fn(&T) -> &str,
+    id_of: impl Fn(&T) -> PartId,
 ) -> Result<Json<List<T>>, Problem>
 where
     T: Send,
@@ -497,7 +499,7 @@ where
     let view = doors.engine.view(caller.tenant, order_id(id)?).await?;
     let mut all = all(&view);
     all.reverse();
-    List::of_all(all, &params, id_of).map(Json)
+    List::of_all(all, &params, |item| id_of(item).to_string()).map(Json)
 }
 
 /// Carries out a command and answers the order.

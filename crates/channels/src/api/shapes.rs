@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use florin_core::id::{Part, PartId};
+use florin_core::id::{ConnectionId, CustomerId, OrderId, Part, PartId};
+use florin_core::money::Currency;
 use florin_core::order::Order;
 use florin_core::rail::Action;
 use florin_core::status;
@@ -25,8 +26,8 @@ pub fn rfc3339(at: Timestamp) -> String {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OrderShape {
     /// Its id.
-    #[schema(example = "ord_01ka3x6g7hfzq8v9w2y4m5n6p7")]
-    pub id: String,
+    #[schema(value_type = String, example = "ord_01ka3x6g7hfzq8v9w2y4m5n6p7")]
+    pub id: OrderId,
     /// `order`.
     pub object: &'static str,
     /// `test` or `live`.
@@ -38,8 +39,8 @@ pub struct OrderShape {
     #[schema(example = 1099)]
     pub amount: i64,
     /// ISO 4217.
-    #[schema(example = "EUR")]
-    pub currency: String,
+    #[schema(value_type = String, example = "EUR")]
+    pub currency: Currency,
     /// `payment`, `verify` or `credit`.
     pub kind: &'static str,
     /// `at_once`, `later` or `at`.
@@ -77,8 +78,8 @@ pub struct OrderShape {
     #[schema(required)]
     pub last_attempt: Option<AttemptShape>,
     /// The customer.
-    #[schema(required)]
-    pub customer: Option<String>,
+    #[schema(required, value_type = Option<String>)]
+    pub customer: Option<CustomerId>,
     /// What the payer reads.
     #[schema(required)]
     pub description: Option<String>,
@@ -121,11 +122,13 @@ pub enum ActionShape {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AttemptShape {
     /// Its id.
-    pub id: String,
+    #[schema(value_type = String)]
+    pub id: PartId,
     /// `attempt`.
     pub object: &'static str,
     /// The order.
-    pub order: String,
+    #[schema(value_type = String)]
+    pub order: OrderId,
     /// `processing`, `requires_action`, `succeeded`, `declined`, `canceled` or `reversed`.
     pub status: &'static str,
     /// Whether nobody knows yet how it ended.
@@ -133,13 +136,15 @@ pub struct AttemptShape {
     /// The method, as the call named it.
     pub method: String,
     /// The connection it ran over.
-    pub connection: String,
+    #[schema(value_type = String)]
+    pub connection: ConnectionId,
     /// The provider.
     pub rail: String,
     /// How much, in minor units.
     pub amount: i64,
     /// ISO 4217.
-    pub currency: String,
+    #[schema(value_type = String)]
+    pub currency: Currency,
     /// Why it was declined.
     #[schema(required)]
     pub decline: Option<DeclineShape>,
@@ -168,15 +173,18 @@ pub struct DeclineShape {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct StepShape {
     /// Its id.
-    pub id: String,
+    #[schema(value_type = String)]
+    pub id: PartId,
     /// `capture`, `void` or `refund`.
     pub object: &'static str,
     /// The order.
-    pub order: String,
+    #[schema(value_type = String)]
+    pub order: OrderId,
     /// How much, in minor units.
     pub amount: i64,
     /// ISO 4217.
-    pub currency: String,
+    #[schema(value_type = String)]
+    pub currency: Currency,
     /// `processing`, `succeeded`, `failed` or `returned`.
     pub status: &'static str,
     /// Whether nobody knows yet how it ended.
@@ -214,7 +222,7 @@ impl<T> List<T> {
     }
 
     /// The page that was asked for out of everything there is, newest first.
-    pub fn of_all(all: Vec<T>, params: &Params, id_of: impl Fn(&T) -> &str) -> Result<Self, Problem> {
+    pub fn of_all(all: Vec<T>, params: &Params, id_of: impl Fn(&T) -> String) -> Result<Self, Problem> {
         let limit = params.limit()?;
         let Some(after) = params.text("after") else {
             return Ok(Self::page(all, limit));
@@ -233,18 +241,19 @@ impl OrderShape {
     pub fn of(view: &View, rails: Rails) -> Self {
         let (order, details) = (&view.order, &view.details);
         let amounts = status::amounts(order);
-        let last_attempt = AttemptShape::all(view, rails).pop();
+        let last_attempt = status::attempts(order).pop();
+        let last_attempt = last_attempt.map(|attempt| AttemptShape::of(view, &attempt, rails));
         let action = order
             .running()
             .and(last_attempt.as_ref())
             .and_then(|attempt| attempt.next_action.clone());
         Self {
-            id: order.id.to_string(),
+            id: order.id,
             object: "order",
             mode: mode_word(view.tenant.mode),
             reference: view.reference.clone(),
             amount: order.due.minor(),
-            currency: order.due.currency().to_string(),
+            currency: order.due.currency(),
             kind: kind_word(order),
             capture: capture_word(order),
             payment_order_status: status::word(order).as_str(),
@@ -264,7 +273,7 @@ impl OrderShape {
                 .collect(),
             next_action: action,
             last_attempt,
-            customer: details.customer.map(|id| id.to_string()),
+            customer: details.customer,
             description: details.description.clone(),
             metadata: Metadata(Arc::clone(details)),
             return_url: details.return_url.clone(),
@@ -278,29 +287,32 @@ impl OrderShape {
 impl AttemptShape {
     /// Every attempt, oldest first.
     pub fn all(view: &View, rails: Rails) -> Vec<Self> {
-        let order = &view.order;
-        let shape = |attempt: status::AttemptView<'_>| Self {
+        let all = status::attempts(&view.order);
+        all.iter().map(|attempt| Self::of(view, attempt, rails)).collect()
+    }
+
+    fn of(view: &View, attempt: &status::AttemptView<'_>, rails: Rails) -> Self {
+        let order = view.order.id;
+        Self {
             id: PartId {
                 kind: Part::Attempt,
-                order: order.id,
+                order,
                 number: attempt.number.into(),
-            }
-            .to_string(),
+            },
             object: "attempt",
-            order: order.id.to_string(),
+            order,
             status: attempt.status.as_str(),
             uncertain: attempt.uncertain,
             method: attempt.plan.method.clone(),
-            connection: attempt.plan.connection.to_string(),
+            connection: attempt.plan.connection,
             rail: attempt.plan.rail.clone(),
             amount: attempt.plan.amount.minor(),
-            currency: attempt.plan.amount.currency().to_string(),
+            currency: attempt.plan.amount.currency(),
             decline: attempt.decline.map(DeclineShape::of),
             next_action: attempt.action.map(|(_, action)| ActionShape::of(action)),
             provider_reference: provider_reference(view, attempt.number, &attempt.plan.rail, rails),
             created_at: rfc3339(attempt.started_at),
-        };
-        status::attempts(order).into_iter().map(shape).collect()
+        }
     }
 }
 
@@ -364,12 +376,11 @@ impl StepShape {
                 kind,
                 order,
                 number: step.index.into(),
-            }
-            .to_string(),
+            },
             object,
-            order: order.to_string(),
+            order,
             amount: step.amount.minor(),
-            currency: step.amount.currency().to_string(),
+            currency: step.amount.currency(),
             status: step.status.as_str(),
             uncertain: step.uncertain,
             decline: step.decline.map(DeclineShape::of),
@@ -418,7 +429,7 @@ mod tests {
         let all = || ["c", "b", "a"].map(str::to_owned).to_vec();
         let page = |query: &str| {
             let params = Params::read(Some(query), &[]).unwrap();
-            List::of_all(all(), &params, |id: &String| id).map(|list| (list.data.concat(), list.has_more))
+            List::of_all(all(), &params, String::clone).map(|list| (list.data.concat(), list.has_more))
         };
         assert_eq!(page("").unwrap(), ("cba".to_owned(), false));
         assert_eq!(page("limit=2").unwrap(), ("cb".to_owned(), true));
