@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use florin_core::rail::{Body, Exchange, Method, REPLY_BYTES_MAX, Rail, Reply, Table};
+use florin_core::rail::{Body, Exchange, Method, REPLY_BYTES_MAX, REPLY_HEADERS, Rail, Reply, Table};
 use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -29,6 +29,8 @@ pub const EXCHANGE_S_MAX: u64 = 15;
 const IDLE_S: u64 = 55;
 /// Idle connections kept per host.
 const IDLE_MAX: usize = 256;
+/// Room for a form of common size, so that it is written without being moved while it grows.
+const FORM_BYTES: usize = 1_024;
 /// What we call ourselves.
 const USER_AGENT: &str = concat!("florin/", env!("CARGO_PKG_VERSION"));
 
@@ -123,9 +125,10 @@ impl Egress {
             Err(_) => return Sent::Silence("the reply broke off"),
         };
         let mut headers = BTreeMap::new();
-        for (name, value) in &head.headers {
-            if let Ok(value) = value.to_str() {
-                headers.insert(name.as_str().to_owned(), value.to_owned());
+        for name in REPLY_HEADERS {
+            let mut values = head.headers.get_all(name).iter().rev();
+            if let Some(value) = values.find_map(|value| value.to_str().ok()) {
+                headers.insert(name.to_owned(), value.to_owned());
             }
         }
         Sent::Reply(Reply {
@@ -145,7 +148,7 @@ impl Egress {
         let (content_type, body) = match &exchange.body {
             Body::None => (None, Bytes::new()),
             Body::Form(fields) => {
-                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                let mut form = url::form_urlencoded::Serializer::new(String::with_capacity(FORM_BYTES));
                 form.extend_pairs(fields);
                 (Some("application/x-www-form-urlencoded"), Bytes::from(form.finish()))
             }

@@ -58,6 +58,19 @@ pub fn owned(tenant: Tenant, name: &str) -> String {
     format!("{}/{mode}/{name}", tenant.merchant)
 }
 
+/// The values in force of a connection's secret, newest first; never empty.
+fn in_force<'a>(values: &'a Values, connection: &Connection, word: &str) -> Result<&'a [Secret<String>], KeyringError> {
+    let name = connection.secrets.get(word).ok_or_else(|| KeyringError::Unnamed {
+        connection: connection.id.to_string(),
+        word: word.to_owned(),
+    })?;
+    let found = values.get(&owned(connection.tenant, name)).or_else(|| values.get(name));
+    match found.map(Vec::as_slice) {
+        None | Some([]) => Err(KeyringError::Missing(name.clone())),
+        Some(found) => Ok(&found[..found.len().min(VALUES_MAX)]),
+    }
+}
+
 impl Keyring {
     /// A keyring over values of the configuration.
     pub fn new(values: Values, root: &Secret<[u8; 32]>) -> Self {
@@ -81,16 +94,11 @@ impl Keyring {
 
     /// The values in force of a connection's secret, newest first; never empty.
     pub fn all(&self, connection: &Connection, word: &str) -> Result<Vec<Secret<String>>, KeyringError> {
-        let name = connection.secrets.get(word).ok_or_else(|| KeyringError::Unnamed {
-            connection: connection.id.to_string(),
-            word: word.to_owned(),
-        })?;
-        let values = Arc::clone(&self.values.read().unwrap_or_else(PoisonError::into_inner));
-        let found = values.get(&owned(connection.tenant, name)).or_else(|| values.get(name));
-        match found.map(Vec::as_slice) {
-            None | Some([]) => Err(KeyringError::Missing(name.clone())),
-            Some(found) => Ok(found.iter().take(VALUES_MAX).cloned().collect()),
-        }
+        in_force(&self.values(), connection, word).map(<[_]>::to_vec)
+    }
+
+    fn values(&self) -> Arc<Values> {
+        Arc::clone(&self.values.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Computes a formula of a message that goes out: the newest value of each secret.
@@ -141,8 +149,8 @@ impl Keyring {
             match part {
                 Part::Text(text) => into.extend_from_slice(text.as_bytes()),
                 Part::Secret(word) => {
-                    let values = self.all(connection, word)?;
-                    let value = values
+                    let values = self.values();
+                    let value = in_force(&values, connection, word)?
                         .get(which)
                         .ok_or_else(|| KeyringError::Missing(word.to_string()))?;
                     into.extend_from_slice(value.expose().as_bytes()); // goes into a header or a keyed hash
