@@ -41,12 +41,9 @@ pub fn token<const N: usize>() -> String {
 /// Bytes in lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    let digit = |half: u8| DIGITS[usize::from(half)];
+    let pairs = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    String::from_utf8(pairs.collect()).expect("digits are ASCII")
 }
 
 /// New ids: UUIDs of version 7 made of the given clock and the operating system's dice, ascending within this process.

@@ -219,6 +219,10 @@ fn words(error: &hyper_util::client::legacy::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use florin_core::secret::Secret;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     static TABLE: Table = Table {
@@ -233,6 +237,29 @@ mod tests {
         remembers_s: 0,
         refund_days: 0,
     };
+
+    #[tokio::test]
+    async fn a_rail_is_shown_when_a_reply_was_sent_and_when_to_come_back() {
+        const REPLY: &str = "HTTP/1.1 429 Too Many Requests\r\nDate: Sat, 21 Nov 2026 19:00:09 GMT\r\nRetry-After: 3\r\nRequest-Id: r\r\n\
+                             Content-Length: 2\r\n\r\n{}";
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let provider = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            assert!(socket.read(&mut [0; 4_096]).await.unwrap() > 0);
+            socket.write_all(REPLY.as_bytes()).await.unwrap();
+            socket
+        });
+        let egress = Egress::new(Arc::new(Keyring::new(BTreeMap::new(), &Secret::new([7; 32]))));
+        let request = Request::get(format!("http://{address}/v1")).body(Full::default());
+        let Sent::Reply(reply) = egress.exchange(request.unwrap()).await else {
+            panic!("no reply")
+        };
+        assert_eq!((reply.status, reply.body), (429, b"{}".to_vec()));
+        let shown: Vec<_> = reply.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(shown, [("date", "Sat, 21 Nov 2026 19:00:09 GMT"), ("retry-after", "3")]);
+        provider.await.unwrap();
+    }
 
     #[test]
     fn a_message_goes_to_the_approved_base_or_a_host_of_the_table_and_nowhere_else() {
