@@ -29,5 +29,6 @@ pub mod tidy;
 pub mod told;
 pub mod view;
 pub mod watch;
+mod whole;
 pub mod work;
 pub mod worker;

@@ -21,6 +21,8 @@ use crate::audit::{held_of, taken_of};
 use crate::directory::{Connection, Directory, tenants_of};
 use crate::egress::{Egress, Road, Sent};
 use crate::snapshot;
+use crate::view::View;
+use crate::whole;
 use crate::work::{Entry, Place, RESENDS_MAX};
 
 /// Orders written in one transaction.
@@ -44,14 +46,17 @@ pub async fn prepare(store: &dyn Store, now: Timestamp) -> Result<Prepared, Faul
     loop {
         let rows = store.orders_after(after, PAGE).await?;
         let mut batch = Batch::default();
-        for row in &rows {
-            if let Some(row) = asks_first(row, now, &mut prepared) {
+        whole::views(store, &rows, &mut |row, view| {
+            if let Ok(view) = view
+                && let Some(row) = asks_first(row, &view, now, &mut prepared)
+            {
                 batch.changed.push(Changed {
                     read_version: row.version,
                     row,
                 });
             }
-        }
+        })
+        .await?;
         if !batch.is_empty() && store.commit(&batch).await? == Outcome::Conflict {
             return Err(Fault::Refused(
                 "somebody works on this copy: stop every server that uses it".to_owned(),
@@ -65,8 +70,8 @@ pub async fn prepare(store: &dyn Store, now: Timestamp) -> Result<Prepared, Faul
 }
 
 /// The row of an order, so that whoever takes it up asks first. None: nothing of it is open, or it does not read.
-fn asks_first(row: &OrderRow, now: Timestamp, prepared: &mut Prepared) -> Option<OrderRow> {
-    let (view, mut work) = snapshot::read(row, Arc::default()).ok()?;
+fn asks_first(row: &OrderRow, view: &View, now: Timestamp, prepared: &mut Prepared) -> Option<OrderRow> {
+    let mut work = snapshot::proven_work(row).ok()?;
     if work.is_empty() {
         return None;
     }
@@ -77,7 +82,7 @@ fn asks_first(row: &OrderRow, now: Timestamp, prepared: &mut Prepared) -> Option
     }
     let text = snapshot::work(&work);
     Some(OrderRow {
-        state: snapshot::state(&view, &row.chain, text.as_deref()),
+        state: snapshot::beside(row, text.as_deref()).ok()?,
         due: snapshot::due(&view.order, &work),
         work: text,
         lease: None,
@@ -219,7 +224,7 @@ async fn lack(store: &dyn Store, road: &Road, payment: &Payment) -> Result<Optio
         let what = format!("{}, and its order is not here", stands(payment));
         return Ok((!nothing).then_some((Some(order), what)));
     };
-    let Ok((view, _)) = snapshot::read(&row, Arc::default()) else {
+    let Ok(view) = whole::view(store, &row).await? else {
         return Ok(None); // the audit says so
     };
     let named = |memo: &BTreeMap<String, String>| memo.values().any(|value| *value == payment.id);

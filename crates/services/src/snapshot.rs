@@ -31,18 +31,32 @@ fn damage(what: &str, error: impl std::fmt::Display) -> Damage {
 
 // ---- snapshot -------------------------------------------------------------------------------------------------------------------
 
+/// Event rows up to which an order is told by them alone. Whoever reads an order reads its events too, and folds so few of them sooner
+/// than a snapshot is read; a sale has two.
+const TOLD_ROWS_MAX: u32 = 4;
+
+/// The snapshot in an order's row, without its sum.
 #[derive(Serialize)]
-struct Written<'a> {
-    order: &'a Order,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    memos: &'a BTreeMap<u8, Memo>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    steps: &'a BTreeMap<StepName, Memo>,
+#[serde(untagged)]
+enum Written<'a> {
+    /// So many event rows tell the order.
+    Told { rows: u32 },
+    /// The order as they leave it.
+    Whole {
+        order: &'a Order,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        memos: &'a BTreeMap<u8, Memo>,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        steps: &'a BTreeMap<StepName, Memo>,
+    },
 }
 
 #[derive(Deserialize)]
 struct Stored {
-    order: Order,
+    #[serde(default)]
+    rows: Option<u32>,
+    #[serde(default)]
+    order: Option<Order>,
     #[serde(default)]
     memos: BTreeMap<u8, Memo>,
     #[serde(default)]
@@ -69,27 +83,32 @@ fn write_json<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) {
 /// What stands between a snapshot and the sum that proves it.
 const SUM: &str = ",\"sum\":\"";
 
-/// The snapshot of an order, with a sum over itself, the chain that it stands on and the open work beside it.
-pub(crate) fn state(view: &View, chain: &Hash, work: Option<&str>) -> String {
-    let written = Written {
-        order: &view.order,
-        memos: &view.memos,
-        steps: &view.steps,
+/// The snapshot of an order that has so many event rows, with a sum over itself, the chain that it stands on and the open work beside it.
+/// While the rows are few it says only how many.
+pub(crate) fn state(view: &View, rows: u32, chain: &Hash, work: Option<&str>) -> String {
+    let written = if rows <= TOLD_ROWS_MAX {
+        Written::Told { rows }
+    } else {
+        Written::Whole {
+            order: &view.order,
+            memos: &view.memos,
+            steps: &view.steps,
+        }
     };
-    let mut text = text_of(&written, STATE_BYTES);
-    let sum = chain::seal(chain, &[&text, work.unwrap_or("")]);
-    text.pop();
-    let _ = write!(text, "{SUM}{sum}\"}}");
-    text
+    let room = if rows <= TOLD_ROWS_MAX { 64 } else { STATE_BYTES };
+    summed(text_of(&written, room), chain, work)
 }
 
-/// The open work of an order, if there is any.
-pub(crate) fn work(entries: &[Entry]) -> Option<String> {
-    (!entries.is_empty()).then(|| text_of(entries, WORK_BYTES))
+/// A snapshot with its sum.
+fn summed(mut bare: String, chain: &Hash, work: Option<&str>) -> String {
+    let sum = chain::seal(chain, &[&bare, work.unwrap_or("")]);
+    bare.pop();
+    let _ = write!(bare, "{SUM}{sum}\"}}");
+    bare
 }
 
-/// An order as it was written, proven by its sum, with what it is for read from its events.
-pub(crate) fn read(row: &OrderRow, details: Arc<Details>) -> Result<(View, Vec<Entry>), Damage> {
+/// The snapshot of a row without its sum, which proves it.
+fn bare(row: &OrderRow) -> Result<String, Damage> {
     let parts = row.state.rfind(SUM).map(|at| row.state.split_at(at));
     let (bare, rest) = parts.ok_or_else(|| Damage("its snapshot has no sum".into()))?;
     let bare = format!("{bare}}}");
@@ -97,20 +116,68 @@ pub(crate) fn read(row: &OrderRow, details: Arc<Details>) -> Result<(View, Vec<E
     if rest.strip_prefix(SUM).and_then(|rest| rest.strip_suffix("\"}")) != Some(&sum) {
         return Err(Damage("its snapshot or its open work was changed".into()));
     }
+    Ok(bare)
+}
+
+/// The snapshot of a row beside other open work.
+pub(crate) fn beside(row: &OrderRow, work: Option<&str>) -> Result<String, Damage> {
+    Ok(summed(bare(row)?, &row.chain, work))
+}
+
+/// The open work of a row, proven by the sum.
+pub(crate) fn proven_work(row: &OrderRow) -> Result<Vec<Entry>, Damage> {
+    bare(row)?;
+    open_work(row)
+}
+
+/// The open work of an order, if there is any.
+pub(crate) fn work(entries: &[Entry]) -> Option<String> {
+    (!entries.is_empty()).then(|| text_of(entries, WORK_BYTES))
+}
+
+/// An order as it was written, with its open work: the snapshot proven by its sum, and what it leaves to the events read from them. `events`
+/// are the order's, oldest first, from the first to the row's version at least; whether they are whole is for [`chain::walk`] to say.
+pub(crate) fn read(row: &OrderRow, events: &[EventRow]) -> Result<(View, Vec<Entry>), Damage> {
+    let bare = bare(row)?;
     let stored: Stored = serde_json::from_str(&bare).map_err(|error| damage("its snapshot does not read", error))?;
-    let work = open_work(row)?;
-    if stored.order.version != row.version || stored.order.id != row.id {
+    let known = events.iter().take_while(|event| event.version <= row.version).count();
+    let events = &events[..known];
+    let view = match stored {
+        Stored {
+            order: Some(order),
+            memos,
+            steps,
+            ..
+        } => View {
+            tenant: row.tenant,
+            reference: row.reference.clone(),
+            order,
+            details: details_of(events)?,
+            memos,
+            steps,
+        },
+        Stored { rows: Some(rows), .. } => told(row, events, rows)?,
+        Stored { .. } => return Err(Damage("its snapshot is empty".into())),
+    };
+    if view.order.version != row.version || view.order.id != row.id {
         return Err(Damage("its snapshot is of another order or version".into()));
     }
-    let view = View {
-        tenant: row.tenant,
-        reference: row.reference.clone(),
-        order: stored.order,
-        details,
-        memos: stored.memos,
-        steps: stored.steps,
-    };
-    Ok((view, work))
+    Ok((view, open_work(row)?))
+}
+
+/// An order that its event rows tell alone.
+fn told(row: &OrderRow, events: &[EventRow], rows: u32) -> Result<View, Damage> {
+    if usize::try_from(rows) != Ok(events.len()) {
+        let found = events.len();
+        return Err(Damage(format!(
+            "it is told by {rows} event rows, and there are {found}"
+        )));
+    }
+    let mut fold = Fold::default();
+    for event in events {
+        fold.row(event, &row.reference)?;
+    }
+    fold.end().ok_or_else(|| Damage("it has no events".into()))
 }
 
 // ---- events ---------------------------------------------------------------------------------------------------------------------
@@ -246,7 +313,7 @@ impl Fold {
 }
 
 /// What an order is for, as the newest row that says so says it.
-pub(crate) fn details_of(rows: &[EventRow]) -> Result<Arc<Details>, Damage> {
+fn details_of(rows: &[EventRow]) -> Result<Arc<Details>, Damage> {
     for row in rows.iter().rev() {
         let may_say = row.version == row.count || row.body.contains("\"d\":{");
         if may_say && let Some(details) = Body::read(&row.body)?.details {
@@ -341,5 +408,5 @@ impl Named {
 
 /// An order from its row and the events that it stands on, whose chain was walked ([`crate::chain::walk`]).
 pub fn read_whole(row: &OrderRow, events: &[EventRow]) -> Result<View, Damage> {
-    Ok(read(row, details_of(events)?)?.0)
+    Ok(read(row, events)?.0)
 }

@@ -20,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 use crate::directory::{Directory, Endpoint, tenants_of};
 use crate::engine::Engine;
 use crate::notify::health::{self, SICK_S, Standing};
-use crate::snapshot;
+use crate::snapshot::Damage;
 use crate::tidy;
+use crate::view::View;
+use crate::whole;
 
 /// How often a node looks.
 const EVERY: Duration = Duration::from_secs(15);
@@ -199,9 +201,7 @@ impl Seen {
         let (mut after, mut read) = (None, 0);
         loop {
             let rows = store.waiting(after, PAGE).await?;
-            for row in &rows {
-                self.row(row);
-            }
+            whole::views(store, &rows, &mut |row, view| self.row(row, view)).await?;
             read += rows.len() as u64;
             let last = rows.last().and_then(|row| Some((row.due?, row.id)));
             if rows.len() < PAGE as usize || last.is_none() {
@@ -218,9 +218,9 @@ impl Seen {
         Ok(())
     }
 
-    fn row(&mut self, row: &OrderRow) {
-        let view = match snapshot::read(row, Arc::default()) {
-            Ok((view, _)) => view,
+    fn row(&mut self, row: &OrderRow, view: Result<View, Damage>) {
+        let view = match view {
+            Ok(view) => view,
             Err(damage) => {
                 self.damaged.insert(row.id, damage.to_string());
                 return;
@@ -261,10 +261,9 @@ impl Seen {
                 orders: ids,
                 ..Wanted::default()
             };
-            for row in store.load(&wanted).await?.orders {
-                let Ok((view, _)) = snapshot::read(&row, Arc::default()) else {
-                    continue;
-                };
+            let rows = store.load(&wanted).await?.orders;
+            whole::views(store, &rows, &mut |row, view| {
+                let Ok(view) = view else { return };
                 let words = status::attention(&view.order);
                 for word in &words {
                     *self.attention.entry(*word).or_default() += 1;
@@ -277,7 +276,8 @@ impl Seen {
                         steps: view.order.to_settle().into_iter().collect(),
                     });
                 }
-            }
+            })
+            .await?;
             let counted: u64 = self.attention.values().sum();
             if !full || counted > OPEN_MAX {
                 return Ok(());

@@ -158,7 +158,7 @@ async fn is_called_for_nothing(store: &dyn Store, id: OrderId) -> Result<bool, F
         return Ok(false); // the stream finds that
     };
     let behind = last.at > folded;
-    let needs = snapshot::read(row, Default::default()).map(|(view, _)| !status::attention(&view.order).is_empty());
+    let needs = snapshot::read_whole(row, &found.details).map(|view| !status::attention(&view.order).is_empty());
     if behind || needs != Ok(false) {
         return Ok(false);
     }

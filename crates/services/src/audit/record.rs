@@ -1,7 +1,6 @@
 //! One order against its own events: chain, fold, rules, postings, news, snapshot, open work.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use florin_core::ledger::{Balances, Posting, between};
 use florin_core::order::{Order, StepName};
@@ -40,7 +39,7 @@ pub(super) fn examine(row: &OrderRow, events: &[EventRow], moment: &Moment) -> E
     record.chain(events);
     let view = record.fold(events);
     if let Some(view) = &view {
-        record.snapshot(view);
+        record.snapshot(view, events);
         let mut breaches = Vec::new();
         if let Some(posted) = &record.posted {
             ledger::agrees(&view.order, posted, &mut breaches);
@@ -203,9 +202,9 @@ impl Record<'_> {
 
     // ---- the row -------------------------------------------------------------------------------------------------------------------
 
-    fn snapshot(&mut self, told: &View) {
+    fn snapshot(&mut self, told: &View, events: &[EventRow]) {
         let row = self.row;
-        let (kept, work) = match snapshot::read(row, Arc::clone(&told.details)) {
+        let (kept, work) = match snapshot::read(row, events) {
             Ok(read) => read,
             Err(damage) => return self.find(Law::Snapshot, row.version, damage.to_string()),
         };

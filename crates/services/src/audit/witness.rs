@@ -25,6 +25,7 @@ use thiserror::Error;
 
 use super::{Finding, Law, PAGE, READS_MAX, Report, ledger};
 use crate::snapshot;
+use crate::whole;
 
 /// The rail whose provider is the issuer itself.
 const ISSUER_RAIL: &str = "issuer";
@@ -257,7 +258,7 @@ impl Ours {
         row: &OrderRow,
         compared: &mut Compared,
     ) -> Result<Vec<Finding>, Unreachable> {
-        let Ok((view, _)) = snapshot::read(row, Default::default()) else {
+        let Ok(view) = whole::view(store, row).await? else {
             return Ok(Vec::new()); // the audit of the record says so
         };
         let order = &view.order;
@@ -381,13 +382,13 @@ pub async fn against_provider(
     loop {
         let rows = ours.orders_after(after, PAGE).await?;
         for row in &rows {
-            let mut findings = with_provider(provider, row, &mut compared).await?;
+            let mut findings = with_provider(ours, provider, row, &mut compared).await?;
             for _ in 0..READS_MAX {
                 if findings.is_empty() {
                     break;
                 }
                 let Some(row) = read(ours, row.id).await? else { break };
-                let again = with_provider(provider, &row, &mut Compared::default()).await?;
+                let again = with_provider(ours, provider, &row, &mut Compared::default()).await?;
                 let agree = again == findings;
                 findings = again;
                 if agree {
@@ -425,11 +426,12 @@ pub async fn against_provider(
 }
 
 async fn with_provider(
+    ours: &dyn Store,
     provider: &dyn Store,
     row: &OrderRow,
     compared: &mut Compared,
 ) -> Result<Vec<Finding>, Unreachable> {
-    let Ok((view, _)) = snapshot::read(row, Default::default()) else {
+    let Ok(view) = whole::view(ours, row).await? else {
         return Ok(Vec::new());
     };
     let mut findings = Vec::new();
@@ -451,7 +453,7 @@ async fn with_provider(
             findings.push(finding(row, what));
             continue;
         };
-        let Ok((theirs, _)) = snapshot::read(&theirs, Default::default()) else {
+        let Ok(theirs) = whole::view(provider, &theirs).await? else {
             continue; // the audit of that database says so
         };
         if !view.order.in_flight().is_empty() || !theirs.order.in_flight().is_empty() {
@@ -516,7 +518,7 @@ async fn of_provider(ours: &dyn Store, provider: &dyn Store, id: OrderId) -> Res
     let Some(row) = read(ours, key.order()).await? else {
         return Ok(Some(lost(what("our order is not there"))));
     };
-    let Ok((view, _)) = snapshot::read(&row, Default::default()) else {
+    let Ok(view) = whole::view(ours, &row).await? else {
         return Ok(None);
     };
     let intent = view.memos.get(&key.step().attempt).and_then(|memo| memo.get(INTENT));

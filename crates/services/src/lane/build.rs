@@ -443,10 +443,10 @@ impl Lane {
     fn due(&mut self, draft: &mut Draft, loaded: &mut Loaded, row: &OrderRow, now: Timestamp) -> Taken {
         // Another node's changes of open work do not move the version, so the claimed row replaces what is remembered.
         if let Some(kept) = self.cache.take(row.id).filter(|_| !draft.orders.contains_key(&row.id)) {
-            match snapshot::read(row, Arc::clone(&kept.view.details)) {
-                Ok((view, work)) if kept.chain == row.chain => {
+            // The same chain is the same events, and those are the same order.
+            match snapshot::proven_work(row) {
+                Ok(work) if kept.chain == row.chain => {
                     let kept = Kept {
-                        view: Arc::new(view),
                         work,
                         fence: row.fence,
                         lease: row.lease,

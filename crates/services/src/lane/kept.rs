@@ -28,6 +28,8 @@ pub(super) struct Kept {
     pub(super) fence: u32,
     pub(super) lease: Option<Lease>,
     pub(super) created_at: Timestamp,
+    /// How many event rows it has.
+    pub(super) rows: u32,
     /// How long its snapshot and its open work were when they were last written or read.
     pub(super) state_bytes: usize,
     /// How long its description was: at most as long as the event that had it.
@@ -58,8 +60,7 @@ impl Kept {
             return Err(Unfit::Damaged("its row does not stand on its newest event".into()));
         }
         let damaged = |damage: snapshot::Damage| Unfit::Damaged(damage.0);
-        let details = snapshot::details_of(events).map_err(damaged)?;
-        let (view, work) = snapshot::read(row, details).map_err(damaged)?;
+        let (view, work) = snapshot::read(row, events).map_err(damaged)?;
         Ok(Self {
             view: Arc::new(view),
             work,
@@ -68,6 +69,7 @@ impl Kept {
             fence: row.fence,
             lease: row.lease,
             created_at: row.created_at,
+            rows: u32::try_from(known).unwrap_or(u32::MAX),
             state_bytes: row.state.len() + row.work.as_ref().map_or(0, String::len),
             details_bytes: events.iter().map(|event| event.body.len()).max().unwrap_or_default(),
         })
@@ -165,6 +167,7 @@ mod tests {
             fence: 0,
             lease: None,
             created_at: now,
+            rows: 1,
             state_bytes: 2_000,
             details_bytes,
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use florin_core::decline::{Code, Decline};
 use florin_core::id::{ConnectionId, MerchantId};
 use florin_core::money::{Currency, Money};
-use florin_core::order::{Abilities, CaptureAt, Initiator, Kind, Plan, StepKind};
+use florin_core::order::{Abilities, CaptureAt, Initiator, Kind, Open, Order, Plan, StepKind};
 use florin_core::rail::{
     About, Action, Body, Can, Event, Exchange, Heard, Instrument, Item, Method, Next, Outcome as Ends, Rail, Repeat,
     Reply as RailReply, Report, Step, Table, Task, Turn, Unsupported, Wait, Why,
@@ -298,10 +298,20 @@ impl Bench {
         rows.into_iter().find(|row| row.id == order(number)).unwrap()
     }
 
-    fn stored_word(&self, number: u128) -> &'static str {
+    fn stored_order(&self, number: u128) -> Order {
         let row = self.stored(number);
         let events = at_once(self.store.events_of(row.id)).unwrap();
-        status::word(&crate::snapshot::read_whole(&row, &events).unwrap().order).as_str()
+        crate::snapshot::read_whole(&row, &events).unwrap().order
+    }
+
+    fn stored_word(&self, number: u128) -> &'static str {
+        status::word(&self.stored_order(number)).as_str()
+    }
+
+    /// Whether nobody knows what became of something.
+    fn is_uncertain(&self, number: u128) -> bool {
+        let order = self.stored_order(number);
+        order.in_flight().iter().any(|step| step.state == Open::Uncertain)
     }
 
     fn needed(&mut self) -> Vec<&'static str> {

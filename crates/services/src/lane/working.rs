@@ -79,6 +79,7 @@ impl Working {
             fence: 0,
             lease: None,
             created_at: now,
+            rows: 0,
             state_bytes: 0,
             details_bytes: 0,
         };
@@ -224,13 +225,14 @@ impl Working {
         });
         if let Some(event) = &event {
             self.kept.chain = event.hash;
+            self.kept.rows = self.kept.rows.saturating_add(1);
             if self.described {
                 self.kept.details_bytes = event.body.len();
             }
         }
         self.kept.lease = lease;
         let work = snapshot::work(&self.kept.work);
-        let state = snapshot::state(&view, &self.kept.chain, work.as_deref());
+        let state = snapshot::state(&view, self.kept.rows, &self.kept.chain, work.as_deref());
         self.kept.state_bytes = state.len() + work.as_ref().map_or(0, String::len);
         let order = OrderRow {
             id: view.order.id,

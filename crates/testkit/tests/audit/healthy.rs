@@ -84,8 +84,9 @@ async fn an_uncertain_payment_is_no_breach_while_it_is_uncertain_and_none_when_i
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
         let order = loop {
             let rows = world.store.orders_after(None, 1).await.unwrap();
-            let uncertain = rows.first().filter(|row| row.state.contains("uncertain"));
-            if let Some(row) = uncertain {
+            if let Some(row) = rows.first()
+                && world.is_uncertain(row.id).await
+            {
                 break row.id;
             }
             assert!(tokio::time::Instant::now() < deadline, "it never became uncertain");

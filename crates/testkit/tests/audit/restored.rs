@@ -54,9 +54,8 @@ async fn fault_12_a_restored_copy_asks_first_moves_nothing_twice_and_names_what_
     let out = tokio::spawn(async move { asking.ask(ask).await });
     let out_order = loop {
         let rows = world.store.orders_after(None, 10).await.unwrap();
-        if let Some(row) = rows
-            .iter()
-            .find(|row| row.reference == "out" && row.state.contains("uncertain"))
+        if let Some(row) = rows.iter().find(|row| row.reference == "out")
+            && world.is_uncertain(row.id).await
         {
             break row.id;
         }

@@ -31,7 +31,7 @@ fn silence_is_uncertain_and_a_copy_goes_by_the_plan() {
     assert!(bench.effects.is_empty(), "not at once");
     let row = bench.stored(1);
     assert_eq!((row.due, row.lease), (Some(T.plus_seconds(5)), None));
-    assert!(row.state.contains("uncertain"));
+    assert!(bench.is_uncertain(1));
     bench.pass(5);
     assert_eq!(bench.claim(false), 1);
     assert!(matches!(bench.effects[0].errand, Errand::Send { again: true, .. }));
@@ -47,7 +47,7 @@ fn not_now_is_no_fact_and_the_same_message_goes_later() {
     bench.turn(Some("later"));
     let row = bench.stored(1);
     assert_eq!(row.due, Some(T.plus_seconds(7)));
-    assert!(!row.state.contains("uncertain"));
+    assert!(!bench.is_uncertain(1));
     bench.pass(7);
     bench.claim(false);
     assert!(

@@ -206,3 +206,47 @@ fn a_description_is_an_event_and_keeps_what_opens_the_payers_page() {
     };
     assert_eq!(answered.order.details.description.as_deref(), Some("two teas"));
 }
+
+#[test]
+fn few_events_tell_an_order_alone_and_more_leave_a_snapshot_in_its_row() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("taken"));
+    let told = bench.stored(1);
+    assert!(told.state.starts_with("{\"rows\":2,\"sum\":\""), "{}", told.state);
+    let as_it_was = bench.stored_order(1);
+    let mut whole = None;
+    for description in ["one", "two", "three"] {
+        assert!(whole.is_none(), "only the fifth row is too many");
+        let details = Details {
+            description: Some(description.into()),
+            ..Details::default()
+        };
+        let what = What::Describe {
+            order: order(1),
+            details: Box::new(details),
+        };
+        bench.ask_with(None, what);
+        bench.run();
+        whole = Some(bench.stored(1)).filter(|row| row.state.contains("\"order\":{"));
+    }
+    let whole = whole.expect("five rows of events");
+    let (as_it_is, events) = (bench.stored_order(1), at_once(bench.store.events_of(order(1))).unwrap());
+    assert_eq!(as_it_is.winner(), as_it_was.winner());
+    // Rows that say another number, or that somebody else's sum proves, are not believed.
+    let read = |row: &OrderRow| crate::snapshot::read_whole(row, &events[..events.len() - 3]);
+    assert_eq!(read(&told).unwrap().order, as_it_was);
+    let changed = OrderRow {
+        state: told.state.replace(":2", ":1"),
+        ..told.clone()
+    };
+    assert!(read(&changed).unwrap_err().0.contains("was changed"));
+    let state = crate::snapshot::state(&read(&told).unwrap(), 1, &told.chain, None);
+    assert!(read(&OrderRow { state, ..told }).unwrap_err().0.contains("told by 1"));
+    let other = OrderRow {
+        version: whole.version - 1,
+        ..whole
+    };
+    assert!(read(&other).unwrap_err().0.contains("another order or version"));
+}
