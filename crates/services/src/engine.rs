@@ -39,6 +39,7 @@ use crate::clock::Clock;
 use crate::dice;
 use crate::directory::Directory;
 use crate::egress::{Egress, Road};
+use crate::fresh::Committed;
 use crate::keyring::Keyring;
 use crate::lane::{Job, Lane, Reply, Roads};
 use carry::Providers;
@@ -132,7 +133,7 @@ struct Inner {
     egress: Egress,
     providers: Providers,
     inbox: Notify,
-    committed: Arc<Notify>,
+    committed: Arc<Committed>,
     told: inbox::Told,
     frozen: Mutex<std::collections::BTreeMap<OrderId, String>>,
     stop: CancellationToken,
@@ -245,7 +246,7 @@ impl Engine {
             broken: AtomicBool::new(false),
             providers: Providers::default(),
             inbox: Notify::new(),
-            committed: Arc::new(Notify::new()),
+            committed: Arc::default(),
             told: inbox::Told::default(),
             frozen: Mutex::default(),
             stop: CancellationToken::new(),
@@ -360,7 +361,7 @@ impl Engine {
     }
 
     /// Rung when something was committed: readers behind the commit follow it.
-    pub fn committed(&self) -> Arc<Notify> {
+    pub fn committed(&self) -> Arc<Committed> {
         Arc::clone(&self.inner.committed)
     }
 

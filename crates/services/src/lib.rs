@@ -19,6 +19,7 @@ pub mod dice;
 pub mod directory;
 pub mod egress;
 pub mod engine;
+pub mod fresh;
 pub mod keyring;
 pub mod lane;
 pub mod notify;

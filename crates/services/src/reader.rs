@@ -4,8 +4,8 @@
 //! that a crash repeats a turn instead of doubling it. Everything it writes can be made again from the events. Lists ask it to catch up
 //! first, so they are exact when read.
 
-mod glance;
 mod made;
+mod read;
 mod young;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use florin_core::id::{DeliveryId, OrderId};
-use florin_core::ledger::Posting;
 use florin_core::rail::Rail;
 use florin_core::status;
 use florin_store::{BOOKS, DeliveryRow, DeliveryStatus, EventRow, Fault, OrderRow, Store, Wanted};
@@ -23,11 +22,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::crash;
 use crate::directory::Directory;
+use crate::fresh::Committed;
 use crate::notify::{stripe, words_of};
 use crate::snapshot::{self, Damage, Named, event_ids};
 use crate::view::View;
-use glance::{Glance, GlancePlan};
 use made::{Made, Stand};
+use read::{Read, Road};
 use young::{Young, Youth};
 
 /// How far the clocks of two nodes may be apart before an endpoint misses an event that came after it.
@@ -62,7 +62,7 @@ pub struct Reader {
     directory: Arc<Directory>,
     rails: &'static [&'static dyn Rail],
     /// Rung by lanes after a commit.
-    committed: Arc<Notify>,
+    committed: Arc<Committed>,
     /// Rung when there are deliveries to be made.
     deliveries: Arc<Notify>,
     turn: Mutex<Young>,
@@ -85,7 +85,7 @@ impl Reader {
         store: Arc<dyn Store>,
         directory: Arc<Directory>,
         rails: &'static [&'static dyn Rail],
-        committed: Arc<Notify>,
+        committed: Arc<Committed>,
         deliveries: Arc<Notify>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -94,7 +94,7 @@ impl Reader {
             rails,
             committed,
             deliveries,
-            turn: Mutex::default(),
+            turn: Mutex::new(Young::new(young::HALF)),
         })
     }
 
@@ -127,7 +127,7 @@ impl Reader {
             (full_turns, rows, delivers) = (0, 0, false);
             let rung = async {
                 tokio::select! {
-                    () = self.committed.notified() => {}
+                    () = self.committed.rung() => {}
                     () = tokio::time::sleep(REST) => {}
                 }
                 tokio::time::sleep(pause).await;
@@ -218,7 +218,7 @@ impl Reader {
         for (at, (row, known)) in rows.iter().zip(known).enumerate() {
             made.feed(row);
             // A row that does not read stops nobody else: its order is frozen and reported where it is read.
-            let folded = known.and_then(|(glance, youth)| self.fold_row(row, glance, youth, &orders, made));
+            let folded = known.and_then(|(read, youth)| self.fold_row(row, read, youth, &orders, made));
             if let Err(damage) = folded {
                 tracing::error!(order = %row.order, version = row.version, %damage, "an event row does not read");
             }
@@ -230,26 +230,35 @@ impl Reader {
     }
 
     /// Reads a row, and says how its order stands after it, if the rows alone say so.
-    fn glance<'a>(&self, row: &'a EventRow, young: &mut Young) -> Result<(Read<'a>, Option<Youth>), Damage> {
-        let mut glance = Glance::of(row).map_err(|error| Damage(format!("its body does not read: {error}")))?;
-        let named = Named::of(row)?;
+    fn glance(&self, row: &EventRow, young: &mut Young) -> Result<(Read, Option<Youth>), Damage> {
+        let mut read = match self.committed.take(&row.hash).map(Read::from) {
+            Some(read) => {
+                debug_assert_eq!(Ok(&read), Read::of(row).as_ref(), "what was written is what is read");
+                read
+            }
+            None => Read::of(row)?,
+        };
         let first = row.version == row.count;
         let youth = if first {
             Some(Youth {
                 version: 0,
                 created_at: row.time,
                 status: String::new(),
-                plans: BTreeMap::new(),
+                roads: BTreeMap::new(),
             })
         } else {
-            young.take(row.order)
+            young.take(&row.order)
         };
         let youth = youth
-            .filter(|youth| youth.version + row.count == row.version && glance.is_calm())
+            .filter(|youth| youth.version + row.count == row.version && read.calm)
             .map(|mut youth| {
                 youth.version = row.version;
-                youth.plans.extend(glance.plans());
-                let words = named.iter().rev().filter_map(|one| one.name.strip_prefix("order."));
+                youth.roads.extend(read.roads.drain(..));
+                let words = read
+                    .named
+                    .iter()
+                    .rev()
+                    .filter_map(|one| one.name.strip_prefix("order."));
                 if let Some(status) = words.map(str::to_owned).next() {
                     youth.status = status;
                 }
@@ -259,7 +268,7 @@ impl Reader {
         if let Some(youth) = &youth {
             young.put(row.order, youth.clone());
         }
-        Ok((Read { glance, named }, youth))
+        Ok((read, youth))
     }
 
     /// Orders of which the rows alone do not say enough.
@@ -287,23 +296,17 @@ impl Reader {
     fn fold_row(
         &self,
         row: &EventRow,
-        Read { mut glance, named }: Read<'_>,
+        read: Read,
         youth: Option<Youth>,
         orders: &HashMap<OrderId, Result<View, Damage>>,
         made: &mut Made,
     ) -> Result<(), Damage> {
-        let postings: Vec<Posting> = match &row.postings {
-            Some(text) => {
-                serde_json::from_str(text).map_err(|error| Damage(format!("its postings do not read: {error}")))?
-            }
-            None => Vec::new(),
-        };
-        for posting in &postings {
+        for posting in &read.postings {
             made.post(row.tenant, posting);
         }
-        self.deliver(row, &named, made);
-        let details = glance.d.take();
-        let mut plans: BTreeMap<u8, GlancePlan> = BTreeMap::new();
+        self.deliver(row, &read.named, made);
+        let details = read.details;
+        let mut roads: BTreeMap<u8, Road> = BTreeMap::new();
         match (youth, orders.get(&row.order)) {
             (Some(youth), _) => {
                 let stand = Stand {
@@ -313,7 +316,7 @@ impl Reader {
                     created_at: youth.created_at,
                 };
                 made.list(row, stand, details);
-                plans = youth.plans;
+                roads = youth.roads;
             }
             (None, Some(Ok(view))) => {
                 let order = &view.order;
@@ -324,21 +327,21 @@ impl Reader {
                     created_at: order.created_at,
                 };
                 made.list(row, stand, details);
-                plans.extend(order.attempts().map(|(_, attempt)| {
-                    let plan = GlancePlan {
+                roads.extend(order.attempts().map(|(_, attempt)| {
+                    let road = Road {
                         connection: attempt.plan.connection,
                         rail: attempt.plan.rail.clone(),
                     };
-                    (attempt.number, plan)
+                    (attempt.number, road)
                 }));
             }
             (None, Some(Err(damage))) => return Err(damage.clone()),
             (None, None) => return Err(Damage("its order has no row".into())),
         }
-        for (whose, memo) in &glance.l {
-            let plan = whose.parse().ok().and_then(|attempt: u8| plans.get(&attempt));
-            if let Some(plan) = plan {
-                made.refer(row.order, plan.connection, self.refs_of(&plan.rail), memo);
+        for (whose, memo) in &read.learned {
+            let road = whose.parse().ok().and_then(|attempt: u8| roads.get(&attempt));
+            if let Some(road) = road {
+                made.refer(row.order, road.connection, self.refs_of(&road.rail), memo);
             }
         }
         Ok(())
@@ -379,10 +382,4 @@ impl Reader {
             .find(|table| table.name == rail)
             .map_or(&[], |table| table.refs)
     }
-}
-
-/// An event row, read.
-struct Read<'a> {
-    glance: Glance<'a>,
-    named: Vec<Named>,
 }

@@ -203,8 +203,8 @@ impl Driver {
                     );
                     self.inner.broken.store(true, Ordering::SeqCst);
                 }
-                Output::Committed(jobs) => {
-                    self.inner.committed.notify_one();
+                Output::Committed(jobs, written) => {
+                    self.inner.committed.ring(written);
                     self.inner.meter.commits.increment(1);
                     self.inner.meter.batch.record(jobs as f64);
                     self.inner.meter.queued.set(self.lane.queued() as f64);

@@ -17,6 +17,7 @@ use super::{
     open, turn,
 };
 use crate::ask::{Ask, Denied, NewOrder, What};
+use crate::fresh::Written;
 use crate::snapshot::{self, Made};
 use crate::work::{Act, Place, Spot};
 use crate::worker::{Errand, Turned};
@@ -34,6 +35,8 @@ pub(super) struct Draft {
     references: BTreeMap<(Tenant, String), OrderId>,
     notices: Vec<NoticeRow>,
     done: Vec<NoticeId>,
+    /// The event rows of the batch, for the reader behind the commit.
+    pub(super) written: Vec<Written>,
 }
 
 /// A worker's turn that this batch carries.
@@ -629,7 +632,10 @@ impl Lane {
                     row: rows.order,
                 }),
             }
-            batch.events.extend(rows.event);
+            if let Some((event, written)) = rows.event {
+                batch.events.push(event);
+                draft.written.push(written);
+            }
         }
         for ((tenant, key), bound) in std::mem::take(&mut draft.keys) {
             let Some((order, step, refused)) = bound.later else {

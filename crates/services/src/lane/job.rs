@@ -8,6 +8,7 @@ use florin_core::rail::Item;
 use florin_store::{NoticeId, NoticeRow, OrderRow, Tenant};
 
 use crate::ask::{Answered, Ask, Denied};
+use crate::fresh::Written;
 use crate::snapshot::Made;
 use crate::worker::{Effect, Turned};
 
@@ -90,8 +91,8 @@ pub enum Output {
     Damaged(OrderId, String),
     /// The disk is broken: nothing more may be acknowledged.
     Broken(String),
-    /// A batch is durable: how many jobs it carried.
-    Committed(usize),
+    /// A batch is durable: how many jobs it carried, and its event rows.
+    Committed(usize, Vec<Written>),
 }
 
 /// A lane's answer.

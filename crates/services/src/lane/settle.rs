@@ -17,7 +17,8 @@ use crate::worker::Effect;
 impl Lane {
     pub(super) fn settle(&mut self, mut draft: Draft, now: Timestamp) {
         if !draft.jobs.is_empty() {
-            self.outputs.push(Output::Committed(draft.jobs.len()));
+            let written = std::mem::take(&mut draft.written);
+            self.outputs.push(Output::Committed(draft.jobs.len(), written));
         }
         for settled in std::mem::take(&mut draft.turned) {
             self.free(&draft, &settled);

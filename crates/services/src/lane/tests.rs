@@ -209,7 +209,7 @@ impl Bench {
                 }
                 Output::Effect(effect) => self.effects.push(*effect),
                 Output::Untold(_) => self.untold += 1,
-                Output::Waiting(..) | Output::Noticed | Output::Lost(..) | Output::Committed(_) => {}
+                Output::Waiting(..) | Output::Noticed | Output::Lost(..) | Output::Committed(..) => {}
                 Output::Damaged(order, why) => panic!("{order}: {why}"),
                 Output::Broken(why) => panic!("{why}"),
             }

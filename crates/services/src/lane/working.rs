@@ -13,6 +13,7 @@ use florin_store::{Cursor, EventRow, IdemKey, Lease, NoticeId, OrderRow, Tenant}
 
 use super::kept::Kept;
 use crate::chain;
+use crate::fresh::Written;
 use crate::snapshot::{self, Learned, Named};
 use crate::view::{Details, View};
 use crate::work::Entry;
@@ -44,7 +45,7 @@ pub(super) struct Working {
 /// The rows of one order in a batch.
 pub(super) struct Rows {
     pub(super) order: OrderRow,
-    pub(super) event: Option<EventRow>,
+    pub(super) event: Option<(EventRow, Written)>,
 }
 
 impl Working {
@@ -210,7 +211,7 @@ impl Working {
             let postings = json(&self.postings);
             let news = json(&self.news);
             let hash = chain::link(&self.kept.chain, &body, postings.as_deref(), news.as_deref());
-            EventRow {
+            let row = EventRow {
                 at: Cursor::START,
                 order: view.order.id,
                 tenant: view.tenant,
@@ -221,9 +222,18 @@ impl Working {
                 postings,
                 news,
                 hash,
-            }
+            };
+            let written = Written {
+                hash,
+                events: std::mem::take(&mut self.events),
+                learned: std::mem::take(&mut self.learned),
+                details: self.described.then(|| Arc::clone(&view.details)),
+                named: std::mem::take(&mut self.news),
+                postings: std::mem::take(&mut self.postings),
+            };
+            (row, written)
         });
-        if let Some(event) = &event {
+        if let Some((event, _)) = &event {
             self.kept.chain = event.hash;
             self.kept.rows = self.kept.rows.saturating_add(1);
             if self.described {

@@ -9,7 +9,7 @@ use florin_core::rail::Memo;
 use florin_core::time::Timestamp;
 use florin_store::{BOOKS, BalanceRow, Cursor, DeliveryRow, EventRow, FeedRow, Fold, ListingRow, ProviderRef, Tenant};
 
-use super::glance::GlanceDetails;
+use super::read::Listed;
 
 /// How an order stands for a list.
 pub(super) struct Stand {
@@ -30,7 +30,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    pub(super) fn list(&mut self, row: &EventRow, stand: Stand, details: Option<GlanceDetails>) {
+    pub(super) fn list(&mut self, row: &EventRow, stand: Stand, details: Option<Listed>) {
         let listing = self.listings.entry(row.order).or_insert_with(|| ListingRow {
             order: row.order,
             tenant: row.tenant,

@@ -641,7 +641,7 @@ impl World {
                     self.carry(at, number, next);
                 }
                 Output::Noticed => {}
-                Output::Committed(_) => self.follow_soon(at),
+                Output::Committed(..) => self.follow_soon(at),
                 Output::Untold(id) => {
                     let now_ms = self.now_ms;
                     if let Some(telling) = self.nodes[at].told.get_mut(&id) {

@@ -1,0 +1,116 @@
+//! What lanes of this process wrote a moment ago, as they had it in memory: the reader behind the commit need not read as JSON what was
+//! written as JSON beside it.
+//!
+//! An entry is named by the hash of its event row, which stands for every byte of it. So what is found here is what the row says, whatever
+//! became of the commit; what is not found is read from the row. Nothing depends on it but time.
+
+use std::collections::HashMap;
+use std::hash::Hash as Hashed;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use florin_core::event::Event;
+use florin_core::ledger::Posting;
+use florin_store::Hash;
+use tokio::sync::Notify;
+
+use crate::snapshot::{Learned, Named};
+use crate::view::Details;
+
+/// Event rows remembered in one half: what a busy reader finds after a second's rest.
+const HALF: usize = 8_192;
+
+/// An event row, as whoever wrote it had it.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub(crate) hash: Hash,
+    pub(crate) events: Vec<Event>,
+    pub(crate) learned: Learned,
+    pub(crate) details: Option<Arc<Details>>,
+    pub(crate) named: Vec<Named>,
+    pub(crate) postings: Vec<Posting>,
+}
+
+/// The bell that lanes ring after a commit, and what they committed.
+#[derive(Debug)]
+pub struct Committed {
+    bell: Notify,
+    fresh: Mutex<Lately<Hash, Written>>,
+}
+
+impl Default for Committed {
+    fn default() -> Self {
+        Self {
+            bell: Notify::new(),
+            fresh: Mutex::new(Lately::new(HALF)),
+        }
+    }
+}
+
+impl Committed {
+    /// Something is durable.
+    pub(crate) fn ring(&self, written: Vec<Written>) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in written {
+            fresh.put(one.hash, one);
+        }
+        drop(fresh);
+        self.bell.notify_one();
+    }
+
+    /// Waits until it rings.
+    pub(crate) async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    /// The row with this hash, if it was written here and not taken yet.
+    pub(crate) fn take(&self, hash: &Hash) -> Option<Written> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).take(hash)
+    }
+}
+
+/// Things of a moment ago in two halves; when the newer one is full the older one goes.
+#[derive(Debug)]
+pub(crate) struct Lately<K, V> {
+    newer: HashMap<K, V>,
+    older: HashMap<K, V>,
+    half: usize,
+}
+
+impl<K: Eq + Hashed, V> Lately<K, V> {
+    /// Nothing yet, and at most twice `half`.
+    pub(crate) fn new(half: usize) -> Self {
+        Self {
+            newer: HashMap::new(),
+            older: HashMap::new(),
+            half,
+        }
+    }
+
+    /// Takes one out, to be changed and put back, or to be forgotten.
+    pub(crate) fn take(&mut self, key: &K) -> Option<V> {
+        self.newer.remove(key).or_else(|| self.older.remove(key))
+    }
+
+    pub(crate) fn put(&mut self, key: K, value: V) {
+        if self.newer.len() >= self.half {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_older_than_two_halves_is_forgotten() {
+        let mut lately = Lately::new(2);
+        for number in 0..7 {
+            lately.put(number, number);
+        }
+        let left: Vec<i32> = (0..7).filter(|number| lately.take(number).is_some()).collect();
+        assert_eq!(left, [4, 5, 6]);
+        assert_eq!(lately.take(&6), None, "it was taken");
+    }
+}

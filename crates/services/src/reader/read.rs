@@ -1,0 +1,123 @@
+//! What a reader needs of an event row; the rest is passed over.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use florin_core::event::Event;
+use florin_core::id::ConnectionId;
+use florin_core::ledger::Posting;
+use florin_store::EventRow;
+use serde::Deserialize;
+
+use crate::fresh::Written;
+use crate::snapshot::{Damage, Learned, Named};
+
+/// An event row, read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    /// Whether an order that has lived through events of these kinds alone needs no person.
+    pub(super) calm: bool,
+    /// Attempts that were started in this row.
+    pub(super) roads: Vec<(u8, Road)>,
+    pub(super) learned: Learned,
+    pub(super) details: Option<Listed>,
+    pub(super) named: Vec<Named>,
+    pub(super) postings: Vec<Posting>,
+}
+
+/// Over which connection an attempt goes, and by which rail.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Road {
+    pub(super) connection: ConnectionId,
+    pub(super) rail: String,
+}
+
+/// What lists know of what an order is for.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Listed {
+    pub(super) customer: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    e: Vec<Glance<'a>>,
+    #[serde(default)]
+    l: Learned,
+    #[serde(default)]
+    d: Option<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(borrow)]
+    k: Cow<'a, str>,
+    #[serde(default)]
+    attempt: Option<u8>,
+    #[serde(default)]
+    plan: Option<Road>,
+}
+
+impl Read {
+    /// From the row itself.
+    pub(super) fn of(row: &EventRow) -> Result<Self, Damage> {
+        let damage = |what: &str, error: serde_json::Error| Damage(format!("its {what} not read: {error}"));
+        let body: Body<'_> = serde_json::from_str(&row.body).map_err(|error| damage("body does", error))?;
+        let postings = row.postings.as_deref().map_or(Ok(Vec::new()), serde_json::from_str);
+        Ok(Self {
+            calm: body.e.iter().all(|event| is_calm(&event.k)),
+            roads: (body.e.into_iter())
+                .filter_map(|event| Some((event.attempt?, event.plan?)))
+                .collect(),
+            learned: body.l,
+            details: body.d,
+            named: Named::of(row)?,
+            postings: postings.map_err(|error| damage("postings do", error))?,
+        })
+    }
+}
+
+impl From<Written> for Read {
+    fn from(written: Written) -> Self {
+        let started = |event: &Event| {
+            let Event::Started { attempt, plan } = event else {
+                return None;
+            };
+            let road = Road {
+                connection: plan.connection,
+                rail: plan.rail.clone(),
+            };
+            Some((*attempt, road))
+        };
+        Self {
+            calm: written.events.iter().all(|event| is_calm(event.kind())),
+            roads: written.events.iter().filter_map(started).collect(),
+            learned: written.learned,
+            details: written.details.map(|details| Listed {
+                customer: details.customer.map(|customer| customer.to_string()),
+                metadata: details.metadata.clone(),
+            }),
+            named: written.named,
+            postings: written.postings,
+        }
+    }
+}
+
+/// Whether events of this kind call for no person.
+fn is_calm(kind: &str) -> bool {
+    matches!(
+        kind,
+        "created"
+            | "described"
+            | "started"
+            | "acting"
+            | "continued"
+            | "pending"
+            | "approved"
+            | "fee"
+            | "step_started"
+            | "captured"
+    )
+}
