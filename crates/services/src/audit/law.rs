@@ -116,7 +116,11 @@ impl Law {
                 DAMAGED,
             ),
             Self::Tenant => ("tenant", "an order and its events are one tenant's", DAMAGED),
-            Self::Snapshot => ("snapshot", "an order's row is the fold of its events", DAMAGED),
+            Self::Snapshot => (
+                "snapshot",
+                "an order's row is the fold of its events, or counts them while they are few",
+                DAMAGED,
+            ),
             Self::News => (
                 "news",
                 "the public names of an event row are those of its events",
