@@ -80,13 +80,19 @@ const SALES: &[&str] = &[
     "refunds",
     "refunds-console",
     "refunds-console-fail",
+    "refunded-by-hand",
     "void-of-a-sale",
     "disputes",
     "returned",
     "fees",
     "forgotten-keys",
 ];
-const LARGE_SALES: &[&str] = &["disputed-strays", "strays-refunded", "returned-all"];
+const LARGE_SALES: &[&str] = &[
+    "disputed-strays",
+    "strays-refunded",
+    "refunded-by-hand-all",
+    "returned-all",
+];
 const OTHERS: &[&str] = &[
     "verify",
     "payout-small",
@@ -247,4 +253,5 @@ mistakes! {
     a_lapsed_hold_that_is_ignored_is_found: ALapsedHoldIsIgnored in "hold-console";
     a_surplus_that_is_kept_is_found: ASurplusIsKept in "push";
     an_old_action_that_is_answered_is_found: AnOldActionIsAnswered in "actions";
+    a_refund_by_hand_that_is_booked_twice_is_found: WhatAPersonSawIsBookedBesideWhatWasTold in "refunded-by-hand";
 }

@@ -173,8 +173,9 @@ pub struct ResolveBody {
     /// The step, such as `ref/0`; the attempt's authorise step if nothing is said.
     #[schema(max_length = 16, example = "ref/0")]
     pub step: Option<String>,
-    /// The amount that the provider shows, in minor units, if it is not what was asked. For `undone`: how much went back, if not all that
-    /// stands of an attempt that the order has left; needed for the payment that the order stands on.
+    /// The amount that the provider shows, in minor units, if it is not what was asked. For `undone`: how much undoes
+    /// and refunds at the provider's console sent back of the attempt in all, if not everything that stands of one that the order has
+    /// left; needed for the payment that the order stands on. What the provider tells too is booked once.
     #[schema(minimum = 0, maximum = 9_223_372_036_854_i64)]
     pub amount: Option<i64>,
     /// Who says so, and where they saw it. Kept with the order.

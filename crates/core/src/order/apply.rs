@@ -23,7 +23,7 @@ impl Order {
 
     fn change(&mut self, event: &Event, at: Timestamp) {
         match event {
-            Event::Resolved { event, .. } => self.change(event, at),
+            Event::Resolved { event, .. } => self.resolved(event, at),
             Event::Created { .. } | Event::Described => {}
             Event::Amended { due } => self.due = *due,
             Event::Canceled => self.end(Why::Canceled, None),
@@ -121,6 +121,17 @@ impl Order {
                 self.on(*attempt, |attempt| dispute(attempt, number, id, *verdict, *amount));
             }
             Event::Fee { attempt, amount, .. } => self.on(*attempt, |attempt| fee(attempt, *amount)),
+        }
+    }
+
+    /// What a person reported.
+    fn resolved(&mut self, event: &Event, at: Timestamp) {
+        if let Event::Undone { step, moved } = event
+            && self.tells_in_all(*step)
+        {
+            self.seen_undone(*step, *moved, at);
+        } else {
+            self.change(event, at);
         }
     }
 

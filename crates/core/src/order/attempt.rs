@@ -206,8 +206,13 @@ impl Attempt {
     /// What went in, as far as we know: what was said, and what must have been there because it came back.
     pub fn taken(&self) -> i128 {
         let implied = self.charge.came_back().min(i128::from(self.plan.amount.minor()));
-        // An undo sends back what it finds, and nothing else: a rail that had taken too much says so only here.
-        self.charge.heard().max(implied).max(i128::from(self.charge.undone))
+        // An undo sends back what it finds, and nothing else: a rail that had taken too much says so only here. So does a person.
+        let seen = self.charge.seen.map_or(0, |_| self.charge.sent_back());
+        self.charge
+            .heard()
+            .max(implied)
+            .max(i128::from(self.charge.undone))
+            .max(seen)
     }
 
     /// The most that one movement of this attempt can be: what was asked, or what came in, if that was more.

@@ -59,6 +59,9 @@ pub struct Charge {
     /// What of that came to us again.
     #[serde(skip_serializing_if = "is_zero")]
     pub undone_back: i64,
+    /// What a person saw go back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<SeenBack>,
     /// Disputes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disputes: Vec<Dispute>,
@@ -68,6 +71,16 @@ pub struct Charge {
     /// When money was taken for the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<Timestamp>,
+}
+
+/// What a person saw at the provider of money that went back. The provider may tell of the same money before or after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SeenBack {
+    /// By undoes and at the console in all, with what came to us again of it.
+    pub in_all: i64,
+    /// What of it undoes had sent back. None: one was out, and nobody knew what it had done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<i64>,
 }
 
 /// Money that is reserved at the payer's bank.
@@ -249,9 +262,26 @@ impl Charge {
         self.undone() + self.returned() + self.captures_back() + self.refunded_elsewhere()
     }
 
-    /// Refunded at the provider's console, without what came back to us.
+    /// Refunded at the provider's console, without what came back to us. What a person saw and nobody else has told yet was done there.
     pub fn refunded_elsewhere(&self) -> i128 {
-        i128::from(self.refunded_elsewhere) - i128::from(self.refunded_elsewhere_back)
+        i128::from(self.refunded_elsewhere) - i128::from(self.refunded_elsewhere_back) + self.untold()
+    }
+
+    /// What a person saw go back, and the provider has not told. An undo that was started later is not what they saw.
+    fn untold(&self) -> i128 {
+        let Some(seen) = self.seen else { return 0 };
+        let undone = seen.undone.unwrap_or(i64::MAX).min(self.undone);
+        (i128::from(seen.in_all) - i128::from(undone) - i128::from(self.refunded_elsewhere)).max(0)
+    }
+
+    /// What undoes and console refunds sent back, without what came to us again: what a person sees at the provider.
+    pub(crate) fn sent_back(&self) -> i128 {
+        self.undone() + self.refunded_elsewhere()
+    }
+
+    /// What of undoes and console refunds came to us again.
+    pub(crate) fn back_again(&self) -> i128 {
+        i128::from(self.undone_back) + i128::from(self.refunded_elsewhere_back)
     }
 
     /// What cancels and reversals moved back for good.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{About, Attempt, Fact, HoldEnd, Open, Order, Place, Says, StepKind, StepName};
+use super::{About, Attempt, Fact, HoldEnd, Kind, Open, Order, Place, Says, StepKind, StepName};
 use crate::decline::{Code, Decline};
 use crate::money::Money;
 use crate::status;
@@ -45,7 +45,8 @@ impl Order {
         uncertain.map(|open| open.step).chain(alarmed).chain(stuck).collect()
     }
 
-    /// What a person says about a step, as a fact that changes something. `amount` is what they saw, if they said.
+    /// What a person says about a step, as a fact that changes something. `amount` is what they saw, if they said; of money that went
+    /// back, what undoes and console refunds sent back of the attempt in all.
     pub fn said_by_person(&self, step: StepName, ruling: Ruling, amount: Option<i64>) -> Result<Says, Unheard> {
         let open = self.in_flight().into_iter().find(|open| open.step == step);
         let (asked, holds) = match &open {
@@ -108,10 +109,21 @@ impl Order {
         (money, step.kind == StepKind::Authorize && charge.hold.is_some())
     }
 
-    /// All that an undo of this step can have sent back: what is known to stand of an attempt that is over.
+    /// Whether a person who says that this step was undone tells what went back of the attempt in all: whoever looks at a payment sees
+    /// neither whose refund it was nor whether we have been told of it. A payout has no console refunds.
+    pub(super) fn tells_in_all(&self, step: StepName) -> bool {
+        step.kind == StepKind::Authorize && self.terms.kind == Kind::Payment
+    }
+
+    /// All that can have been sent back of the attempt of this step, if that is over: what is known to be back, and what stands.
     fn all_of(&self, step: StepName, asked: Money) -> Money {
         let standing = self.attempt(step.attempt).map_or(0, |(_, attempt)| {
-            i128::from(attempt.charge.undone) + attempt.standing_money()
+            let back = if self.tells_in_all(step) {
+                attempt.charge.sent_back()
+            } else {
+                attempt.charge.undone.into()
+            };
+            back + attempt.standing_money()
         });
         let over = self.open_step(step).is_none() && step.kind == StepKind::Authorize;
         asked.with_minor(i64::try_from(standing).ok().filter(|_| over).unwrap_or(0))

@@ -91,22 +91,21 @@ fn payment_position(books: &mut Position, place: Place, attempt: &Attempt) {
     let heard = i128::from(charge.sold)
         + i128::from(charge.captured_elsewhere)
         + total(&charge.captures, |step| step.moved().0);
-    let proof = [
-        i128::from(charge.undone),
-        returned,
-        i128::from(charge.refunded_elsewhere) - i128::from(charge.refunded_elsewhere_back),
-        open + lost,
-    ];
+    let untold = charge.seen.map_or(0, |seen| {
+        let undone = seen.undone.map_or(charge.undone, |undone| undone.min(charge.undone));
+        i128::from(seen.in_all) - i128::from(undone) - i128::from(charge.refunded_elsewhere)
+    });
+    let elsewhere = i128::from(charge.refunded_elsewhere) - i128::from(charge.refunded_elsewhere_back) + untold.max(0);
+    let sent_back = i128::from(charge.undone) - i128::from(charge.undone_back) + elsewhere;
+    let proof = [i128::from(charge.undone), returned, elsewhere, open + lost];
     let implied = proof
         .into_iter()
         .max()
         .unwrap_or(0)
         .min(attempt.plan.amount.minor().into());
     let taken = heard.max(implied).max(charge.undone.into());
-    let back =
-        i128::from(charge.undone) - i128::from(charge.undone_back) + returned + i128::from(charge.refunded_elsewhere)
-            - i128::from(charge.refunded_elsewhere_back)
-            + total(&charge.captures, |step| step.moved().1);
+    let taken = charge.seen.map_or(taken, |_| taken.max(sent_back));
+    let back = sent_back + returned + total(&charge.captures, |step| step.moved().1);
     let refunded = total(&charge.refunds, |step| step.moved().0 - step.moved().1);
     let moving = total(
         &charge.refunds,

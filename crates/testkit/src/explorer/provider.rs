@@ -77,8 +77,10 @@ pub struct Deal {
     pub refunded: Amount,
     /// Of what is back otherwise: sent back by cancels and reversals, which tell it in all.
     pub undone: Amount,
-    /// Back with the payer by anything else.
+    /// Back with the payer by anything but refunds of ours.
     pub back: Amount,
+    /// Of that: given back at the console, and not come again.
+    pub console: Amount,
     /// Taken for disputes, open or lost.
     pub disputed: Amount,
     /// Charged by the provider.
@@ -247,20 +249,31 @@ impl Deal {
 
     /// Nothing of the attempt stands afterwards, and nothing will: gives the hold back, sends money back, fences the key.
     pub fn undo(&mut self, request: Request) -> Saying {
-        let undone = self.send_back();
-        self.remember(request, Done::Yes(undone));
-        Saying::Answer(request.step, Word::Undone(undone))
+        self.undone += self.send_back();
+        self.remember(request, Done::Yes(self.undone));
+        Saying::Answer(request.step, Word::Undone(self.undone))
     }
 
-    /// Sends back what stands, and fences the attempt. Answers what was undone of it in all.
-    pub fn send_back(&mut self) -> Amount {
+    /// Sends back what stands, and fences the attempt. Answers how much that was.
+    fn send_back(&mut self) -> Amount {
         let moved = self.stands().max(0);
         self.back += moved;
-        self.undone += moved;
         self.held = 0;
         self.open = false;
         self.auth = Auth::Undone;
-        self.undone
+        moved
+    }
+
+    /// Somebody sends back at the console what stands. Answers how much that was.
+    pub fn send_back_by_hand(&mut self) -> Amount {
+        let moved = self.send_back();
+        self.console += moved;
+        moved
+    }
+
+    /// What somebody sees who looks how much undoes and the console sent back of the attempt in all.
+    pub fn sent_back(&self) -> Amount {
+        self.undone + self.console
     }
 
     /// Refuses a step.

@@ -46,11 +46,12 @@ pub enum Mistake {
     ALapsedHoldIsIgnored,
     ASurplusIsKept,
     AnOldActionIsAnswered,
+    WhatAPersonSawIsBookedBesideWhatWasTold,
 }
 
 impl Mistake {
     /// Every one of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::ALostAnswerIsADecline,
         Self::ALostCaptureIsADecline,
         Self::ALostVoidIsADecline,
@@ -84,6 +85,7 @@ impl Mistake {
         Self::ALapsedHoldIsIgnored,
         Self::ASurplusIsKept,
         Self::AnOldActionIsAnswered,
+        Self::WhatAPersonSawIsBookedBesideWhatWasTold,
     ];
 }
 
@@ -394,6 +396,10 @@ fn mishear(mistake: Mistake, order: &Order, fact: &Fact) -> Option<Option<Event>
                 amount: *money,
                 held,
             }))
+        }
+        (M::WhatAPersonSawIsBookedBesideWhatWasTold, Fact::Answer { note: Some(_), .. }) => {
+            let heard = order.decide(&Command::Fact(fact.clone()), NOW).ok()??;
+            matches!(heard.plain(), Event::Undone { .. }).then(|| Some(heard.plain().clone()))
         }
         (M::FactsAreBookedTwice, Fact::Happened { .. }) => {
             let mut forgetful = order.clone();

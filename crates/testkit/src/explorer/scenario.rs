@@ -91,6 +91,8 @@ pub struct Left {
     pub forgets: u8,
     /// Commands that a second node may decide on an old reading.
     pub other_node: u8,
+    /// A person may report what they see went back of an attempt, whether or not the provider tells it too.
+    pub reports: u8,
 }
 
 /// A world to explore.
@@ -132,6 +134,8 @@ pub struct Scenario {
     pub silence: bool,
     /// Steps may be uncertain for so long that a person is called.
     pub long_doubts: bool,
+    /// The provider tells of money that a person sends back by hand, so that nobody has to report it.
+    pub tells_repairs: bool,
     /// Small enough for every CI run.
     pub small: bool,
 }
@@ -186,6 +190,7 @@ const NONE: Left = Left {
     stuck: 0,
     forgets: 0,
     other_node: 0,
+    reports: 0,
 };
 
 fn payment(amount: Amount, capture: CaptureAt, attempts: u8) -> Terms {
@@ -217,6 +222,7 @@ impl Scenario {
             left,
             silence: false,
             long_doubts: false,
+            tells_repairs: false,
             small: false,
         }
     }
@@ -750,7 +756,44 @@ fn sales() -> Vec<Scenario> {
             },
         )
         .rail(Abilities { cancel: false, ..ALL })
-        .tries(&[Try::Act, Try::Full], &[Try::Full, Try::No]),
+        .tries(&[Try::Act, Try::Full], &[Try::Full, Try::No])
+        .telling_repairs(),
+        Scenario::new(
+            "refunded-by-hand",
+            "what could not be reversed is sent back at the console: the provider tells it, and a person reports it",
+            payment(3, Once, 1),
+            Left {
+                starts: 1,
+                leaves: 1,
+                console_refunds: 1,
+                console_refunds_back: 1,
+                undo_refusals: 2,
+                reports: 2,
+                ..NONE
+            },
+        )
+        .rail(Abilities { cancel: false, ..ALL })
+        .tries(&[Try::Act, Try::Full], &[Try::Full, Try::No])
+        .telling_repairs()
+        .small(),
+        Scenario::new(
+            "refunded-by-hand-all",
+            "the same over two attempts, with the merchant's cancel",
+            payment(3, Once, 2),
+            Left {
+                starts: 2,
+                leaves: 1,
+                cancels: 1,
+                console_refunds: 1,
+                console_refunds_back: 1,
+                undo_refusals: 2,
+                reports: 1,
+                ..NONE
+            },
+        )
+        .rail(Abilities { cancel: false, ..ALL })
+        .tries(&[Try::Act, Try::Full], &[Try::Full, Try::No])
+        .telling_repairs(),
         Scenario::new(
             "void-of-a-sale",
             "a sale is undone as a whole, beside refunds, returns and disputes",
@@ -1059,6 +1102,13 @@ impl Scenario {
 
     fn with_silence(self) -> Self {
         Self { silence: true, ..self }
+    }
+
+    fn telling_repairs(self) -> Self {
+        Self {
+            tells_repairs: true,
+            ..self
+        }
     }
 
     fn capturing(self, captures: &'static [(Amount, bool)]) -> Self {

@@ -84,6 +84,7 @@ pub enum Act {
     NobodyToAsk(StepName),
     Person(StepName),
     Repair(u8),
+    Report(u8),
     Forget,
     Resend(u8),
     SendUnwritten,
@@ -415,8 +416,14 @@ impl World {
         })
     }
 
-    /// A person looks at what attention asks for, and reports what the provider's book shows; or sends money back by hand.
+    /// A person looks at what attention asks for, and reports what the provider's book shows; or sends money back by hand. What they
+    /// have sent back they report whether or not we know of it by now.
     fn person_acts(&self, acts: &mut Vec<Act>) {
+        for (index, deal) in self.deals.iter().enumerate() {
+            if self.left.reports > 0 && deal.auth == Auth::Undone && deal.console > 0 {
+                acts.push(Act::Report(small(index + 1)));
+            }
+        }
         let words = attention(&self.order);
         if words.is_empty() {
             return;
@@ -583,7 +590,8 @@ impl Step {
             Act::SendUnwritten => self.send_unwritten(scenario, rules),
             Act::Arrive(index, how) => self.arrive(index, how, rules),
             Act::Resend(index) => self.resend(index),
-            Act::Repair(attempt) => self.repair(attempt, rules),
+            Act::Repair(attempt) => self.repair(attempt, scenario, rules),
+            Act::Report(attempt) => self.report(attempt, rules),
             Act::Forget => {
                 self.world.forgot = true;
                 self.world.left.forgets -= 1;
@@ -734,9 +742,21 @@ impl Step {
         }
     }
 
+    /// A person reports that nothing of an attempt stands, and what they see went back of it in all.
+    fn report(&mut self, number: u8, rules: Rules) {
+        self.world.left.reports = self.world.left.reports.saturating_sub(1);
+        self.reports_undone(number, rules);
+    }
+
+    fn reports_undone(&mut self, number: u8, rules: Rules) {
+        let Some(deal) = self.world.deal(number) else { return };
+        let saying = Saying::Answer(StepName::authorize(number), Word::Undone(deal.sent_back()));
+        self.run(&Command::Fact(saying.fact(true)), rules);
+    }
+
     /// What a person does when nothing else helps: sends money of a stray back, gives a hold or a surplus back at the console, and
-    /// reports it.
-    fn repair(&mut self, number: u8, rules: Rules) {
+    /// reports it, unless the provider tells of it.
+    fn repair(&mut self, number: u8, scenario: &Scenario, rules: Rules) {
         let Some((place, attempt)) = self.world.order.attempt(number) else {
             return;
         };
@@ -756,15 +776,23 @@ impl Step {
             Place::Winner if surplus && deal.stands() > asked => {
                 let amount = deal.stands() - asked;
                 deal.back += amount;
+                deal.console += amount;
                 Saying::Happened(number, What::Refunded, fact, amount)
             }
             Place::Winner => return,
             Place::Current | Place::Past => {
-                let moved = deal.stands().max(0);
-                if moved == 0 && deal.held == 0 {
+                if deal.stands() <= 0 && deal.held == 0 {
                     return;
                 }
-                Saying::Answer(StepName::authorize(number), Word::Undone(deal.send_back()))
+                let moved = deal.send_back_by_hand();
+                if moved > 0 && scenario.tells_repairs {
+                    self.world.facts = fact;
+                    self.world
+                        .say(Saying::Happened(number, What::Refunded, fact, moved), rules);
+                } else {
+                    self.reports_undone(number, rules);
+                }
+                return;
             }
         };
         self.world.facts = fact;
@@ -994,6 +1022,7 @@ impl Step {
                 let Some(deal) = world.deal_mut(number) else { return };
                 let amount = deal.stands().min(2);
                 deal.back += amount;
+                deal.console += amount;
                 Saying::Happened(number, What::Refunded, fact, amount)
             }
             Act::ConsoleRefundBack(number) => {
@@ -1004,6 +1033,7 @@ impl Step {
                 world.left.console_refunds_back -= 1;
                 let Some(deal) = world.deal_mut(number) else { return };
                 deal.back -= amount;
+                deal.console -= amount;
                 Saying::Happened(number, What::RefundBack, of, amount)
             }
             Act::Return(number) => {

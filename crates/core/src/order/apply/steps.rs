@@ -4,20 +4,29 @@ use super::record::approve;
 use crate::decline::Decline;
 use crate::money::Money;
 use crate::order::{
-    About, Alarm, CaptureAt, Case, Leaving, Open, Order, Place, Standing, Step, StepKind, StepName, StepState, Undo,
-    Why,
+    About, Alarm, Attempt, CaptureAt, Case, Leaving, Open, Order, Place, SeenBack, Standing, Step, StepKind, StepName,
+    StepState, Undo, Why, clamp,
 };
 use crate::time::Timestamp;
+
+/// What a person saw before it was not its doing.
+fn undo_started(attempt: &mut Attempt, undo: Undo) {
+    let charge = &mut attempt.charge;
+    if let Some(seen) = &mut charge.seen {
+        seen.undone.get_or_insert(charge.undone);
+    }
+    attempt.undo = Some(undo);
+}
 
 impl Order {
     pub(in crate::order) fn step_started(&mut self, name: StepName, amount: Money, last: bool, at: Timestamp) {
         let step = Step::new(amount, last, at);
         self.on(name.attempt, |attempt| match name.kind {
             StepKind::Authorize => {}
-            StepKind::Cancel => attempt.undo = Some(Undo { name, step }),
+            StepKind::Cancel => undo_started(attempt, Undo { name, step }),
             StepKind::Reverse => {
                 attempt.reversals = attempt.reversals.saturating_add(1);
-                attempt.undo = Some(Undo { name, step });
+                undo_started(attempt, Undo { name, step });
             }
             StepKind::Capture => attempt.charge.captures.push(step),
             StepKind::Void => attempt.charge.voids.push(step),
@@ -158,6 +167,22 @@ impl Order {
         self.quiet(name.attempt);
         self.leaves(name.attempt, None, None);
         self.winner_is_over(name.attempt, Why::Voided);
+    }
+
+    /// A person saw that nothing of an attempt stands, and how much went back of it in all. The provider may tell of the same money as
+    /// refunds at its console, or as the undo that was out: it is booked once, whoever is heard first.
+    pub(in crate::order) fn seen_undone(&mut self, name: StepName, moved: Money, at: Timestamp) {
+        self.on(name.attempt, |attempt| {
+            let undoing = attempt.undoing();
+            let charge = &mut attempt.charge;
+            if i128::from(moved.minor()) >= charge.sent_back() {
+                charge.seen = Some(SeenBack {
+                    in_all: clamp(i128::from(moved.minor()) + charge.back_again()),
+                    undone: (!undoing).then_some(charge.undone),
+                });
+            }
+        });
+        self.undone(name, moved.with_minor(0), at);
     }
 
     pub(in crate::order) fn captured(&mut self, name: StepName, amount: Money, at: Timestamp) {

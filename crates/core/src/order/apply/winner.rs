@@ -88,10 +88,16 @@ impl Order {
             id: id.to_owned(),
         };
         self.settle(|about| *about == About::Fact(refunded.clone()));
-        if !self.booked.contains(&refunded) {
+        let heard = self.booked.contains(&refunded);
+        // A person may have seen the refund that nobody told us of, and that will not be heard any more.
+        let seen = (self.attempt(number)).is_some_and(|(_, attempt)| attempt.charge.seen.is_some());
+        if !heard && !seen {
             return;
         }
         self.on(number, |attempt| {
+            if !heard {
+                grow(&mut attempt.charge.refunded_elsewhere, amount);
+            }
             grow(&mut attempt.charge.refunded_elsewhere_back, amount)
         });
         if self.winner().is_some_and(|winner| winner.standing_money() > 0) {

@@ -168,7 +168,12 @@ impl Order {
         if !self.is_undo_of(attempt, said, moved) {
             return self.alarm(About::Step(said.step), moved);
         }
-        let news = attempt.standing != Standing::Undone || moved.minor() > attempt.charge.undone;
+        let known = if said.by_person && self.tells_in_all(said.step) {
+            attempt.charge.sent_back()
+        } else {
+            attempt.charge.undone.into()
+        };
+        let news = attempt.standing != Standing::Undone || i128::from(moved.minor()) > known;
         news.then_some(Event::Undone { step: said.step, moved })
     }
 

@@ -113,7 +113,14 @@ impl Order {
             What::Refunded => ours && payment && fits(charge.refunded_elsewhere),
             What::RefundBack => {
                 let heard = self.has_booked(attempt.number, What::Refunded, id);
-                ours && payment && (!heard || i128::from(money.minor()) <= charge.refunded_elsewhere())
+                let fits_heard = (charge.refunded_elsewhere.checked_sub(charge.refunded_elsewhere_back))
+                    .is_some_and(|standing| money.minor() <= standing);
+                let fits = if heard {
+                    fits_heard
+                } else {
+                    fits(charge.refunded_elsewhere)
+                };
+                ours && payment && fits
             }
             What::Returned => ours && self.terms.kind != Kind::Verify && fits(charge.returned),
             What::Received => ours && payment && fits(charge.sold),

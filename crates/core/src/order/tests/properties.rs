@@ -29,6 +29,10 @@ struct Tally {
     sale_back: i128,
     undone: i128,
     undone_back: i128,
+    /// What a person saw go back in all, and what of that undoes had sent back.
+    seen: Option<(i128, Option<i128>)>,
+    /// The undo whose end is not known.
+    out: Option<StepName>,
     disputes: BTreeMap<String, (i128, i128)>,
     fees: i128,
     /// It runs: only of such a one a sale that was taken back is proof that it had been paid.
@@ -60,21 +64,40 @@ impl Tally {
         self.disputes.values().map(|(open, lost)| open + lost).sum()
     }
 
+    /// What of undoes and console refunds came again.
+    fn again(&self) -> i128 {
+        self.undone_back + self.refunds_back
+    }
+
+    /// What a person saw go back, and the provider has not told.
+    fn untold(&self) -> i128 {
+        self.seen.map_or(0, |(in_all, undone)| {
+            let told = undone.map_or(self.undone, |undone| undone.min(self.undone)) + self.refunded_elsewhere;
+            (in_all - told).max(0)
+        })
+    }
+
+    fn sent_back(&self) -> i128 {
+        self.undone + self.refunded_elsewhere + self.untold() - self.again()
+    }
+
     /// What the provider owes for this attempt.
     fn receivable(&self) -> i128 {
         let heard = self.sold + self.elsewhere + self.sum(StepKind::Capture, |moved| moved.0);
         let came_back = [
             self.undone,
             self.returned + self.sale_back,
-            self.refunded_elsewhere - self.refunds_back,
+            self.refunded_elsewhere - self.refunds_back + self.untold(),
             self.disputed(),
         ]
         .into_iter()
         .max()
         .unwrap_or(0);
-        let taken = heard.max(came_back.min(self.asked)).max(self.undone);
-        let back = self.undone - self.undone_back + self.returned + self.sale_back + self.refunded_elsewhere
-            - self.refunds_back
+        let seen = self.seen.map_or(0, |_| self.sent_back());
+        let taken = heard.max(came_back.min(self.asked)).max(self.undone).max(seen);
+        let back = self.sent_back()
+            + self.returned
+            + self.sale_back
             + self.sum(StepKind::Capture, |moved| moved.1)
             + self.sum(StepKind::Refund, |moved| moved.0 - moved.1);
         taken - back - self.disputed() - self.fees
@@ -87,6 +110,18 @@ struct Model(BTreeMap<u8, Tally>);
 impl Model {
     fn hear(&mut self, event: &Event) {
         let minor = |money: &Money| i128::from(money.minor());
+        if let Event::Resolved { event, .. } = event
+            && let Event::Undone { step, moved } = &**event
+            && step.kind == StepKind::Authorize
+        {
+            let tally = self.of(step.attempt);
+            if minor(moved) >= tally.sent_back() {
+                let in_all = (minor(moved) + tally.again()).min(i64::MAX.into());
+                tally.seen = Some((in_all, tally.out.is_none().then_some(tally.undone)));
+            }
+            tally.runs = false;
+            return;
+        }
         match event.plain() {
             Event::Started { attempt, plan } => {
                 let tally = self.of(*attempt);
@@ -129,13 +164,18 @@ impl Model {
                 self.of(step.attempt).reserved.insert(*step, minor(amount));
             }
             Event::StepStarted { step, .. } if matches!(step.kind, StepKind::Cancel | StepKind::Reverse) => {
-                self.of(step.attempt).undoing = true;
+                let tally = self.of(step.attempt);
+                (tally.undoing, tally.out) = (true, Some(*step));
+                if let Some((_, undone)) = &mut tally.seen {
+                    undone.get_or_insert(tally.undone);
+                }
             }
             Event::Declined { step, .. } => {
                 let tally = self.of(step.attempt);
                 tally.reserved.remove(step);
                 tally.runs &= step.kind != StepKind::Authorize;
                 tally.undoing &= !matches!(step.kind, StepKind::Cancel | StepKind::Reverse);
+                tally.out = tally.out.filter(|out| out != step);
             }
             Event::Captured { step, amount } | Event::Refunded { step, amount } => {
                 let tally = self.of(step.attempt);
@@ -161,6 +201,7 @@ impl Model {
             Event::Undone { step, moved } => {
                 let tally = self.of(step.attempt);
                 tally.undone = tally.undone.max(minor(moved));
+                tally.out = tally.out.filter(|out| out != step);
                 tally.runs = false;
             }
             Event::CapturedElsewhere { attempt, amount, .. } => self.of(*attempt).elsewhere += minor(amount),
@@ -171,8 +212,12 @@ impl Model {
             }
             Event::RefundBackElsewhere { attempt, id, amount } => {
                 let tally = self.of(*attempt);
-                if tally.console_refunds.contains_key(id) {
+                let heard = tally.console_refunds.contains_key(id);
+                if heard || tally.seen.is_some() {
                     tally.refunds_back += minor(amount);
+                }
+                if !heard && tally.seen.is_some() {
+                    tally.refunded_elsewhere += minor(amount);
                 }
             }
             Event::Returned { attempt, amount, .. } => self.of(*attempt).returned += minor(amount),

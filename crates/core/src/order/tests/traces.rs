@@ -204,6 +204,123 @@ fn a_persons_word_books_no_more_than_is_known_and_nothing_by_guess() {
 }
 
 #[test]
+fn money_sent_back_by_hand_is_booked_once_whoever_tells_it_and_in_whatever_order() {
+    let by_hand = |world: &mut World, teller: &str| match teller {
+        "webhook" => drop(world.happened_as("re_1", 1, What::Refunded, 3)),
+        "person" => drop(world.person_says("1/auth/0", released(3))),
+        other => panic!("nobody is called {other}"),
+    };
+    for tellers in [
+        vec!["webhook"],
+        vec!["person"],
+        vec!["webhook", "person"],
+        vec!["person", "webhook"],
+        vec!["person", "webhook", "person"],
+    ] {
+        let mut world = came_late_and_stays(3);
+        for teller in &tellers {
+            by_hand(&mut world, teller);
+        }
+        let receivable = world.posted(Account::Receivable);
+        assert_eq!((receivable, world.in_between()), (0, [0; 4]), "{tellers:?}");
+        assert_eq!(
+            (world.word(), world.posted(Account::Merchant)),
+            ("created", 0),
+            "{tellers:?}"
+        );
+        assert_eq!(crate::status::attention(&world.order), [], "{tellers:?}");
+    }
+}
+
+#[test]
+fn a_person_says_what_went_back_in_all_so_that_a_part_that_was_told_before_is_in_it() {
+    let step = StepName::authorize(1);
+    // Two of three were told by the webhook. Somebody reports just those: nothing more is booked, and the rest still waits.
+    let mut world = came_late_and_stays(3);
+    world.happened_as("re_1", 1, What::Refunded, 2);
+    let rest = world.order.said_by_person(step, Ruling::Undone, None);
+    assert_eq!(rest, Ok(released(3)), "all of it, with what is known");
+    world.person_says("1/auth/0", released(2));
+    assert_eq!(world.posted(Account::Suspense), -1);
+    assert_eq!(
+        crate::status::attention(&world.order),
+        [crate::status::Attention::StuckReversal]
+    );
+    let again = world.order.said_by_person(step, Ruling::Undone, Some(2));
+    assert_eq!(again, Err(Unheard::Nothing));
+    // Then of the whole, before the webhook tells of the rest.
+    world.person_says("1/auth/0", released(3));
+    assert_eq!((world.posted(Account::Receivable), world.in_between()), (0, [0; 4]));
+    world.happened_as("re_2", 1, What::Refunded, 1);
+    assert_eq!((world.posted(Account::Receivable), world.in_between()), (0, [0; 4]));
+    assert_eq!(crate::status::attention(&world.order), []);
+}
+
+#[test]
+fn money_sent_back_by_hand_that_comes_again_stands_again_whatever_is_heard_first() {
+    for heard in [[What::Refunded, What::RefundBack], [What::RefundBack, What::Refunded]] {
+        let mut world = came_late_and_stays(3);
+        world.person_says("1/auth/0", released(3));
+        for what in heard {
+            world.happened_as("re_1", 1, what, 3);
+        }
+        assert_eq!(world.posted(Account::Suspense), -3, "{heard:?}");
+        // It is sent back once more, and both tell that.
+        let step = StepName::authorize(1);
+        assert_eq!(world.order.to_settle().into_iter().collect::<Vec<_>>(), [step]);
+        let all = world.order.said_by_person(step, Ruling::Undone, None);
+        assert_eq!(all, Ok(released(3)));
+        world.person_says("1/auth/0", released(3));
+        assert_eq!((world.posted(Account::Receivable), world.in_between()), (0, [0; 4]));
+        world.happened_as("re_2", 1, What::Refunded, 3);
+        assert_eq!((world.posted(Account::Receivable), world.in_between()), (0, [0; 4]));
+    }
+}
+
+#[test]
+fn a_person_who_saw_our_own_reversal_says_no_more_than_its_answer() {
+    let mut world = World::sale(3);
+    world.start(all());
+    world.says("1/auth/0", Says::Uncertain);
+    world.run(Command::Leave { attempt: 1 });
+    world.says("1/rev/0", Says::Uncertain);
+    world.person_says("1/auth/0", released(3));
+    world.says("1/rev/0", released(3));
+    assert_eq!((world.posted(Account::Receivable), world.in_between()), (0, [0; 4]));
+}
+
+#[test]
+fn a_reversal_that_starts_after_a_persons_word_is_not_what_they_saw() {
+    let mut world = World::sale(3);
+    world.start(Abilities { push: true, ..all() });
+    world.says("1/auth/0", declined());
+    assert_eq!(world.happened(1, What::Received, 1), ["received", "step_started"]);
+    world.says("1/rev/0", declined());
+    world.person_says("1/auth/0", released(1));
+    world.happened(1, What::Received, 2);
+    assert_eq!(world.run(Command::ReverseAgain { attempt: 1 }), ["step_started"]);
+    world.says("1/rev/1", released(2));
+    assert_eq!((world.posted(Account::Receivable), world.in_between()), (0, [0; 4]));
+}
+
+#[test]
+fn more_than_was_asked_that_was_sent_back_by_hand_was_taken() {
+    for tellers in [["person", "webhook"], ["webhook", "person"]] {
+        let mut world = World::sale(3);
+        world.start(all());
+        assert_eq!(world.says("1/auth/0", approved(4)), ["alarmed"]);
+        for teller in tellers {
+            match teller {
+                "person" => drop(world.person_says("1/auth/0", released(4))),
+                _ => drop(world.happened_as("re_1", 1, What::Refunded, 4)),
+            }
+        }
+        assert_eq!((world.posted(Account::Receivable), world.in_between()), (0, [0; 4]));
+        assert_eq!(world.posted(Account::Merchant), 0, "{tellers:?}");
+    }
+}
+
+#[test]
 fn a_reversal_that_is_refused_because_a_dispute_took_the_money_needs_nobody() {
     for refused_first in [false, true] {
         let mut world = World::sale(3);
