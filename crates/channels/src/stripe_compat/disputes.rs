@@ -11,9 +11,10 @@ use florin_core::status;
 use florin_services::ask::What;
 use florin_services::directory::Scope;
 use florin_services::view::View;
+use florin_store::IdemKey;
 use serde_json::Value;
 
-use super::asking::{ask, finish};
+use super::asking::{ask, before, finish};
 use super::gate::{Answer, Get, Post};
 use super::intents::kept;
 use super::lists::{self, Orders, Page};
@@ -92,21 +93,26 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Pay, &[UPDATE])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[UPDATE])?;
     let reader = Reader::new(&door, caller.tenant);
     let arbiter = arbiter(&door)?;
     let (order, index) = ids::part_of("dp", &id).ok_or_else(|| none(&id))?;
     let _turn = door.turns.of(order).await?;
-    let view = open_dispute(&reader, &id).await?;
+    let view = match open_dispute(&reader, &id).await {
+        Ok(view) => view,
+        Err(wrong) => return decided_before(&reader, key.as_ref(), wrong, &id, &given).await,
+    };
     let (mut details, mut note) = kept(&view);
     let said = note.disputes.entry(index).or_default();
     let submitted = change(said, &given)?;
     let words = said.evidence.get(DECIDES).cloned().unwrap_or_default();
     note.keep(&mut details);
-    if details != *view.details {
+    let replayed = if key.is_some() || details != *view.details {
         let details = Box::new(details);
-        ask(&reader, None, What::Describe { order, details }).await?;
-    }
+        ask(&reader, key, What::Describe { order, details }).await?.replayed
+    } else {
+        false
+    };
     let decided = match words.trim() {
         WINNING => Some(true),
         LOSING => Some(false),
@@ -115,19 +121,40 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     if let Some(won) = decided.filter(|_| submitted) {
         decide(&door, arbiter, &view, index, won).await?;
     }
-    shown(&door, &caller.tenant, &id, &given).await
+    shown(&reader, &id, &given, replayed).await
 }
 
 /// The merchant accepts: the dispute is lost.
 pub(super) async fn close(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Pay, &[])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[])?;
     let reader = Reader::new(&door, caller.tenant);
     let arbiter = arbiter(&door)?;
     let (order, index) = ids::part_of("dp", &id).ok_or_else(|| none(&id))?;
     let _turn = door.turns.of(order).await?;
-    let view = open_dispute(&reader, &id).await?;
+    let view = match open_dispute(&reader, &id).await {
+        Ok(view) => view,
+        Err(wrong) => return decided_before(&reader, key.as_ref(), wrong, &id, &given).await,
+    };
+    // The key is kept before the bank decides, so that a repeat is known as one whatever becomes of this call.
+    let mut replayed = false;
+    if key.is_some() {
+        let details = Box::new((*view.details).clone());
+        replayed = ask(&reader, key, What::Describe { order, details }).await?.replayed;
+    }
     decide(&door, arbiter, &view, index, false).await?;
-    shown(&door, &caller.tenant, &id, &given).await
+    shown(&reader, &id, &given, replayed).await
+}
+
+/// The answer of the same call, if it had the bank decide; else why a dispute that is closed is not changed.
+async fn decided_before(
+    reader: &Reader<'_>,
+    key: Option<&IdemKey>,
+    wrong: Wrong,
+    id: &str,
+    given: &Given,
+) -> Result<Answer, Wrong> {
+    before(reader, key, wrong).await?;
+    shown(reader, id, given, true).await
 }
 
 fn arbiter(door: &Door) -> Result<&dyn Arbiter, Wrong> {
@@ -194,8 +221,8 @@ async fn still_open(door: &Door, tenant: florin_store::Tenant, order: OrderId, i
     view.is_ok_and(|view| verdict(&view, index) == Some(Verdict::Open))
 }
 
-async fn shown(door: &Door, tenant: &florin_store::Tenant, id: &str, given: &Given) -> Result<Answer, Wrong> {
-    let reader = Reader::new(door, *tenant);
+async fn shown(reader: &Reader<'_>, id: &str, given: &Given, replayed: bool) -> Result<Answer, Wrong> {
+    let reader = Reader::new(reader.door, reader.tenant);
     let object = reader.object(id).await?.ok_or_else(|| none(id))?;
-    finish(&reader, object, given, false).await
+    finish(&reader, object, given, replayed).await
 }

@@ -191,3 +191,39 @@ async fn a_twin_of_a_running_call_waits_and_is_then_given_the_object_as_it_stand
         .object();
     assert_eq!((&later["id"], &later["status"]), (&first["id"], &"processing".into()));
 }
+
+#[tokio::test]
+async fn a_dispute_that_is_closed_twice_under_one_key_is_closed_once_and_answered_twice() {
+    let world = World::provider().await;
+    let disputed = [SALE[0], SALE[1], SALE[2], ("payment_method", "pm_card_createDispute")];
+    let intent = world.post("/v1/payment_intents", &disputed).await;
+    let disputes = world.get("/v1/disputes").await;
+    let id = disputes["data"][0]["id"].as_str().expect("a dispute").to_owned();
+    let close = format!("/v1/disputes/{id}/close");
+    let first = world.keyed("POST", &close, &[], Some("close")).await;
+    assert_eq!(first.header("idempotent-replayed"), "");
+    first.object();
+    // The bank's decision arrives.
+    let refund = [
+        ("payment_intent", intent["id"].as_str().expect("an id")),
+        ("amount", "1"),
+    ];
+    world.post("/v1/refunds", &refund).await;
+    let again = world.keyed("POST", &close, &[], Some("close")).await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.object()["status"], "lost");
+    for other in [None, Some("another")] {
+        let closed = world.keyed("POST", &close, &[], other).await.error(400);
+        assert!(
+            closed["message"]
+                .as_str()
+                .expect("a message")
+                .contains("already closed")
+        );
+    }
+    let elsewhere = [("evidence[uncategorized_text]", "losing_evidence")];
+    let reused = world
+        .keyed("POST", &format!("/v1/disputes/{id}"), &elsewhere, Some("close"))
+        .await;
+    assert_eq!(reused.error(400)["type"], "idempotency_error");
+}

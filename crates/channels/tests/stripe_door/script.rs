@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use florin_core::decline::{Code, Decline};
 use florin_core::rail::{
-    Action, Can, Event, Heard, Instrument, Next, Outcome, Rail, Report, Step, Table, Task, Turn, Unsupported, Wait, Why,
+    Action, Can, Event, Happened, Heard, Instrument, Next, Outcome, Rail, Report, Step, Table, Task, Turn, Unsupported,
+    Wait, What, Why,
 };
 
 /// The rail `script`.
@@ -55,6 +56,7 @@ impl Rail for Script {
                 "card_visa_chargeDeclined" => declined(Code::DoNotHonor, "05"),
                 "card_visa_chargeDeclinedInsufficientFunds" => declined(Code::InsufficientFunds, "51"),
                 "card_slow" => wait("slow", Why::Provider),
+                "card_createDispute" => telling(task, What::DisputeOpened),
                 "card_threeDSecure2Required" => {
                     let token = task.urls.back.rsplit('/').next().unwrap_or_default();
                     wait("challenge", act(format!("http://door.test/challenge/{token}")))
@@ -63,6 +65,9 @@ impl Rail for Script {
             },
             (Step::Void | Step::Cancel | Step::Reverse, _) => done(Outcome::Released, task),
             (Step::Refund, Instrument::Stored(card)) if card == "card_pendingRefund" => wait("slow", Why::Provider),
+            (Step::Refund, Instrument::Stored(card)) if card == "card_createDispute" => {
+                telling(task, What::DisputeLost)
+            }
             (Step::Capture | Step::Refund | Step::Verify | Step::Increment | Step::Payout, _) => {
                 done(Outcome::Moved, task)
             }
@@ -92,6 +97,23 @@ fn approved(task: &Task) -> Turn {
         _ => done(Outcome::Moved, task),
     }
 }
+
+/// Done, and the payer's bank has something to say too, about all but one minor unit of it.
+fn telling(task: &Task, what: What) -> Turn {
+    let told = Happened {
+        id: "dp_1".to_owned(),
+        what,
+        money: task.money.with_minor(DISPUTED),
+    };
+    let report = Report {
+        also: vec![told],
+        ..Report::new(Outcome::Moved, Some(task.money))
+    };
+    Turn::new(Next::Done(report))
+}
+
+/// How much a payment by `card_createDispute` is disputed for.
+const DISPUTED: i64 = 1000;
 
 fn done(outcome: Outcome, task: &Task) -> Turn {
     Turn::new(Next::Done(Report::new(outcome, Some(task.money))))
