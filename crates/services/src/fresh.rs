@@ -1,8 +1,8 @@
 //! What lanes of this process wrote a moment ago, as they had it in memory: the reader behind the commit need not read as JSON what was
 //! written as JSON beside it.
 //!
-//! An entry is named by the hash of its event row, which stands for every byte of it. So what is found here is what the row says, whatever
-//! became of the commit; what is not found is read from the row. Nothing depends on it but time.
+//! An entry is named by the hash of its event row, which stands for events, postings and names. So what is found here is what the row says,
+//! whatever became of the commit; what is not found is read from the row. Nothing depends on it but time and memory.
 
 use std::collections::HashMap;
 use std::hash::Hash as Hashed;
@@ -16,13 +16,16 @@ use tokio::sync::Notify;
 use crate::snapshot::{Learned, Named};
 use crate::view::Details;
 
-/// Event rows remembered in one half: what a busy reader finds after a second's rest.
-const HALF: usize = 8_192;
+/// Bytes of event rows, as they are written down, that are remembered in one half: some eight thousand rows of common size, about as many
+/// as a busy reader finds after a second's rest. Rows that another node folds stay until newer ones push them out.
+const HALF_BYTES: usize = 6 << 20;
 
 /// An event row, as whoever wrote it had it.
 #[derive(Clone, Debug)]
 pub struct Written {
     pub(crate) hash: Hash,
+    /// How long the row is as it is written down.
+    pub(crate) bytes: usize,
     pub(crate) events: Vec<Event>,
     pub(crate) learned: Learned,
     pub(crate) details: Option<Arc<Details>>,
@@ -41,17 +44,17 @@ impl Default for Committed {
     fn default() -> Self {
         Self {
             bell: Notify::new(),
-            fresh: Mutex::new(Lately::new(HALF)),
+            fresh: Mutex::new(Lately::new(HALF_BYTES)),
         }
     }
 }
 
 impl Committed {
     /// Something is durable.
-    pub(crate) fn ring(&self, written: Vec<Written>) {
+    pub fn ring(&self, written: Vec<Written>) {
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         for one in written {
-            fresh.put(one.hash, one);
+            fresh.put(one.hash, one.bytes, one);
         }
         drop(fresh);
         self.bell.notify_one();
@@ -73,16 +76,19 @@ impl Committed {
 pub(crate) struct Lately<K, V> {
     newer: HashMap<K, V>,
     older: HashMap<K, V>,
+    /// The size at which a half is full, and what has been put into the newer one.
     half: usize,
+    filled: usize,
 }
 
 impl<K: Eq + Hashed, V> Lately<K, V> {
-    /// Nothing yet, and at most twice `half`.
+    /// Nothing yet, and hardly more than twice `half`.
     pub(crate) fn new(half: usize) -> Self {
         Self {
             newer: HashMap::new(),
             older: HashMap::new(),
             half,
+            filled: 0,
         }
     }
 
@@ -91,10 +97,12 @@ impl<K: Eq + Hashed, V> Lately<K, V> {
         self.newer.remove(key).or_else(|| self.older.remove(key))
     }
 
-    pub(crate) fn put(&mut self, key: K, value: V) {
-        if self.newer.len() >= self.half {
+    pub(crate) fn put(&mut self, key: K, size: usize, value: V) {
+        if self.filled >= self.half {
             self.older = std::mem::take(&mut self.newer);
+            self.filled = 0;
         }
+        self.filled += size;
         self.newer.insert(key, value);
     }
 }
@@ -107,7 +115,7 @@ mod tests {
     fn what_is_older_than_two_halves_is_forgotten() {
         let mut lately = Lately::new(2);
         for number in 0..7 {
-            lately.put(number, number);
+            lately.put(number, 1, number);
         }
         let left: Vec<i32> = (0..7).filter(|number| lately.take(number).is_some()).collect();
         assert_eq!(left, [4, 5, 6]);

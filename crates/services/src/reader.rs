@@ -98,6 +98,11 @@ impl Reader {
         })
     }
 
+    /// The bell that lanes ring.
+    pub fn committed(&self) -> &Committed {
+        &self.committed
+    }
+
     /// Follows the events until `stop` is asked for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let (mut full_turns, mut rows, mut delivers) = (0_u32, 0, false);
@@ -266,7 +271,7 @@ impl Reader {
             })
             .filter(|youth| !youth.status.is_empty());
         if let Some(youth) = &youth {
-            young.put(row.order, youth.clone());
+            young.put(row.order, 1, youth.clone());
         }
         Ok((read, youth))
     }

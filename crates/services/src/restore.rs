@@ -46,7 +46,8 @@ pub async fn prepare(store: &dyn Store, now: Timestamp) -> Result<Prepared, Faul
     loop {
         let rows = store.orders_after(after, PAGE).await?;
         let mut batch = Batch::default();
-        whole::views(store, &rows, &mut |row, view| {
+        let open: Vec<OrderRow> = rows.iter().filter(|row| row.work.is_some()).cloned().collect();
+        whole::views(store, &open, &mut |row, view| {
             if let Ok(view) = view
                 && let Some(row) = asks_first(row, &view, now, &mut prepared)
             {

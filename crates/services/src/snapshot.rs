@@ -33,14 +33,14 @@ fn damage(what: &str, error: impl std::fmt::Display) -> Damage {
 
 /// Event rows up to which an order is told by them alone. Whoever reads an order reads its events too, and folds so few of them sooner
 /// than a snapshot is read; a sale has two.
-const TOLD_ROWS_MAX: u32 = 4;
+pub(crate) const TOLD_ROWS_MAX: usize = 4;
 
 /// The snapshot in an order's row, without its sum.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Written<'a> {
-    /// So many event rows tell the order.
-    Told { rows: u32 },
+    /// The event rows of these moments tell the order.
+    Told { rows: &'a [Timestamp] },
     /// The order as they leave it.
     Whole {
         order: &'a Order,
@@ -54,7 +54,7 @@ enum Written<'a> {
 #[derive(Deserialize)]
 struct Stored {
     #[serde(default)]
-    rows: Option<u32>,
+    rows: Option<Vec<Timestamp>>,
     #[serde(default)]
     order: Option<Order>,
     #[serde(default)]
@@ -65,6 +65,8 @@ struct Stored {
 
 /// Room for a snapshot of common size, so that it is written without being moved while it grows.
 const STATE_BYTES: usize = 1_024;
+/// The same for one that names only moments, with its sum.
+const TOLD_BYTES: usize = 128;
 /// The same for open work: a message and its headers.
 const WORK_BYTES: usize = 1_536;
 
@@ -83,19 +85,19 @@ fn write_json<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) {
 /// What stands between a snapshot and the sum that proves it.
 const SUM: &str = ",\"sum\":\"";
 
-/// The snapshot of an order that has so many event rows, with a sum over itself, the chain that it stands on and the open work beside it.
-/// While the rows are few it says only how many.
-pub(crate) fn state(view: &View, rows: u32, chain: &Hash, work: Option<&str>) -> String {
-    let written = if rows <= TOLD_ROWS_MAX {
-        Written::Told { rows }
+/// The snapshot of an order whose event rows are of these moments, with a sum over itself, the chain that it stands on and the open work
+/// beside it. While the rows are few it names only the moments, which the chain leaves out.
+pub(crate) fn state(view: &View, rows: &[Timestamp], chain: &Hash, work: Option<&str>) -> String {
+    let (written, room) = if rows.len() <= TOLD_ROWS_MAX {
+        (Written::Told { rows }, TOLD_BYTES)
     } else {
-        Written::Whole {
+        let whole = Written::Whole {
             order: &view.order,
             memos: &view.memos,
             steps: &view.steps,
-        }
+        };
+        (whole, STATE_BYTES)
     };
-    let room = if rows <= TOLD_ROWS_MAX { 64 } else { STATE_BYTES };
     summed(text_of(&written, room), chain, work)
 }
 
@@ -156,7 +158,7 @@ pub(crate) fn read(row: &OrderRow, events: &[EventRow]) -> Result<(View, Vec<Ent
             memos,
             steps,
         },
-        Stored { rows: Some(rows), .. } => told(row, events, rows)?,
+        Stored { rows: Some(rows), .. } => told(row, events, &rows)?,
         Stored { .. } => return Err(Damage("its snapshot is empty".into())),
     };
     if view.order.version != row.version || view.order.id != row.id {
@@ -166,15 +168,21 @@ pub(crate) fn read(row: &OrderRow, events: &[EventRow]) -> Result<(View, Vec<Ent
 }
 
 /// An order that its event rows tell alone.
-fn told(row: &OrderRow, events: &[EventRow], rows: u32) -> Result<View, Damage> {
-    if usize::try_from(rows) != Ok(events.len()) {
-        let found = events.len();
+fn told(row: &OrderRow, events: &[EventRow], moments: &[Timestamp]) -> Result<View, Damage> {
+    if moments.len() != events.len() {
+        let (told, found) = (moments.len(), events.len());
         return Err(Damage(format!(
-            "it is told by {rows} event rows, and there are {found}"
+            "it is told by {told} event rows, and there are {found}"
         )));
     }
     let mut fold = Fold::default();
-    for event in events {
+    for (event, moment) in events.iter().zip(moments) {
+        if (event.time, event.tenant) != (*moment, row.tenant) {
+            let version = event.version;
+            return Err(Damage(format!(
+                "its event row at version {version} has another moment or tenant"
+            )));
+        }
         fold.row(event, &row.reference)?;
     }
     fold.end().ok_or_else(|| Damage("it has no events".into()))

@@ -144,6 +144,20 @@ pub struct Wanted {
     pub details: Vec<OrderId>,
 }
 
+impl Wanted {
+    /// Whether nothing but events of orders is wanted.
+    pub fn is_events_alone(&self) -> bool {
+        let Self {
+            orders,
+            order_keys,
+            references,
+            keys,
+            details: _,
+        } = self;
+        orders.is_empty() && order_keys.is_empty() && references.is_empty() && keys.is_empty()
+    }
+}
+
 /// What was found of [`Wanted`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {

@@ -11,13 +11,13 @@ use crate::node::{Node, program};
 use crate::till::{CONVERGES, sale};
 use crate::world::{Differs, PLACES, Place, World};
 
-/// What an order is for; its digits are what is changed, and how many events tell it.
+/// What an order is for; its digits are what is changed.
 const AMOUNT: i64 = 1099;
-/// Changes of one order's rows.
+/// Changes of one order's rows: its events, its postings, the moments that its row keeps of its events.
 const DAMAGES: [&str; 3] = [
     "update events set body = replace(body, '1099', '9901') where version > 1 and order_id = ",
     "update events set postings = replace(postings, '1099', '9901') where order_id = ",
-    "update orders set state = replace(state, '\"rows\":2', '\"rows\":3') where id = ",
+    "update orders set state = replace(state, '\"rows\":[1', '\"rows\":[2') where id = ",
 ];
 
 /// An order's id as the database writes it.

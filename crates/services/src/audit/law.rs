@@ -118,7 +118,7 @@ impl Law {
             Self::Tenant => ("tenant", "an order and its events are one tenant's", DAMAGED),
             Self::Snapshot => (
                 "snapshot",
-                "an order's row is the fold of its events, or counts them while they are few",
+                "an order's row is the fold of its events, or names their moments while they are few",
                 DAMAGED,
             ),
             Self::News => (

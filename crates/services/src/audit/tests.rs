@@ -229,7 +229,7 @@ impl Story {
                 hash: [1; 32],
             }),
             version: self.order.version,
-            state: snapshot::state(&view, u32::MAX, &self.chain, work.as_deref()),
+            state: snapshot::state(&view, &[T; 5], &self.chain, work.as_deref()),
             chain: self.chain,
             due: snapshot::due(&self.order, entries),
             work,

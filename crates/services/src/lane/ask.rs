@@ -78,14 +78,7 @@ pub(super) fn carry_out(
                 changed: false,
             });
         }
-        What::Describe { details, .. } => {
-            let mut details = (**details).clone();
-            // What opens the payer's page stays what it was.
-            let token = working.kept.view.details.page_token.clone();
-            details.page_token = details.page_token.or(token);
-            working.describe(details);
-            Command::Describe
-        }
+        What::Describe { .. } => Command::Describe,
         What::Leave { .. } => Command::Leave {
             attempt: working.order().running().map_or(0, |attempt| attempt.number),
         },
@@ -108,6 +101,13 @@ pub(super) fn carry_out(
         }),
     };
     let changed = working.command(&command, now)?;
+    if let What::Describe { details, .. } = what {
+        let mut details = (**details).clone();
+        // What opens the payer's page stays what it was.
+        let token = working.kept.view.details.page_token.clone();
+        details.page_token = details.page_token.or(token);
+        working.describe(details);
+    }
     let new = steps(working.order()).into_iter().find(|step| !before.contains(step));
     let step = new.or_else(|| awaited(working.order(), what));
     Ok(Did { step, changed })

@@ -8,7 +8,7 @@ use florin_core::time::Timestamp;
 use florin_store::{EventRow, Hash, IdemKey, Lease, OrderRow};
 
 use crate::chain;
-use crate::snapshot;
+use crate::snapshot::{self, TOLD_ROWS_MAX};
 use crate::view::View;
 use crate::work::Entry;
 
@@ -28,8 +28,10 @@ pub(super) struct Kept {
     pub(super) fence: u32,
     pub(super) lease: Option<Lease>,
     pub(super) created_at: Timestamp,
-    /// How many event rows it has.
-    pub(super) rows: u32,
+    /// When its event rows were written; no more of them than tell that it needs a snapshot.
+    pub(super) rows: Vec<Timestamp>,
+    /// How long these are while they tell it alone.
+    pub(super) told_bytes: usize,
     /// How long its snapshot and its open work were when they were last written or read.
     pub(super) state_bytes: usize,
     /// How long its description was: at most as long as the event that had it.
@@ -69,19 +71,31 @@ impl Kept {
             fence: row.fence,
             lease: row.lease,
             created_at: row.created_at,
-            rows: u32::try_from(known).unwrap_or(u32::MAX),
+            rows: rows_of(events),
+            told_bytes: told_bytes(events),
             state_bytes: row.state.len() + row.work.as_ref().map_or(0, String::len),
             details_bytes: events.iter().map(|event| event.body.len()).max().unwrap_or_default(),
         })
     }
 
     fn bytes(&self) -> usize {
-        self.state_bytes + self.details_bytes
+        self.told_bytes + self.state_bytes + self.details_bytes
     }
 
     pub(super) fn version(&self) -> u32 {
         self.view.order.version
     }
+}
+
+/// The moments of the first event rows.
+fn rows_of(events: &[EventRow]) -> Vec<Timestamp> {
+    events.iter().take(TOLD_ROWS_MAX + 1).map(|event| event.time).collect()
+}
+
+/// How long the events are that tell an order alone.
+fn told_bytes(events: &[EventRow]) -> usize {
+    let alone = events.len() <= TOLD_ROWS_MAX;
+    events.iter().filter(|_| alone).map(|event| event.body.len()).sum()
 }
 
 /// The orders that were used last.
@@ -167,7 +181,8 @@ mod tests {
             fence: 0,
             lease: None,
             created_at: now,
-            rows: 1,
+            rows: vec![now],
+            told_bytes: 0,
             state_bytes: 2_000,
             details_bytes,
         }

@@ -14,7 +14,7 @@ use florin_store::{Cursor, EventRow, IdemKey, Lease, NoticeId, OrderRow, Tenant}
 use super::kept::Kept;
 use crate::chain;
 use crate::fresh::Written;
-use crate::snapshot::{self, Learned, Named};
+use crate::snapshot::{self, Learned, Named, TOLD_ROWS_MAX};
 use crate::view::{Details, View};
 use crate::work::Entry;
 use crate::worker::Errand;
@@ -80,7 +80,8 @@ impl Working {
             fence: 0,
             lease: None,
             created_at: now,
-            rows: 0,
+            rows: Vec::new(),
+            told_bytes: 0,
             state_bytes: 0,
             details_bytes: 0,
         };
@@ -211,6 +212,8 @@ impl Working {
             let postings = json(&self.postings);
             let news = json(&self.news);
             let hash = chain::link(&self.kept.chain, &body, postings.as_deref(), news.as_deref());
+            let bytes = [Some(&body), postings.as_ref(), news.as_ref()];
+            let bytes = bytes.into_iter().flatten().map(String::len).sum();
             let row = EventRow {
                 at: Cursor::START,
                 order: view.order.id,
@@ -225,6 +228,7 @@ impl Working {
             };
             let written = Written {
                 hash,
+                bytes,
                 events: std::mem::take(&mut self.events),
                 learned: std::mem::take(&mut self.learned),
                 details: self.described.then(|| Arc::clone(&view.details)),
@@ -235,14 +239,20 @@ impl Working {
         });
         if let Some((event, _)) = &event {
             self.kept.chain = event.hash;
-            self.kept.rows = self.kept.rows.saturating_add(1);
+            if self.kept.rows.len() < TOLD_ROWS_MAX {
+                self.kept.rows.push(now);
+                self.kept.told_bytes += event.body.len();
+            } else {
+                self.kept.rows.resize(TOLD_ROWS_MAX + 1, now);
+                self.kept.told_bytes = 0;
+            }
             if self.described {
                 self.kept.details_bytes = event.body.len();
             }
         }
         self.kept.lease = lease;
         let work = snapshot::work(&self.kept.work);
-        let state = snapshot::state(&view, self.kept.rows, &self.kept.chain, work.as_deref());
+        let state = snapshot::state(&view, &self.kept.rows, &self.kept.chain, work.as_deref());
         self.kept.state_bytes = state.len() + work.as_ref().map_or(0, String::len);
         let order = OrderRow {
             id: view.order.id,

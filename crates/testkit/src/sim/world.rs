@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use florin_core::id::{ConnectionId, MerchantId, NodeId, OrderId};
-use florin_core::order::{Command, Phase, Plan};
+use florin_core::order::{Command, Order, Phase, Plan};
 use florin_core::rail::{About, Body, Exchange, Item, Method, Notice, Rail, Reply};
 use florin_core::status;
 use florin_core::time::Timestamp;
@@ -494,6 +494,9 @@ impl World {
             }
             Err(denied) => format!("client {client} is told: {denied}"),
         });
+        if let Ok(answered) = told {
+            self.is_what_is_stored(&answered.order.order);
+        }
         let current = self.clients[client]
             .open
             .as_ref()
@@ -516,6 +519,15 @@ impl World {
             Then::Repeat => self.dice.between(200, 5_000),
         };
         self.soon(after, Happening::Client(client));
+    }
+
+    /// What a lane has in memory is what the rows of that version tell.
+    fn is_what_is_stored(&mut self, order: &Order) {
+        let stored = self.view(order.id).map(|view| view.order);
+        if stored.is_some_and(|stored| stored.version == order.version && stored != *order) {
+            let what = format!("{} is told as no row has it, at version {}", order.id, order.version);
+            self.wrong.push(what);
+        }
     }
 
     fn view(&self, order: OrderId) -> Option<View> {
@@ -641,7 +653,10 @@ impl World {
                     self.carry(at, number, next);
                 }
                 Output::Noticed => {}
-                Output::Committed(..) => self.follow_soon(at),
+                Output::Committed(_, written) => {
+                    self.nodes[at].reader.committed().ring(written);
+                    self.follow_soon(at);
+                }
                 Output::Untold(id) => {
                     let now_ms = self.now_ms;
                     if let Some(telling) = self.nodes[at].told.get_mut(&id) {

@@ -47,7 +47,7 @@ fn laws(findings: &[florin_services::audit::Finding]) -> Vec<Law> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_changed_in_a_table_is_found_by_the_law_that_it_breaks() {
-    let plants: [(Law, &str); 16] = [
+    let plants: [(Law, &str); 17] = [
         (
             Law::Chain,
             "update events set body = substr(body, 1, length(body) - 7) where order_id = ONE and version > 2",
@@ -69,7 +69,11 @@ async fn whatever_is_changed_in_a_table_is_found_by_the_law_that_it_breaks() {
         (Law::Versions, "update orders set version = version + 1 where id = ONE"),
         (
             Law::Snapshot,
-            "update orders set state = replace(state, '{\"rows\":', '{\"rows\":1') where id = ONE",
+            "update orders set state = replace(state, '{\"rows\":[1', '{\"rows\":[2') where id = ONE",
+        ),
+        (
+            Law::Snapshot,
+            "update events set time = time + 86400000 where order_id = ONE and version > 2",
         ),
         (Law::Stream, "delete from orders where id = ONE"),
         (Law::Due, "update orders set due = null where id = HELD"),

@@ -263,13 +263,13 @@ impl World {
         self.ask(&format!("create {reference}"), What::Create { order, start })
     }
 
-    /// A sale that is paid.
     /// Whether the last thing that was written of an order is that nobody knows what became of something.
     pub async fn is_uncertain(&self, order: OrderId) -> bool {
         let events = self.store.events_of(order).await.unwrap();
         events.last().is_some_and(|row| row.body.contains("uncertain"))
     }
 
+    /// A sale that is paid.
     pub async fn sale(&self, engine: &Engine, reference: &str) -> OrderId {
         let ask = self.create(reference, 1_099, CaptureAt::Once, Some("card_visa"));
         let sold = answered(engine.ask(ask).await);

@@ -152,7 +152,7 @@ async fn fault_11_a_damaged_order_is_frozen_and_the_rest_is_served() {
     for damage in [
         "update events set body = replace(body, '1099', '9901') where version > 1 and order_id = ?",
         "update events set postings = replace(postings, '1099', '9901') where order_id = ?",
-        "update orders set state = replace(state, '{\"rows\":2', '{\"rows\":3') where id = ?",
+        "update orders set state = replace(state, '{\"rows\":[1', '{\"rows\":[2') where id = ?",
     ] {
         world.damage(damage, ill);
         let engine = world.engine(1).await;

@@ -359,7 +359,7 @@ impl World {
         for statement in [
             "update events set body = replace(body, '9901', '1099') where order_id = ?",
             "update events set postings = replace(postings, '9901', '1099') where order_id = ?",
-            "update orders set state = replace(state, '{\"rows\":3', '{\"rows\":2') where id = ?",
+            "update orders set state = replace(state, '{\"rows\":[2', '{\"rows\":[1') where id = ?",
         ] {
             direct.execute(statement, [order.uuid().as_bytes().to_vec()]).unwrap();
         }
