@@ -258,3 +258,33 @@ fn few_events_tell_an_order_alone_and_more_leave_a_snapshot_in_its_row() {
     };
     assert!(read(&other).unwrap_err().0.contains("another order or version"));
 }
+
+#[test]
+fn a_description_that_is_refused_is_not_written() {
+    let mut bench = Bench::new();
+    bench.ask("k", create(1, CaptureAt::Once, None));
+    bench.run();
+    let mut described = 0;
+    let refused = loop {
+        let details = Details {
+            description: Some(described.to_string()),
+            ..Details::default()
+        };
+        let what = What::Describe {
+            order: order(1),
+            details: Box::new(details),
+        };
+        let version = bench.stored(1).version;
+        let token = bench.ask_with(None, what);
+        bench.run();
+        if matches!(bench.replies[&token], Reply::Denied(Denied::Refused { .. })) {
+            break version;
+        }
+        described += 1;
+        assert!(described < 1_000, "somewhere is an end");
+    };
+    assert_eq!(bench.stored(1).version, refused);
+    let rows = at_once(bench.store.events_of(order(1))).unwrap();
+    let told = crate::snapshot::read_whole(&bench.stored(1), &rows).unwrap();
+    assert_eq!(told.details.description, Some((described - 1).to_string()));
+}
