@@ -778,15 +778,13 @@ fn sales() -> Vec<Scenario> {
         .small(),
         Scenario::new(
             "refunded-by-hand-all",
-            "the same over two attempts, with the merchant's cancel",
+            "the same over two attempts",
             payment(3, Once, 2),
             Left {
                 starts: 2,
                 leaves: 1,
-                cancels: 1,
                 console_refunds: 1,
-                console_refunds_back: 1,
-                undo_refusals: 2,
+                undo_refusals: 1,
                 reports: 1,
                 ..NONE
             },
