@@ -4,7 +4,7 @@
 //! What it promises: a batch is written whole or not at all, and what [`Store::commit`] called done survives `kill -9` and power loss.
 //!
 //! ```text
-//! orders      one row an order: snapshot, version, fence, lease, open work, first key     ┐
+//! orders      one row an order: state, version, fence, lease, open work, first key        ┐
 //! events      one row an order and commit: events, postings, news, hash chain             ├ one commit of a lane
 //! keys        idempotency keys of later calls · inbox   notices of providers              ┘
 //! listings, refs, balances, deliveries, cursors      behind the commit, by readers that can rebuild them

@@ -49,7 +49,7 @@ pub struct OrderRow {
     pub key: Option<IdemKey>,
     /// How many events it has.
     pub version: u32,
-    /// The snapshot: JSON.
+    /// What stands in for its events, JSON: a whole snapshot, or while they are few what proves them (decision 0203).
     pub state: String,
     /// Hash of its newest event row.
     pub chain: Hash,

@@ -1,17 +1,17 @@
 //! `/v1/payment_intents`: orders, paid by calls.
 
+pub(super) mod ending;
 pub(super) mod search;
 
 use axum::extract::{Path, State};
 use florin_core::order::{CaptureAt, Initiator, Kind as OrderKind, Phase};
-use florin_core::status::{self, StepStatus};
 use florin_services::ask::{NewOrder, Pay, What};
 use florin_services::dice;
 use florin_services::directory::Scope;
 use florin_services::view::{Details, View};
 use serde_json::Value;
 
-use super::asking::{ask, ask_or, before, finish, settled, tried, unexpected, was_asked, with_intent};
+use super::asking::{ask, ask_or, before, finish, tried, was_asked, with_intent};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Orders, Page};
 use super::note::Note;
@@ -78,19 +78,6 @@ const CONFIRM: &[Field] = &[
     may("use_stripe_sdk", Kind::Bool),
 ];
 
-const CAPTURE: &[Field] = &[
-    may("amount_to_capture", Kind::Integer(1)),
-    may("final_capture", Kind::Bool),
-    may("metadata", Kind::Metadata),
-    may("statement_descriptor", Kind::Short(22)),
-    may("statement_descriptor_suffix", Kind::Short(22)),
-];
-
-const CANCEL: &[Field] = &[may(
-    "cancellation_reason",
-    Kind::Word(&["duplicate", "fraudulent", "requested_by_customer", "abandoned"]),
-)];
-
 /// A page of a merchant's own names the secret that it was given.
 const RETRIEVE: &[Field] = &[may("client_secret", Kind::Text)];
 
@@ -123,6 +110,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         order: id,
         key: key.as_ref(),
     };
+    let begun = note.method.clone().filter(|_| confirm);
     let start = match (confirm, note.method.clone()) {
         (false, _) => None,
         (true, None) => return Err(without_method()),
@@ -146,7 +134,15 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         order: Box::new(order),
         start,
     };
-    let answered = ask(&reader, key, what).await?;
+    let answered = match ask(&reader, key.clone(), what).await {
+        Ok(answered) => answered,
+        Err(wrong) => {
+            if let Some(method) = begun.filter(|_| wrong.nothing_happened()) {
+                methods::give_back(&reader, &method, purpose).await?;
+            }
+            return Err(wrong);
+        }
+    };
     tried(&reader, answered, &given).await
 }
 
@@ -259,104 +255,6 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
     )
     .await?;
     tried(&reader, answered, &given).await
-}
-
-pub(super) async fn capture(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[CAPTURE])?;
-    let reader = Reader::new(&door, caller.tenant);
-    let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
-    let view = find(&reader, &id).await?;
-    let currency = view.order.due.currency();
-    let amount = given.integer("amount_to_capture");
-    let amount = amount
-        .map(|amount| money::read(amount, currency, "amount_to_capture"))
-        .transpose()?;
-    let held = status::amounts(&view.order).capturable;
-    let fits = amount.is_none_or(|amount| amount.minor() <= held.minor());
-    // First what the caller says about it: a capture whose note is missing would look like somebody else's.
-    if matches!(view.order.phase, Phase::Authorized(_)) && fits {
-        let (mut details, mut note) = kept(&view);
-        given.change_metadata("metadata", &mut details.metadata)?;
-        given.change_text("statement_descriptor", &mut note.statement_descriptor);
-        given.change_text("statement_descriptor_suffix", &mut note.statement_descriptor_suffix);
-        note.keep(&mut details);
-        if details != *view.details {
-            let what = What::Describe {
-                order,
-                details: Box::new(details),
-            };
-            ask_or(&reader, part_of(key.as_ref(), "describe"), what, "captured", "metadata").await?;
-        }
-    }
-    let what = What::Capture {
-        order,
-        amount,
-        last: given.flag("final_capture").unwrap_or(true),
-    };
-    let answered = ask_or(&reader, key, what, "captured", "amount_to_capture").await?;
-    settled(&answered, reader.scene().now)?;
-    let view = &answered.order;
-    let refused = answered
-        .step
-        .and_then(|step| status::captures(&view.order).into_iter().find(|one| one.step == step));
-    if refused.is_some_and(|step| step.status == StepStatus::Failed) {
-        let message = "The capture was refused by the card's bank: the authorization may have expired.";
-        let wrong = Wrong::invalid(message).code("charge_expired_for_capture");
-        return Err(with_intent(&reader, view, wrong, answered.replayed).await?);
-    }
-    let seen = reader.seen(view).await?;
-    finish(
-        &reader,
-        shape::intent::shape(&seen, reader.scene()),
-        &given,
-        answered.replayed,
-    )
-    .await
-}
-
-pub(super) async fn cancel(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[CANCEL])?;
-    let reader = Reader::new(&door, caller.tenant);
-    let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
-    let view = find(&reader, &id).await?;
-    let what = match view.order.phase {
-        Phase::Authorized(_) => What::Void { order },
-        Phase::Created | Phase::Pending(_) | Phase::Captured(_) | Phase::Ended(_) => What::Cancel { order },
-    };
-    let open = !matches!(view.order.phase, Phase::Captured(_) | Phase::Ended(_));
-    if !open && !was_asked(&reader, key.as_ref()).await? {
-        return Err(unexpected(&reader, &view, "canceled", false).await?);
-    }
-    if open {
-        let (mut details, mut note) = kept(&view);
-        note.cancellation_reason = given.owned("cancellation_reason");
-        note.canceled_at.get_or_insert(door.doors.engine.now());
-        note.keep(&mut details);
-        let what = What::Describe {
-            order,
-            details: Box::new(details),
-        };
-        ask_or(
-            &reader,
-            part_of(key.as_ref(), "describe"),
-            what,
-            "canceled",
-            "cancellation_reason",
-        )
-        .await?;
-    }
-    let answered = ask_or(&reader, key, what, "canceled", "cancellation_reason").await?;
-    settled(&answered, reader.scene().now)?;
-    let seen = reader.seen(&answered.order).await?;
-    finish(
-        &reader,
-        shape::intent::shape(&seen, reader.scene()),
-        &given,
-        answered.replayed,
-    )
-    .await
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {

@@ -142,6 +142,24 @@ pub(super) async fn take(
     Ok(chosen)
 }
 
+/// Frees a method that [`take`] marked for a new order which was refused: without the order nothing is paid with it. Only the mark of this very
+/// order goes, so what a twin of the call has begun stays begun.
+pub(super) async fn give_back(reader: &Reader<'_>, id: &str, purpose: Purpose<'_>) -> Result<(), Wrong> {
+    let Some(stored) = ids::method_of(id) else {
+        return Ok(());
+    };
+    let order = json!(purpose.order.to_string());
+    let free = |method: &mut Method| {
+        let used = method.door.get(USED).and_then(Value::as_array);
+        if used.is_some_and(|names| names.contains(&order)) {
+            method.door.remove(USED);
+        }
+    };
+    let directory = &reader.door.doors.directory;
+    directory.change(Some(reader.tenant), &stored.to_string(), free).await?;
+    Ok(())
+}
+
 /// What a method that was taken from its customer is marked with.
 const DETACHED: &str = "detached";
 

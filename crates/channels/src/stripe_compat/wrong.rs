@@ -116,6 +116,11 @@ impl Wrong {
         wrong
     }
 
+    /// Whether the call is known to have done nothing: it was refused, and no twin of it is under way.
+    pub(super) fn nothing_happened(&self) -> bool {
+        (400..500).contains(&self.status) && self.status != 409
+    }
+
     /// A mistake of ours.
     pub(super) fn ours() -> Self {
         Self::hopeless("Something went wrong here. Give the request id to the people who run this server.")

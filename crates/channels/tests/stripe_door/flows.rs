@@ -534,3 +534,25 @@ async fn a_method_that_belongs_to_nobody_pays_one_intent() {
         assert_eq!(world.post("/v1/payment_intents", &again).await["status"], "succeeded");
     }
 }
+
+#[tokio::test]
+async fn a_method_of_a_refused_call_is_not_spent() {
+    let world = World::provider().await;
+    let made = [("type", "card"), ("card[token]", "tok_visa")];
+    let method = world.post("/v1/payment_methods", &made).await;
+    let sale = [&SALE[..3], &[("payment_method", text(&method, "id"))]].concat();
+    world
+        .keyed("POST", "/v1/payment_intents", SALE, Some("once"))
+        .await
+        .object();
+    let refused = world.keyed("POST", "/v1/payment_intents", &sale, Some("once")).await;
+    assert_eq!(refused.error(400)["type"], "idempotency_error");
+    let paid = world.keyed("POST", "/v1/payment_intents", &sale, Some("twice")).await;
+    assert_eq!(paid.object()["status"], "succeeded");
+
+    // What is refused after it was paid with stays spent.
+    let refused = world.keyed("POST", "/v1/payment_intents", &sale, Some("once")).await;
+    refused.error(400);
+    let error = world.call("POST", "/v1/payment_intents", &sale).await.error(400);
+    assert!(text(&error, "message").contains("may not be used again"), "{error}");
+}

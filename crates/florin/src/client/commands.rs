@@ -30,6 +30,16 @@ pub(crate) async fn merchants(output: Output, command: &Merchants) -> Result<(),
     Ok(())
 }
 
+/// Prints what was made with a secret. The first answer alone shows it: when that was lost and the call was repeated, somebody must know.
+fn with_secret(output: Output, made: &Value, instead: &str) -> Result<(), Failure> {
+    print::object(output, made);
+    if made.get("secret").is_some_and(Value::is_string) {
+        return Ok(());
+    }
+    let message = "it is done, but the answer that showed the secret was lost on the way, and it is shown once";
+    Err(Failure::new(FAILED, "secret_not_shown", message, instead))
+}
+
 pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> {
     match command {
         Keys::Create {
@@ -50,16 +60,13 @@ pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> 
                 }
                 None => Api::merchant(remote)?.post("/v1/keys", &body).await?,
             };
-            print::object(output, &made);
+            with_secret(output, &made, "revoke this key and make another one")?;
         }
         Keys::Roll { id, overlap, remote } => {
             let body = json!({ "overlap_s": overlap });
-            print::object(
-                output,
-                &Api::merchant(remote)?
-                    .post(&format!("/v1/keys/{}/roll", piece(id)), &body)
-                    .await?,
-            );
+            let path = format!("/v1/keys/{}/roll", piece(id));
+            let rolled = Api::merchant(remote)?.post(&path, &body).await?;
+            with_secret(output, &rolled, "roll the new key, while the old one still works")?;
         }
         Keys::Revoke { id, remote } => {
             print::object(
@@ -303,10 +310,8 @@ pub(crate) async fn webhooks(output: Output, command: &Webhooks) -> Result<(), F
     match command {
         Webhooks::Create { url, event, remote } => {
             let body = json!({ "url": url, "events": event });
-            print::object(
-                output,
-                &Api::merchant(remote)?.post("/v1/webhook_endpoints", &body).await?,
-            );
+            let made = Api::merchant(remote)?.post("/v1/webhook_endpoints", &body).await?;
+            with_secret(output, &made, "get another one with `florin webhooks rotate ID`")?;
         }
         Webhooks::List { remote } => {
             let list = Api::merchant(remote)?.list("/v1/webhook_endpoints", &[], 1_000).await?;
@@ -314,7 +319,8 @@ pub(crate) async fn webhooks(output: Output, command: &Webhooks) -> Result<(), F
         }
         Webhooks::Rotate { id, remote } => {
             let path = format!("/v1/webhook_endpoints/{}/rotate_secret", piece(id));
-            print::object(output, &Api::merchant(remote)?.post(&path, &json!({})).await?);
+            let rotated = Api::merchant(remote)?.post(&path, &json!({})).await?;
+            with_secret(output, &rotated, "rotate it again")?;
         }
         Webhooks::Delete { id, remote } => {
             print::object(

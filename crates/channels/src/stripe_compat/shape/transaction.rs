@@ -6,7 +6,7 @@ use florin_core::status::{self, StepStatus};
 use florin_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Scene, Seen, amount, charge, dispute, refund, seconds};
+use super::{Scene, Seen, amount, charge, seconds};
 use crate::stripe_compat::ids::{self, Movement};
 use crate::stripe_compat::money;
 
@@ -38,108 +38,72 @@ pub(in crate::stripe_compat) fn of_dispute(seen: &Seen<'_>, scene: Scene<'_>, in
 
 /// One movement.
 pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, of: Movement, number: u8) -> Option<Value> {
-    match of {
+    let order = seen.order();
+    let refund = |number| status::refunds(order).into_iter().find(|refund| refund.index == number);
+    let dispute = |number| {
+        status::disputes(order)
+            .into_iter()
+            .find(|dispute| dispute.index == number)
+    };
+    let (money, at, source) = match of {
         Movement::Charge => {
             let charge = charge::find(seen, number)?;
-            let captured = charge.captured(seen);
-            captured.is_positive().then(|| {
-                let fee = fee(seen, scene, captured, number);
-                let at = charge.attempt.charge.taken_at.unwrap_or(charge.attempt.since);
-                let source = ids::charge(seen.order().id, number);
-                shape(
-                    seen,
-                    scene,
-                    Line {
-                        of,
-                        number,
-                        money: captured,
-                        sign: 1,
-                        fee,
-                        at,
-                        source: &source,
-                    },
-                )
-            })
+            let at = charge.attempt.charge.taken_at.unwrap_or(charge.attempt.since);
+            (charge.captured(seen), at, ids::charge(order.id, number))
         }
-        Movement::Refund | Movement::RefundFailed => {
-            let refunds = status::refunds(seen.order());
-            let step = refunds.iter().find(|refund| refund.index == number)?;
-            let moved = match of {
-                Movement::RefundFailed => step.status == StepStatus::Returned,
-                Movement::Charge | Movement::Refund | Movement::Dispute | Movement::DisputeWon => {
-                    matches!(step.status, StepStatus::Succeeded | StepStatus::Returned)
-                }
-            };
-            let (sign, at) = match of {
-                Movement::RefundFailed => (1, step.since),
-                Movement::Charge | Movement::Refund | Movement::Dispute | Movement::DisputeWon => {
-                    (-1, Timestamp::default().plus_seconds(refund::created(seen, step)))
-                }
-            };
-            let source = ids::refund(seen.order().id, number);
-            let fee = step.amount.with_minor(0);
-            moved.then(|| {
-                shape(
-                    seen,
-                    scene,
-                    Line {
-                        of,
-                        number,
-                        money: step.amount,
-                        sign,
-                        fee,
-                        at,
-                        source: &source,
-                    },
-                )
-            })
+        Movement::Refund => {
+            let went = |status| matches!(status, StepStatus::Succeeded | StepStatus::Returned);
+            let step = refund(number).filter(|step| went(step.status))?;
+            let at = Timestamp::default().plus_seconds(super::refund::created(seen, &step));
+            (step.amount, at, ids::refund(order.id, number))
+        }
+        Movement::RefundFailed => {
+            let step = refund(number).filter(|step| step.status == StepStatus::Returned)?;
+            (step.amount, step.since, ids::refund(order.id, number))
         }
         Movement::Dispute | Movement::DisputeWon => {
-            let disputes = status::disputes(seen.order());
-            let dispute = disputes.iter().find(|dispute| dispute.index == number)?;
-            let moved = match of {
-                Movement::DisputeWon => dispute.verdict == Verdict::Won,
-                Movement::Charge | Movement::Refund | Movement::RefundFailed | Movement::Dispute => true,
-            };
-            let source = ids::dispute(seen.order().id, number);
-            (moved && dispute.amount.is_positive()).then(|| {
-                shape(
-                    seen,
-                    scene,
-                    Line {
-                        of,
-                        number,
-                        money: dispute.amount,
-                        sign: if of == Movement::DisputeWon { 1 } else { -1 },
-                        fee: dispute.amount.with_minor(0),
-                        at: dispute::since(seen, dispute),
-                        source: &source,
-                    },
-                )
-            })
+            let moved = |verdict| of == Movement::Dispute || verdict == Verdict::Won;
+            let dispute = dispute(number).filter(|dispute| moved(dispute.verdict))?;
+            (
+                dispute.amount,
+                super::dispute::since(seen, &dispute),
+                ids::dispute(order.id, number),
+            )
         }
-    }
+    };
+    let fee = match of {
+        Movement::Charge => fee(seen, scene, money, number),
+        Movement::Refund | Movement::RefundFailed | Movement::Dispute | Movement::DisputeWon => money.with_minor(0),
+    };
+    let line = Line {
+        of,
+        number,
+        money,
+        fee,
+        at,
+        source: &source,
+    };
+    money.is_positive().then(|| shape(seen, scene, line))
 }
 
 struct Line<'a> {
     of: Movement,
     number: u8,
     money: Money,
-    sign: i64,
     fee: Money,
     at: Timestamp,
     source: &'a str,
 }
 
 fn shape(seen: &Seen<'_>, scene: Scene<'_>, line: Line<'_>) -> Value {
-    let (moved, fee) = (amount(line.money) * line.sign, amount(line.fee));
-    let (kind, category) = match line.of {
-        Movement::Charge => ("charge", "charge"),
-        Movement::Refund => ("refund", "refund"),
-        Movement::RefundFailed => ("refund_failure", "refund_failure"),
-        Movement::Dispute => ("adjustment", "dispute"),
-        Movement::DisputeWon => ("adjustment", "dispute_reversal"),
+    let (sign, kind, category) = match line.of {
+        Movement::Charge => (1, "charge", "charge"),
+        Movement::Refund => (-1, "refund", "refund"),
+        Movement::RefundFailed => (1, "refund_failure", "refund_failure"),
+        Movement::Dispute => (-1, "adjustment", "dispute"),
+        Movement::DisputeWon => (1, "adjustment", "dispute_reversal"),
     };
+    let (moved, fee) = (amount(line.money) * sign, amount(line.fee));
     let available = line.at.plus_seconds(AVAILABLE_S);
     let fees = if fee == 0 {
         Vec::new()
