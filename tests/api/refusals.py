@@ -182,6 +182,28 @@ def _():
         assert (said.get("param") or "").startswith(member), (member, said)
 
 
+@kit.test("a person's word about a step is taken where one is needed, from who may give it")
+def _():
+    def said_of(attempt, body, key=None):
+        return send("POST", f"/v1/attempts/{attempt}/resolve", body, key=key)
+
+    order = send("POST", "/v1/orders", {"amount": 1500, "currency": "EUR", "reference": "by hand", "confirm": True, "method": "card_visa"}).body
+    assert order["payment_order_status"] == "captured", order
+    attempt = order["last_attempt"]["id"]
+    for word in ("approved", "declined", "undone"):
+        problem(said_of(attempt, {"as": word, "note": "console"}), 409, "attempt_over")
+    problem(said_of(attempt, {"as": "undone", "amount": -1, "note": "console"}), 422, "invalid_value", "amount")
+    problem(said_of(attempt, {"as": "undone", "amount": 1, "note": ""}), 422, "invalid_value", "note")
+    problem(said_of(attempt, {"as": "gone", "note": "console"}), 422, param="as", words="gone")
+    problem(said_of(attempt, {"as": "undone", "amount": 1, "step": "lunch", "note": "console"}), 422, "invalid_value", "step")
+    problem(said_of("att_0000000000000000000000000001", {"as": "undone", "amount": 1, "note": "console"}), 404, "not_found")
+    merchant = send("POST", "/v1/merchants", {"name": "Somebody else"}).body
+    other = send("POST", "/v1/keys", {"merchant": merchant["id"], "label": "other"}, key=florin["admin_key"]).body["secret"]
+    problem(said_of(attempt, {"as": "undone", "amount": 1, "note": "console"}, key=other), 404, "not_found")
+    less = send("POST", "/v1/keys", {"label": "reads", "scopes": ["read"]}).body["secret"]
+    problem(said_of(attempt, {"as": "undone", "amount": 1, "note": "console"}, key=less), 403, "forbidden")
+
+
 @kit.test("every code that is answered has a page, for programs and for people")
 def _():
     for code in ("too_much", "key_reused", "unauthorized"):

@@ -126,5 +126,19 @@ async fn fault_24_another_amount_than_asked_is_shown_to_a_person_and_no_attempt_
     let fine = world.till.settle("fine", "/v1/orders", &sale("fine", 1000)).await;
     assert_eq!((fine.status, fine.word()), (201, "captured"), "the rest goes on");
     assert_eq!(world.psp.seen("POST /v1/payment_intents").len(), 2);
+
+    // Somebody looked it up. Their word is booked once, by the call and its repeat; another word then says nothing new.
+    let resolve = format!("/v1/attempts/{}/resolve", shown["last_attempt"]["id"].as_str().unwrap());
+    let word = json!({"as": "approved", "amount": 1000, "note": "console, case 4711"});
+    for key in ["word", "word"] {
+        let said = world.till.unwritten(&node.api, key, &resolve, &word).await.said();
+        assert_eq!((said.status, said.word()), (200, "captured"), "{said:?}");
+        assert_eq!(said.body["amount_captured"], 1000, "{said:?}");
+    }
+    let other = json!({"as": "approved", "amount": 900, "note": "console, case 4711"});
+    for (key, status, code) in [("word", 422, "key_reused"), ("another", 409, "attempt_over")] {
+        let said = world.till.unwritten(&node.api, key, &resolve, &other).await.said();
+        assert_eq!((said.status, said.text("code")), (status, code), "{said:?}");
+    }
     node.stop().await;
 }
