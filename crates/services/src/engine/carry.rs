@@ -210,7 +210,12 @@ async fn ask_again(inner: Arc<Inner>, lost: BTreeSet<OrderId>) {
         orders = lost.len(),
         "a provider answers again: its open questions are asked"
     );
-    for (at, order) in lost.into_iter().enumerate() {
+    nudge(&inner, lost).await;
+}
+
+/// Has the open work of orders done now, paced.
+pub(super) async fn nudge(inner: &Arc<Inner>, orders: impl IntoIterator<Item = OrderId>) {
+    for (at, order) in orders.into_iter().enumerate() {
         if at > 0 && at.is_multiple_of(NUDGES_PER_S) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

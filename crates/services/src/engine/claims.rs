@@ -1,13 +1,19 @@
 //! Looks for orders that are due: timers, questions, and what a node that died had under way.
+//!
+//! What waits, waits until a moment of the environment's clock. A clock that was ahead wrote moments that are far away once it is put right,
+//! so what is open is then asked about at once: nobody would miss it for as long as the clock was ahead.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use florin_store::Claim;
+use florin_core::time::Timestamp;
+use florin_store::{Claim, Fault, OrderRow};
+use tokio::time::Instant;
 
-use super::Inner;
+use super::{Inner, carry};
 use crate::lane::{Job, LEASE_S};
+use crate::snapshot;
 
 /// Orders taken at a time: a lane decides them in one batch.
 const CLAIM_MAX: u32 = 200;
@@ -15,11 +21,20 @@ const CLAIM_MAX: u32 = 200;
 const QUEUE_FULL: usize = 2_000;
 /// How long to wait for a database that does not answer.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
+/// A clock that is back by more than this has been put right.
+const BACK_MS: i64 = 5_000;
 
 pub(super) async fn watch(inner: Arc<Inner>) {
     // What this node had leased before it died is its own, at once.
     while claim(&inner, true).await {}
+    inner.spawn(look_again(Arc::clone(&inner), Why::Started));
+    let mut seen = (Instant::now(), inner.clock.now());
     loop {
+        let (passed, now) = (seen.0.elapsed(), inner.clock.now());
+        if now.millis_since(seen.1) < i64::try_from(passed.as_millis()).unwrap_or(i64::MAX) - BACK_MS {
+            inner.spawn(look_again(Arc::clone(&inner), Why::PutRight));
+        }
+        seen = (Instant::now(), now);
         // What cannot be carried out here is left to nodes that can.
         let stopped = inner.draining.load(Ordering::Relaxed) || inner.broken.load(Ordering::Relaxed);
         let full = inner
@@ -57,4 +72,50 @@ async fn claim(inner: &Inner, own: bool) -> bool {
             own
         }
     }
+}
+
+/// Why open work is looked at before it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// This node started: the clock may have been put right while it was away. Then something began later than now.
+    Started,
+    /// The clock went back.
+    PutRight,
+}
+
+/// Has everything asked about that is open and not due yet, if the clock was ahead when it was written.
+async fn look_again(inner: Arc<Inner>, why: Why) {
+    let now = inner.clock.now();
+    match waiting(&inner, now).await {
+        Ok(open) if why == Why::PutRight || open.iter().any(|(_, ahead)| *ahead) => {
+            if !open.is_empty() {
+                tracing::warn!(
+                    orders = open.len(),
+                    "the clock was ahead: what is open is asked about at once"
+                );
+            }
+            carry::nudge(&inner, open.into_iter().map(|(order, _)| order)).await;
+        }
+        Ok(_) => {}
+        Err(fault) => tracing::warn!(%fault, "cannot look for what a clock that was ahead left behind"),
+    }
+}
+
+/// Orders with open work that is due later, and whether some of it began after `now`.
+async fn waiting(inner: &Inner, now: Timestamp) -> Result<Vec<(florin_core::id::OrderId, bool)>, Fault> {
+    let mut open = Vec::new();
+    let mut after = Some((now, florin_core::id::OrderId::from_uuid(uuid::Uuid::max())));
+    while let Some(place) = after {
+        let rows = inner.store.waiting(Some(place), CLAIM_MAX).await?;
+        let with_work = rows.iter().filter(|row| row.work.is_some());
+        open.extend(with_work.map(|row| (row.id, began_after(row, now.plus_millis(BACK_MS)))));
+        let full = rows.len() >= CLAIM_MAX as usize;
+        after = rows.last().filter(|_| full).and_then(|row| Some((row.due?, row.id)));
+    }
+    Ok(open)
+}
+
+fn began_after(row: &OrderRow, moment: Timestamp) -> bool {
+    let work = snapshot::proven_work(row).unwrap_or_default(); // what is damaged is for the audit
+    row.created_at > moment || work.iter().any(|entry| entry.since > moment)
 }

@@ -9,12 +9,13 @@ use super::session::Session;
 use crate::tenants::Tenants;
 use crate::{Claim, DeliveryRow, Fault, OrderRow};
 
-/// What is due and free.
-const FREE: &str = "due <= $1 and (lease_until is null or lease_until <= {clock})";
+/// What is due and free. A lease that ends later than one that begins now was given by a clock that was ahead and has been put right since:
+/// it holds nobody up.
+const FREE: &str = "due <= $1 and (lease_until is null or lease_until <= {clock} or lease_until > {clock} + $3)";
 /// And what this node had leased in an earlier life. A lease that it took since it opened the store ends after `opened` and a lease's
 /// length. Not in [`FREE`], because this walks over everything that is open; a node asks it when it starts.
-const OWN: &str =
-    "((due <= $1 and (lease_until is null or lease_until <= {clock})) or (lease_node = $2 and lease_until < $5))";
+const OWN: &str = "((due <= $1 and (lease_until is null or lease_until <= {clock} or lease_until > {clock} + $3)) \
+                   or (lease_node = $2 and (lease_until < $5 or lease_until > {clock} + $3)))";
 
 /// Takes orders that are due: raises the fence and sets the lease. Rows that somebody is writing are left alone.
 pub(super) async fn orders(

@@ -217,6 +217,34 @@ async fn fault_43_a_clock_that_jumps_loses_nothing_and_charges_nobody_twice() {
 }
 
 #[tokio::test]
+async fn fault_43_a_clock_that_was_ahead_and_is_put_right_leaves_nothing_waiting() {
+    for (place, restarted) in PLACES.into_iter().flat_map(|place| [(place, false), (place, true)]) {
+        let world = World::new(place).await;
+        let quick = Settings {
+            call_wait: Duration::from_millis(300),
+            poll: Duration::from_millis(20),
+            ..Settings::default()
+        };
+        let mut engine = world.engine_with(1, quick).await;
+        world.clock.pass(86_400);
+        world.server.next("POST", Fate::BreakAfter, 2); // the copy is lost as well: its next question waits
+        let order = answered(engine.ask(world.sale("A-1")).await).order.order.id;
+        if restarted {
+            engine.drain().await;
+        }
+        world.clock.pass(-86_400);
+        if restarted {
+            engine = world.engine_with(1, quick).await;
+        }
+        // No day passes: what waits for the wrong day is asked about now.
+        world.until(&engine, order, is("captured")).await;
+        let approvals = world.server.provider.lock().unwrap().approvals(order);
+        assert_eq!(approvals, 1, "{place:?} {restarted}");
+        world.check().await;
+    }
+}
+
+#[tokio::test]
 async fn fault_44_two_nodes_ten_minutes_apart_make_one_story() {
     let world = World::new(Place::Memory).await;
     let ahead = TestClock::default();
