@@ -299,6 +299,9 @@ fn mend_secret(error: &KeyringError) -> String {
             )
         }
         KeyringError::Unnamed { word, .. } => format!("name its `{word}` with `POST /v1/connections/{{id}}`"),
+        KeyringError::OtherMode(name) => {
+            format!("put the key of this connection's mode under `{name}`, or name another secret")
+        }
         KeyringError::Sealed => "put the right root key back".to_owned(),
     }
 }

@@ -44,6 +44,11 @@ pub enum KeyringError {
     /// The configuration has no value under that name.
     #[error("the configuration has no secret `{0}`")]
     Missing(String),
+    /// A test key stands in live mode, or a live one in test mode.
+    #[error(
+        "the secret `{0}` is a key of the provider's other mode: test keys belong to test connections, live keys to live ones"
+    )]
+    OtherMode(String),
     /// Sealed bytes do not open: another root key, or they were changed.
     #[error("a sealed value does not open: the root key is another one, or the value was changed")]
     Sealed,
@@ -65,9 +70,24 @@ fn in_force<'a>(values: &'a Values, connection: &Connection, word: &str) -> Resu
         word: word.to_owned(),
     })?;
     let found = values.get(&owned(connection.tenant, name)).or_else(|| values.get(name));
-    match found.map(Vec::as_slice) {
-        None | Some([]) => Err(KeyringError::Missing(name.clone())),
-        Some(found) => Ok(&found[..found.len().min(VALUES_MAX)]),
+    let found = match found.map(Vec::as_slice) {
+        None | Some([]) => return Err(KeyringError::Missing(name.clone())),
+        Some(found) => &found[..found.len().min(VALUES_MAX)],
+    };
+    let mode = connection.tenant.mode;
+    if found.iter().any(|value| mode_of(value).is_some_and(|of| of != mode)) {
+        return Err(KeyringError::OtherMode(name.clone()));
+    }
+    Ok(found)
+}
+
+/// The mode that a provider's key says of itself: `sk_test_…`, `rk_live_…`. Most kinds of secrets say none.
+fn mode_of(value: &Secret<String>) -> Option<Mode> {
+    let (_, rest) = value.expose().split_once("k_").filter(|(kind, _)| kind.len() == 1)?;
+    match rest.split_once('_')?.0 {
+        "test" => Some(Mode::Test),
+        "live" => Some(Mode::Live),
+        _ => None,
     }
 }
 
@@ -239,6 +259,30 @@ mod tests {
     fn keyring(values: &[&str]) -> Keyring {
         let values = values.iter().map(|value| Secret::new((*value).to_owned())).collect();
         Keyring::new([("acme_hook".to_owned(), values)].into(), &Secret::new([7; 32]))
+    }
+
+    #[test]
+    fn a_key_of_the_other_mode_is_never_used() {
+        let of = |mode| {
+            let mut connection = connection();
+            connection.tenant.mode = mode;
+            connection
+        };
+        for (value, mode) in [
+            ("sk_test_1", Some(Mode::Test)),
+            ("rk_live_1", Some(Mode::Live)),
+            ("sk_live_1", Some(Mode::Live)),
+            ("whsec_test_1", None),
+            ("k_test_1", None),
+            ("token", None),
+        ] {
+            let keyring = keyring(&["whsec_1", value]);
+            for tried in [Mode::Test, Mode::Live] {
+                let found = keyring.all(&of(tried), "hook");
+                let fits = mode.is_none_or(|mode| mode == tried);
+                assert_eq!(found.is_ok(), fits, "{value} {tried:?}");
+            }
+        }
     }
 
     fn hmac_of(secret: &str, body: &[u8]) -> String {

@@ -7,6 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use florin_core::id::ConnectionId;
 use florin_services::directory::{Connection, Scope};
+use florin_services::keyring::KeyringError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -148,6 +149,12 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
         enabled: true,
         created_at: doors.directory.now(),
     };
+    for word in connection.secrets.keys() {
+        // What the configuration does not have yet may come; what is there must be of this mode.
+        if let Err(error @ KeyringError::OtherMode(_)) = doors.engine.keyring().all(&connection, word) {
+            return Err(Problem::new("invalid_value", error.to_string()).at("secrets"));
+        }
+    }
     let made = doors
         .directory
         .make(Some(call.caller.tenant), connection, call.key.clone())
