@@ -132,6 +132,28 @@ def _():
             assert number not in json.dumps(answer), answer
 
 
+@kit.test("what one customer keeps pays for no other, and for nobody when they are gone")
+def _():
+    other = made("/v1/customers", {"name": "Grace"})
+    method = call("POST", "/v1/payment_methods/pm_card_visa/attach", f"customer={customer['id']}", base="stripe", headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert method[0] == 200, method
+    listed = call("GET", f"/v1/methods?customer={customer['id']}")[1]
+    kept = listed["data"][0]["id"]
+    assert made("/v1/orders", order(confirm=True, method=kept, customer=customer["id"]))["payment_order_status"] == "captured"
+    status, said = call("POST", "/v1/orders", order(confirm=True, method=kept, customer=other["id"]))
+    assert (status, said["code"], said["param"]) == (422, "unknown_method", "method"), (status, said)
+    waiting = made("/v1/orders", order(customer=other["id"]))
+    status, said = call("POST", f"/v1/orders/{waiting['id']}/confirm", {"method": kept})
+    assert (status, said["code"]) == (422, "unknown_method"), (status, said)
+    assert call("DELETE", f"/v1/customers/{other['id']}")[0] == 200
+    gone = made("/v1/customers", {"name": "Gone"})
+    call("POST", "/v1/payment_methods/pm_card_visa/attach", f"customer={gone['id']}", base="stripe", headers={"Content-Type": "application/x-www-form-urlencoded"})
+    last = call("GET", f"/v1/methods?customer={gone['id']}")[1]["data"][0]["id"]
+    assert call("DELETE", f"/v1/customers/{gone['id']}")[0] == 200
+    status, said = call("POST", "/v1/orders", order(confirm=True, method=last))
+    assert (status, said["code"]) == (422, "unknown_method"), (status, said)
+
+
 @kit.test("an address with a name and a password in it, or of another kind, is no address")
 def _():
     for url in ["javascript:alert(1)", "file:///etc/passwd", "https://u:p@host.example/", "https://:p@host.example/", "//host.example", "http://",

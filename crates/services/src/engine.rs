@@ -32,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 pub use answer::Told;
 pub use inbox::Unproven;
+use plan::Payer;
 pub use plan::abilities;
 
 use crate::ask::{Answered, Ask, Denied, What};
@@ -307,13 +308,20 @@ impl Engine {
                     Arc::make_mut(&mut order.details).page_token = Some(token());
                 }
                 match start {
-                    Some(pay) => self.inner.start_of(ask.tenant, pay, order.amount).await.map(Some),
+                    Some(pay) => {
+                        let payer = Payer::Named(order.details.customer);
+                        self.inner
+                            .start_of(ask.tenant, pay, payer, order.amount)
+                            .await
+                            .map(Some)
+                    }
                     None => Ok(None),
                 }
             }
-            What::Confirm { pay, .. } => {
+            What::Confirm { order, pay } => {
                 let due = florin_core::money::Money::zero(florin_core::money::Currency::EUR); // the lane knows what is due
-                self.inner.start_of(ask.tenant, pay, due).await.map(Some)
+                let payer = Payer::Of(*order);
+                self.inner.start_of(ask.tenant, pay, payer, due).await.map(Some)
             }
             What::Leave { .. }
             | What::Capture { .. }

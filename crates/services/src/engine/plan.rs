@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use florin_core::card;
-use florin_core::id::MethodId;
+use florin_core::id::{CustomerId, MethodId, OrderId};
 use florin_core::money::Money;
 use florin_core::order::{Abilities, Plan};
 use florin_core::rail::{Instrument, Rail, Step, Table};
@@ -11,7 +11,7 @@ use florin_store::{Mode, Tenant};
 
 use super::Inner;
 use crate::ask::{Denied, Pay};
-use crate::directory::{Connection, Method};
+use crate::directory::{Connection, Customer, DirectoryError, Method};
 use crate::lane::Start;
 
 /// Longest name of a test method.
@@ -19,17 +19,35 @@ const METHOD_CHARS_MAX: usize = 64;
 /// How long an abandoned attempt may still succeed at a provider that cannot cancel it.
 const STRAY_S: u32 = 24 * 3_600;
 
+/// Whose order is to be paid.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Payer {
+    /// A new one's, that this customer is named in, if any is.
+    Named(Option<CustomerId>),
+    /// Whoever stands in this one.
+    Of(OrderId),
+}
+
 impl Inner {
     pub(super) fn rail(&self, name: &str) -> Option<&'static dyn Rail> {
         self.rails.iter().copied().find(|rail| rail.table().name == name)
     }
 
     /// How an attempt is started. The amount is filled in by the lane, which knows what is due.
-    pub(super) async fn start_of(&self, tenant: Tenant, pay: &Pay, amount: Money) -> Result<Box<Start>, Denied> {
+    pub(super) async fn start_of(
+        &self,
+        tenant: Tenant,
+        pay: &Pay,
+        payer: Payer,
+        amount: Money,
+    ) -> Result<Box<Start>, Denied> {
         let stored = match pay.method.parse::<MethodId>() {
             Ok(id) => Some(self.method(tenant, id).await?),
             Err(_) => None,
         };
+        if let Some(owner) = stored.as_ref().and_then(|method| method.customer) {
+            self.may_pay_with(tenant, &pay.method, owner, payer).await?;
+        }
         let connection = self.connection(tenant, pay, stored.as_ref())?;
         let rail = self
             .rail(&connection.rail)
@@ -70,15 +88,32 @@ impl Inner {
         }))
     }
 
+    /// What a customer keeps pays for nobody else, and for nobody when they are gone.
+    async fn may_pay_with(&self, tenant: Tenant, method: &str, owner: CustomerId, payer: Payer) -> Result<(), Denied> {
+        let payer = match payer {
+            Payer::Named(customer) => customer,
+            Payer::Of(order) => self.view(tenant, order).await?.details.customer,
+        };
+        if payer.is_some_and(|payer| payer != owner) {
+            return Err(unknown_method(format!(
+                "{method} belongs to another customer than the order"
+            )));
+        }
+        match self.directory.get::<Customer>(Some(tenant), &owner.to_string()).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(unknown_method(format!(
+                "the customer of {method} was removed, and their methods with them"
+            ))),
+            Err(error) => Err(unread(&error)),
+        }
+    }
+
     async fn method(&self, tenant: Tenant, id: MethodId) -> Result<Method, Denied> {
         let found = self.directory.get::<Method>(Some(tenant), &id.to_string()).await;
         match found {
             Ok(Some(method)) => Ok(method),
             Ok(None) => Err(unknown_method(format!("there is no method {id}"))),
-            Err(error) => {
-                tracing::warn!(%error, "cannot read a stored method");
-                Err(Denied::Unavailable { retry_after_s: 1 })
-            }
+            Err(error) => Err(unread(&error)),
         }
     }
 
@@ -106,6 +141,11 @@ impl Inner {
                 no_connection("there is no provider connection for this method: make one, and switch it on".into())
             })
     }
+}
+
+fn unread(error: &DirectoryError) -> Denied {
+    tracing::warn!(%error, "cannot read a stored method and its customer");
+    Denied::Unavailable { retry_after_s: 1 }
 }
 
 /// A name may go into a message: letters, digits and `_` only.
