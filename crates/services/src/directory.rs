@@ -34,6 +34,8 @@ pub struct Directory {
     store: Arc<dyn Store>,
     around: Surroundings,
     cache: RwLock<Arc<Cache>>,
+    /// Who writes what every node keeps in memory moves one marker: this node's callers do so one after the other, and none loses to another.
+    marking: tokio::sync::Mutex<()>,
 }
 
 /// Why a document was not written or read.
@@ -67,6 +69,7 @@ impl Directory {
             store,
             around,
             cache: RwLock::new(Arc::new(cache)),
+            marking: tokio::sync::Mutex::default(),
         }))
     }
 

@@ -342,12 +342,17 @@ impl Directory {
         mut records: Vec<Record>,
         keys: &[KeyRow],
     ) -> Result<bool, DirectoryError> {
-        if D::CACHED {
+        let turn = match D::CACHED {
+            true => Some(self.marking.lock().await),
+            false => None,
+        };
+        if turn.is_some() {
             records.push(self.marked().await?);
         }
         crash::point("before_put");
         let done = self.store.put(&records, keys).await? == Outcome::Done;
         crash::point("after_put");
+        drop(turn);
         if done && D::CACHED {
             self.reload().await?;
         }
