@@ -91,7 +91,7 @@ impl Purchase {
             known.repeats = known.repeats.saturating_add(1);
             return Verdict::Duplicate;
         }
-        // Several events of one moment share a sequence and tell the same order, so equal is not older.
+        // What came later among the order's events knows more. An equal one is the same event, which was found above.
         let older = self.news.as_ref().is_some_and(|known| known.sequence > news.sequence);
         let verdict = if older { Verdict::Older } else { Verdict::Applied };
         let (id, kind) = (news.id.clone(), news.kind.clone());

@@ -71,7 +71,7 @@ pub struct EventShape {
     /// `attempt.reversed`).
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its place among the order's events.
+    /// Its place among the order's events: 1, 2, 3, and so on.
     pub sequence: u32,
     /// The order.
     pub order: String,
@@ -282,7 +282,7 @@ impl EventShape {
             id: told.id.clone(),
             object: "event",
             kind: told.name.clone(),
-            sequence: told.version,
+            sequence: told.sequence,
             order: view.order.id.to_string(),
             created_at: rfc3339(told.at),
             data: EventData {

@@ -102,6 +102,7 @@ mod tests {
             name: "order.created".into(),
             part: None,
             version: 1,
+            sequence: 1,
             at: Timestamp::from_millis(1_000),
             order: Arc::clone(order),
         }

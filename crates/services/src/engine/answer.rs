@@ -25,8 +25,10 @@ pub struct Told {
     pub name: String,
     /// The part that it is about; none: the order.
     pub part: Option<PartId>,
-    /// The order's version: the event's sequence number.
+    /// The order's version.
     pub version: u32,
+    /// Its place among the order's public events: 1, 2, 3, …, so that a receiver sees what is missing.
+    pub sequence: u32,
     /// When.
     pub at: Timestamp,
     /// The order as it stood.
@@ -85,6 +87,7 @@ impl Engine {
                     name: named.name.to_string(),
                     part: named.part,
                     version: named.version,
+                    sequence: u32::try_from(told.len() + 1).unwrap_or(u32::MAX),
                     at: event.time,
                     order: Arc::clone(view),
                 });
