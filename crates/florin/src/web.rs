@@ -161,6 +161,8 @@ fn connections() -> usize {
 pub(crate) struct Asked {
     terminate: Signal,
     interrupt: Signal,
+    /// A file that may not grow any more is a full disk, which is answered; unheard, this signal would end the program.
+    _file_size: Signal,
 }
 
 impl Asked {
@@ -168,6 +170,7 @@ impl Asked {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

@@ -185,6 +185,7 @@ pub fn is_public(ip: IpAddr) -> bool {
                 || a >= 240
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 192 && b == 0 && c == 0)
+                || (a == 192 && b == 88 && c == 99)
                 || (a == 198 && (18..20).contains(&b)))
         }
         IpAddr::V6(ip) => {
@@ -193,11 +194,13 @@ pub fn is_public(ip: IpAddr) -> bool {
             }
             let [first, second, ..] = ip.segments();
             let translated = first == 0x64 && second == 0xff9b;
-            // Only 2000::/3 is given out; documentation, 6to4 and Teredo can carry a private address inside.
+            // Only 2000::/3 is given out, and of it neither what is set aside for protocols (2001::/23, Teredo among it) and documentation nor
+            // 6to4, which can carry a private address inside.
             (0x2000..0x4000).contains(&first)
                 && !translated
                 && first != 0x2002
-                && !(first == 0x2001 && (second == 0xdb8 || second == 0))
+                && !(first == 0x2001 && (second == 0xdb8 || second < 0x200))
+                && !(first == 0x3fff && second < 0x1000)
         }
     }
 }
@@ -217,6 +220,10 @@ mod tests {
             "0.0.0.0",
             "100.64.0.1",
             "224.0.0.1",
+            "192.88.99.1",
+            "2001:2::1",
+            "2001:10::1",
+            "3fff:1::1",
             "255.255.255.255",
             "::1",
             "::",
