@@ -84,7 +84,9 @@ pub enum What {
     Describe {
         /// Which.
         order: OrderId,
-        /// What replaces the details that are there.
+        /// The details that the caller saw.
+        was: Arc<Details>,
+        /// What it wants instead: the difference is what changes, whatever else has changed meanwhile.
         details: Box<Details>,
     },
     /// The payer came back from the provider.

@@ -39,6 +39,20 @@ pub(super) async fn was_asked(reader: &Reader<'_>, key: Option<&IdemKey>) -> Res
     Ok(!found.keys.is_empty() || !found.orders.is_empty())
 }
 
+/// Refuses a key that came before with another body. For calls that are several of ours: no part of one may be done before that is known.
+pub(super) async fn refuse_other_body(reader: &Reader<'_>, key: Option<&IdemKey>) -> Result<(), Wrong> {
+    let Some(key) = key else { return Ok(()) };
+    let wanted = florin_store::Wanted {
+        keys: vec![(reader.tenant, key.key.clone())],
+        ..florin_store::Wanted::default()
+    };
+    let found = reader.door.doors.store.load(&wanted).await?;
+    if found.keys.iter().any(|kept| kept.key.hash != key.hash) {
+        return Err(Denied::KeyReused.into());
+    }
+    Ok(())
+}
+
 /// Asks the engine.
 pub(super) async fn ask(reader: &Reader<'_>, key: Option<IdemKey>, what: What) -> Result<Answered, Wrong> {
     Ok(ask_engine(reader, key, what).await?)
@@ -123,6 +137,16 @@ pub(super) fn settled(answered: &Answered, now: Timestamp) -> Result<(), Wrong> 
     }
     let message = "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and \
                    the other request is still going through): please try again later.";
+    Err(Wrong::later(409, message, 1).code("idempotency_key_in_use"))
+}
+
+/// A capture or a cancellation that still runs has no answer yet: the intent as it stands would read as if nothing had been asked.
+pub(super) fn ended(answered: &Answered) -> Result<(), Wrong> {
+    if answered.state == CallState::Over {
+        return Ok(());
+    }
+    let message = "The provider has not answered yet, and the request is still under way. Repeat it with the same idempotency key to learn how \
+                   it ended.";
     Err(Wrong::later(409, message, 1).code("idempotency_key_in_use"))
 }
 

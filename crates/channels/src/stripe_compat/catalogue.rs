@@ -12,7 +12,7 @@ use super::shape::price::{Price, Recurring};
 use super::shape::product::Product;
 use super::shape::{customer, list};
 use super::wrong::Wrong;
-use super::{Door, ids};
+use super::{Door, ids, money};
 
 const FEATURE: Kind = Kind::List(&Kind::Object(&[must("name", Kind::Short(80))]));
 const PRODUCT: &[Field] = &[
@@ -231,6 +231,14 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
             return Err(Wrong::invalid(message).code("parameter_missing").at("product"));
         }
     };
+    let unit_amount = given.integer("unit_amount").unwrap_or_default();
+    if unit_amount > 0 {
+        money::read(
+            unit_amount,
+            given.currency("currency").ok_or_else(Wrong::ours)?,
+            "unit_amount",
+        )?;
+    }
     let recurring = given.table("recurring").map(|recurring| Recurring {
         interval: recurring.owned("interval").unwrap_or_default(),
         interval_count: recurring.integer("interval_count").unwrap_or(1),
@@ -240,7 +248,7 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
         product,
         active: true,
         currency: given.owned("currency").unwrap_or_default(),
-        unit_amount: given.integer("unit_amount").unwrap_or_default(),
+        unit_amount,
         recurring,
         created_at: directory.now(),
         ..Price::default()

@@ -1,5 +1,7 @@
 //! `/v1/charges`: attempts of orders that reached the card's bank.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use florin_services::ask::What;
 use florin_services::directory::Scope;
@@ -56,6 +58,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
             None,
             What::Describe {
                 order,
+                was: Arc::clone(&view.details),
                 details: Box::new(details),
             },
         )

@@ -108,8 +108,10 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let words = said.evidence.get(DECIDES).cloned().unwrap_or_default();
     note.keep(&mut details);
     let replayed = if key.is_some() || details != *view.details {
-        let details = Box::new(details);
-        ask(&reader, key, What::Describe { order, details }).await?.replayed
+        let (was, details) = (Arc::clone(&view.details), Box::new(details));
+        ask(&reader, key, What::Describe { order, was, details })
+            .await?
+            .replayed
     } else {
         false
     };
@@ -138,8 +140,10 @@ pub(super) async fn close(State(door): State<Door>, Path(id): Path<String>, post
     // The key is kept before the bank decides, so that a repeat is known as one whatever becomes of this call.
     let mut replayed = false;
     if key.is_some() {
-        let details = Box::new((*view.details).clone());
-        replayed = ask(&reader, key, What::Describe { order, details }).await?.replayed;
+        let (was, details) = (Arc::clone(&view.details), Box::new((*view.details).clone()));
+        replayed = ask(&reader, key, What::Describe { order, was, details })
+            .await?
+            .replayed;
     }
     decide(&door, arbiter, &view, index, false).await?;
     shown(&reader, &id, &given, replayed).await

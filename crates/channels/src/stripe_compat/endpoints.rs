@@ -9,7 +9,7 @@ use serde_json::json;
 use super::asking::finish;
 use super::gate::{Answer, Get, Post};
 use super::lists::{self, Page};
-use super::params::{Field, Given, Kind, LIST, may, must};
+use super::params::{Field, Given, Kind, LIST, empty, may, must};
 use super::reader::Reader;
 use super::shape::endpoint::EVERY;
 use super::shape::{customer, endpoint, list as shape_list};
@@ -128,6 +128,9 @@ fn change(given: &Given, endpoint: &mut Endpoint) -> Result<(), Wrong> {
     given.change_text("description", &mut endpoint.description);
     if given.has("enabled_events") {
         let events = given.texts("enabled_events");
+        if events.is_empty() {
+            return Err(empty("enabled_events"));
+        }
         for (at, name) in events.iter().enumerate() {
             if name != EVERY && !event_names::is_known(name) {
                 let path = format!("enabled_events[{at}]");

@@ -109,7 +109,10 @@ fn object(told: &Told, scene: Scene<'_>, name: &str) -> Option<Value> {
         "payment_intent.created" => {
             let first = match told.name.as_str() {
                 "order.created" => !on_page,
-                _ => number == Some(1) && on_page,
+                // The page's first attempt begins once, however often it is under way again after the payer was elsewhere.
+                _ => {
+                    number == Some(1) && on_page && seen.order().attempt(1).is_none_or(|(_, first)| first.actions == 0)
+                }
             };
             first.then(intent).flatten()
         }

@@ -146,7 +146,9 @@ impl Get {
     /// The parameters, held against tables.
     pub(super) fn read(self, tables: &[&'static [Field]]) -> Result<(Caller, Given), Wrong> {
         self.caller.may(Scope::Read)?;
-        Ok((self.caller, read(self.form, tables)?))
+        let given = read(self.form, tables)?;
+        given.nothing_empty()?; // an empty filter is a mistake, not a wish for everything
+        Ok((self.caller, given))
     }
 }
 

@@ -3,15 +3,18 @@
 pub(super) mod ending;
 pub(super) mod search;
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use florin_core::order::{CaptureAt, Initiator, Kind as OrderKind, Phase};
 use florin_services::ask::{NewOrder, Pay, What};
 use florin_services::dice;
 use florin_services::directory::Scope;
 use florin_services::view::{Details, View};
+use florin_store::Mode;
 use serde_json::Value;
 
-use super::asking::{ask, ask_or, before, finish, tried, was_asked, with_intent};
+use super::asking::{ask, ask_or, before, finish, refuse_other_body, tried, was_asked, with_intent};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Orders, Page};
 use super::note::Note;
@@ -59,7 +62,8 @@ const CREATE: &[Field] = &[
         Kind::Word(&["automatic", "automatic_async", "manual"]),
     ),
     may("confirm", Kind::Bool),
-    may("confirmation_method", Kind::Word(&["automatic", "manual"])),
+    // `manual` would have the merchant confirm again after each action of the payer; here an action that is done pays.
+    may("confirmation_method", Kind::Word(&["automatic"])),
     may("off_session", Kind::Bool),
     may("return_url", Kind::Url),
     may("use_stripe_sdk", Kind::Bool),
@@ -88,6 +92,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     let reader = Reader::new(&door, caller.tenant);
     let currency = given.currency("currency").ok_or_else(Wrong::ours)?;
     let amount = money::read(given.integer("amount").unwrap_or_default(), currency, "amount")?;
+    secure(&reader, &given, "return_url")?;
     let (mut details, mut note) = fresh();
     if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, 0).await {
         return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await;
@@ -97,7 +102,6 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         .and_then(|table| table.flag("enabled"))
         .unwrap_or(!given.has("payment_method_types"));
     note.capture_method = given.owned("capture_method");
-    note.confirmation_method = given.owned("confirmation_method");
     note.return_url = given.owned("return_url");
     let confirm = given.flag("confirm").unwrap_or(false);
     if !confirm && given.has("return_url") {
@@ -128,7 +132,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         amount,
         capture: capture_at(note.capture_method.as_deref()),
         expires_at: Some(door.doors.engine.now().plus_seconds(WINDOW_S)),
-        details: std::sync::Arc::new(details),
+        details: Arc::new(details),
     };
     let what = What::Create {
         order: Box::new(order),
@@ -151,7 +155,15 @@ pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, g
     let reader = Reader::new(&door, caller.tenant);
     let view = find(&reader, &id).await?;
     let seen = reader.seen(&view).await?;
-    finish(&reader, shape::intent::shape(&seen, reader.scene()), &given, false).await
+    let intent = shape::intent::shape(&seen, reader.scene());
+    if given
+        .text("client_secret")
+        .is_some_and(|secret| intent["client_secret"] != secret)
+    {
+        let message = "The client_secret provided does not match the client_secret associated with the PaymentIntent.";
+        return Err(Wrong::invalid(message).at("client_secret"));
+    }
+    finish(&reader, intent, &given, false).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
@@ -168,10 +180,16 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         );
         return Err(Wrong::invalid(message).at("currency"));
     }
+    refuse_other_body(&reader, part_of(key.as_ref(), "amend").as_ref()).await?;
+    refuse_other_body(&reader, part_of(key.as_ref(), "describe").as_ref()).await?;
     // All of the call is looked at before any of it is done: what is refused leaves the intent as it was.
     let due = given.integer("amount");
     let due = due.map(|amount| money::read(amount, currency, "amount")).transpose()?;
     let (mut details, mut note) = kept(&view);
+    if due.is_some() && note.session.is_some() {
+        let message = "The amount of a PaymentIntent that belongs to a Checkout Session is the sum of its lines. Expire the session, and make another one.";
+        return Err(Wrong::invalid(message).at("amount"));
+    }
     describe(&reader, &given, &mut details, &mut note, view.order.attempts().count()).await?;
     note.keep(&mut details);
     for (part, param) in [("amend", "amount"), ("describe", "payment_method")] {
@@ -188,6 +206,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     if details != *view.details {
         let what = What::Describe {
             order,
+            was: Arc::clone(&view.details),
             details: Box::new(details),
         };
         answered = Some(ask_or(&reader, part_of(key.as_ref(), "describe"), what, "updated", "metadata").await?);
@@ -203,8 +222,10 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
 pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
     let (caller, key, given) = post.read(Scope::Pay, &[CONFIRM])?;
     let reader = Reader::new(&door, caller.tenant);
+    secure(&reader, &given, "return_url")?;
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
     let _turn = door.turns.of(order).await?;
+    refuse_other_body(&reader, key.as_ref()).await?;
     let view = find(&reader, &id).await?;
     let (mut details, mut note) = kept(&view);
     let (attempts, open) = (view.order.attempts().count(), view.order.phase == Phase::Created);
@@ -232,9 +253,11 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
         Ok(pay) => pay,
         Err(wrong) => return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await,
     };
-    if open && details != *view.details {
+    // A repeat changes nothing, whatever became of the intent since.
+    if open && details != *view.details && !was_asked(&reader, key.as_ref()).await? {
         let what = What::Describe {
             order,
+            was: Arc::clone(&view.details),
             details: Box::new(details),
         };
         ask_or(
@@ -281,7 +304,7 @@ fn none(id: &str) -> Wrong {
 }
 
 /// The order of an intent.
-pub(super) async fn find(reader: &Reader<'_>, id: &str) -> Result<std::sync::Arc<View>, Wrong> {
+pub(super) async fn find(reader: &Reader<'_>, id: &str) -> Result<Arc<View>, Wrong> {
     let order = ids::order_of("pi", id).ok_or_else(|| none(id))?;
     let view = reader.view(order).await?.ok_or_else(|| none(id))?;
     if shape::intent::is_known(&Seen::new(&view)) {
@@ -349,6 +372,16 @@ async fn describe(
         if let Some(method) = &note.method {
             methods::choose(reader, "payment_method", method, details.customer).await?;
         }
+    }
+    Ok(())
+}
+
+/// In live mode payers are led over TLS alone.
+pub(super) fn secure(reader: &Reader<'_>, given: &Given, param: &str) -> Result<(), Wrong> {
+    let plain = |address: &str| !address.to_ascii_lowercase().starts_with("https:");
+    if reader.mode() == Mode::Live && given.text(param).is_some_and(plain) {
+        let message = format!("Invalid URL: in live mode the {param} must begin with https://.");
+        return Err(Wrong::invalid(message).code("url_invalid").at(param));
     }
     Ok(())
 }

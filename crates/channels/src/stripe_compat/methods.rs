@@ -2,11 +2,11 @@
 
 use axum::extract::{Path, State};
 use florin_core::id::{CustomerId, MethodId, OrderId};
-use florin_services::directory::{Method, Scope};
+use florin_services::directory::{Customer, Method, Scope};
 use florin_store::{IdemKey, Mode};
 use serde_json::{Value, json};
 
-use super::asking::finish;
+use super::asking::{finish, was_asked};
 use super::cards::{self, Card};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Page};
@@ -48,6 +48,9 @@ const FILTER: &[Field] = &[
     may("type", Kind::Word(&["card"])),
     may("allow_redisplay", REDISPLAY),
 ];
+
+/// No card is valid for longer.
+const YEAR_MAX: i64 = 2_100;
 
 fn none(id: &str) -> Wrong {
     Wrong::missing("PaymentMethod", id).at("payment_method")
@@ -130,6 +133,7 @@ pub(super) async fn take(
     }
     let mark = |method: &mut Method| match is_used_for(method) {
         Some(false) => Err(spent().at(param)),
+        None if method.customer.is_some() || is_spent(method) => Err(spent().at(param)), // attached or taken off meanwhile
         Some(true) | None => {
             method.door.insert(USED.to_owned(), json!(names));
             Ok(())
@@ -221,6 +225,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
             .code("invalid_expiry_month")
             .at("card[exp_month]"));
     }
+    let year = given.table("card").and_then(|card| card.integer("exp_year"));
+    if year.is_some_and(|year| year > YEAR_MAX) {
+        let message = "Your card's expiration year is invalid.";
+        return Err(Wrong::invalid(message).code("invalid_expiry_year").at("card[exp_year]"));
+    }
     let changed = |method: &mut Method| change(&given, method);
     let method = door
         .doors
@@ -242,38 +251,54 @@ pub(super) async fn attach(State(door): State<Door>, Path(id): Path<String>, pos
             ..of_card(&door, &reader, card)
         };
         let made = directory.make(Some(caller.tenant), method, key).await?;
+        still_there(&reader, customer, &made.document).await?;
         return finish(&reader, shape(&made.document, &reader), &given, made.replayed).await;
     }
     let stored = stored(&reader, &id).await?;
-    if stored.customer.is_some_and(|of| of != customer) {
-        return Err(Wrong::invalid(
-            "The payment method you provided has already been attached to a customer.",
-        ));
-    }
-    if is_spent(&stored) || stored.door.contains_key(USED) {
-        return Err(spent().at("payment_method"));
-    }
-    let attached = |method: &mut Method| method.customer = Some(customer);
+    let attached = |method: &mut Method| {
+        if method.customer.is_some_and(|of| of != customer) {
+            let message = "The payment method you provided has already been attached to a customer.";
+            return Err(Wrong::invalid(message));
+        }
+        if is_spent(method) || method.door.contains_key(USED) {
+            return Err(spent().at("payment_method"));
+        }
+        method.customer = Some(customer);
+        Ok(())
+    };
     let method = directory
-        .change(Some(caller.tenant), &stored.id.to_string(), attached)
+        .change_if(Some(caller.tenant), &stored.id.to_string(), attached)
         .await?;
+    still_there(&reader, customer, &method).await?;
     finish(&reader, shape(&method, &reader), &given, false).await
 }
 
+/// A customer who was deleted while a method was attached to them keeps none.
+async fn still_there(reader: &Reader<'_>, customer: CustomerId, method: &Method) -> Result<(), Wrong> {
+    let gone = reader.get::<Customer>(&customer.to_string()).await?.is_none();
+    if gone {
+        let directory = &reader.door.doors.directory;
+        directory
+            .change(Some(reader.tenant), &method.id.to_string(), take_off)
+            .await?;
+        return Err(Wrong::missing_at("customer", "customer", &customer.to_string()));
+    }
+    Ok(())
+}
+
 pub(super) async fn detach(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Manage, &[])?;
+    let (caller, key, given) = post.read(Scope::Manage, &[])?;
     let reader = Reader::new(&door, caller.tenant);
     let stored = stored(&reader, &id).await?;
-    if stored.customer.is_none() {
+    if stored.customer.is_none() && !was_asked(&reader, key.as_ref()).await? {
         let message = "The payment method you provided is not attached to a customer so detachment is impossible.";
         return Err(Wrong::invalid(message));
     }
-    let method = door
-        .doors
-        .directory
-        .change(Some(caller.tenant), &stored.id.to_string(), take_off)
+    let directory = &door.doors.directory;
+    let off = directory
+        .change_once(caller.tenant, &stored.id.to_string(), key, take_off)
         .await?;
-    finish(&reader, shape(&method, &reader), &given, false).await
+    finish(&reader, shape(&off.document, &reader), &given, off.replayed).await
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
@@ -321,7 +346,13 @@ pub(super) async fn retrieve_of_customer(
 async fn page(reader: &Reader<'_>, given: &Given, url: &str, customer: Option<CustomerId>) -> Result<Answer, Wrong> {
     let page = Page::of(given)?;
     let parent = customer.map(|customer| customer.to_string());
-    let object = |method: &Method| Some(shape(method, reader));
+    let redisplay = given.text("allow_redisplay");
+    let object = |method: &Method| {
+        let object = shape(method, reader);
+        redisplay
+            .is_none_or(|wanted| object["allow_redisplay"] == wanted)
+            .then_some(object)
+    };
     let id_of = |id: &str| ids::method_of(id).map(|id| id.to_string());
     let (data, more) = lists::of_documents(reader, &page, parent.as_deref(), id_of, object).await?;
     finish(reader, shape::list(url, data, more), given, false).await

@@ -20,9 +20,6 @@ pub(super) struct Note {
     /// `automatic`, `automatic_async` or `manual`, as the caller wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) capture_method: Option<String>,
-    /// `manual`, if the caller said so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) confirmation_method: Option<String>,
     /// The caller named no method types: the door may offer any.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) any_method: bool,
@@ -103,6 +100,9 @@ pub(super) struct SessionNote {
     /// An address that the caller knew already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) customer_email: Option<String>,
+    /// The address of its customer when it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) known_email: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) lines: Vec<LineNote>,
@@ -129,6 +129,15 @@ pub(super) struct LineNote {
     pub(super) product: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
+    /// What else was said of a product and a price that were written into it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) product_metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) images: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unit_label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tax_behavior: Option<String>,
 }
 
 impl Note {

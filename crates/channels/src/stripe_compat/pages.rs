@@ -377,12 +377,10 @@ pub(crate) fn written(money: Money) -> String {
 /// put its own name into `Host`, so what the browser itself says of the sites, and the door's own address, count too.
 fn is_ours(headers: &HeaderMap, address: &str) -> bool {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = text(header::ORIGIN) else {
-        return true;
-    };
-    match text(HeaderName::from_static("sec-fetch-site")) {
-        Some(site) => site == "same-origin",
-        None => {
+    match (text(HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN)) {
+        (Some(site), _) => site == "same-origin",
+        (None, None) => true,
+        (None, Some(origin)) => {
             let host = text(header::HOST).unwrap_or_default();
             origin == address.trim_end_matches('/') || origin.split_once("://").is_some_and(|(_, from)| from == host)
         }

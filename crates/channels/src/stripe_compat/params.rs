@@ -188,7 +188,7 @@ fn object(form: Form, fields: &[Field], within: &str) -> Result<Map<String, Valu
     Ok(given)
 }
 
-fn empty(path: &str) -> Wrong {
+pub(super) fn empty(path: &str) -> Wrong {
     let message = format!(
         "You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; however '{path}' cannot be \
          unset. You should remove '{path}' from your request or supply a non-empty value."
@@ -362,6 +362,14 @@ impl Given {
     /// Whether the caller named it at all.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// Refuses what was named and left empty: there is nothing that it could take away.
+    pub(super) fn nothing_empty(&self) -> Result<(), Wrong> {
+        match self.0.iter().find(|(_, value)| value.is_null()) {
+            Some((name, _)) => Err(empty(name)),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

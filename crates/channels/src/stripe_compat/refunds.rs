@@ -93,6 +93,9 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
             kept.refunds.insert(step.index, note.clone());
         });
         seen.note = moved.await?;
+    } else if answered.replayed {
+        // What was said stands in the order as it is now: another refund's note may have stood there before.
+        seen.note = Note::of(&reader.door.doors.engine.view(reader.tenant, order).await?.details);
     }
     let object = shape::refund::find(&seen, reader.scene(), step.index).ok_or_else(Wrong::ours)?;
     finish(&reader, object, &given, answered.replayed).await
@@ -144,6 +147,7 @@ pub(super) async fn list_of_charge(
     let (caller, given) = get.read(&[LIST])?;
     let reader = Reader::new(&door, caller.tenant);
     let (order, _) = ids::part_of("ch", &id).ok_or_else(|| Wrong::missing("charge", &id))?;
+    reader.object(&id).await?.ok_or_else(|| Wrong::missing("charge", &id))?;
     page(
         &reader,
         &given,
@@ -290,6 +294,7 @@ async fn put(reader: &Reader<'_>, order: OrderId, change: impl FnOnce(&mut (u8, 
             None,
             What::Describe {
                 order,
+                was: Arc::clone(&view.details),
                 details: Box::new(details),
             },
         )

@@ -8,13 +8,13 @@ use florin_core::order::{Initiator, Kind as OrderKind, Phase};
 use florin_core::rail::Line;
 use florin_core::time::Timestamp;
 use florin_services::ask::{Ask, Denied, NewOrder, Pay, What};
-use florin_services::directory::Scope;
+use florin_services::directory::{Customer, Scope};
 use florin_services::view::View;
 use serde_json::Value;
 
-use super::asking::{ask, before, finish, refused, settled, unexpected};
+use super::asking::{ask, before, finish, refused, settled, unexpected, was_asked};
 use super::gate::{Answer, Get, Post};
-use super::intents::{back_url, capture_at, fresh, kept};
+use super::intents::{back_url, capture_at, fresh, kept, secure};
 use super::lists::{self, Orders, Page};
 use super::note::{LineNote, SessionNote};
 use super::params::{Field, Given, Kind, LIST, SHIPPING, may, must};
@@ -36,7 +36,6 @@ const PRODUCT_DATA: &[Field] = &[
     may("description", Kind::Text),
     may("images", Kind::List(&Kind::Url)),
     may("metadata", Kind::Metadata),
-    may("tax_code", Kind::Text),
     may("unit_label", Kind::Short(12)),
 ];
 const PRICE_DATA: &[Field] = &[
@@ -77,7 +76,7 @@ const CREATE: &[Field] = &[
     may("client_reference_id", Kind::Short(200)),
     may("currency", Kind::Currency),
     may("customer", Kind::Text),
-    may("customer_creation", Kind::Word(&["always", "if_required"])),
+    may("customer_creation", Kind::Word(&["if_required"])),
     may("customer_email", Kind::Short(254)),
     may("expires_at", Kind::Time),
     may("invoice_creation", OFF),
@@ -125,6 +124,9 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
 async fn draft(reader: &Reader<'_>, given: &Given) -> Result<NewOrder, Wrong> {
     let door = reader.door;
     switched_off(given)?;
+    for param in ["success_url", "cancel_url"] {
+        secure(reader, given, param)?;
+    }
     let (currency, lines) = lines(reader, given).await?;
     let total = total(currency, &lines)?;
     let now = door.doors.engine.now();
@@ -147,6 +149,13 @@ async fn draft(reader: &Reader<'_>, given: &Given) -> Result<NewOrder, Wrong> {
     details.customer = match given.text("customer") {
         None => None,
         Some(id) => Some(super::customers::named(reader, "customer", id).await?),
+    };
+    let known_email = match details.customer {
+        None => None,
+        Some(id) => reader
+            .get::<Customer>(&id.to_string())
+            .await?
+            .and_then(|customer| customer.email),
     };
     if details.customer.is_some() && given.text("customer_email").is_some() {
         let message = "You may only specify one of these parameters: customer, customer_email.";
@@ -177,6 +186,7 @@ async fn draft(reader: &Reader<'_>, given: &Given) -> Result<NewOrder, Wrong> {
         cancel_url: given.owned("cancel_url"),
         client_reference_id: given.owned("client_reference_id"),
         customer_email: given.owned("customer_email"),
+        known_email,
         metadata: given.metadata("metadata"),
         lines,
         said: said.collect(),
@@ -220,6 +230,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         key,
         What::Describe {
             order,
+            was: Arc::clone(&view.details),
             details: Box::new(details),
         },
     )
@@ -237,7 +248,11 @@ pub(super) async fn expire(State(door): State<Door>, Path(id): Path<String>, pos
     let (caller, key, given) = post.read(Scope::Pay, &[])?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("cs", &id).ok_or_else(|| none(&id))?;
-    find(&reader, &id).await?;
+    let view = find(&reader, &id).await?;
+    let stands = Stands::of(&Seen::new(&view));
+    if stands != Stands::Open && !was_asked(&reader, key.as_ref()).await? {
+        return Err(not_open("expired", stands));
+    }
     match door
         .doors
         .engine
@@ -527,6 +542,7 @@ async fn ad_hoc(reader: &Reader<'_>, param: &str, data: &Given) -> Result<(Curre
     let unit_amount = data.integer("unit_amount").unwrap_or_default();
     let mut note = LineNote {
         unit_amount,
+        tax_behavior: data.owned("tax_behavior"),
         ..LineNote::default()
     };
     match (data.text("product"), data.table("product_data")) {
@@ -538,7 +554,9 @@ async fn ad_hoc(reader: &Reader<'_>, param: &str, data: &Given) -> Result<(Curre
         (None, Some(product)) => {
             note.name = product.owned("name").unwrap_or_default();
             note.description = product.owned("description");
-            note.metadata = product.metadata("metadata");
+            note.product_metadata = product.metadata("metadata");
+            note.images = product.texts("images");
+            note.unit_label = product.owned("unit_label");
         }
         (_, _) => {
             let message = format!("You must specify either `product` or `product_data` in {param}.");

@@ -8,6 +8,7 @@ mod flows;
 mod keys;
 mod lists;
 mod pages;
+mod promises;
 mod schema;
 mod script;
 mod world;

@@ -118,7 +118,7 @@ impl Order {
                 self.settle(|about| is_about_dispute(about, *attempt, id));
                 let known: usize = self.attempts().map(|(_, attempt)| attempt.charge.disputes.len()).sum();
                 let number = u8::try_from(known).unwrap_or(u8::MAX);
-                self.on(*attempt, |attempt| dispute(attempt, number, id, *verdict, *amount));
+                self.on(*attempt, |attempt| dispute(attempt, number, id, *verdict, *amount, at));
             }
             Event::Fee { attempt, amount, .. } => self.on(*attempt, |attempt| fee(attempt, *amount)),
         }

@@ -153,8 +153,14 @@ pub struct Dispute {
     /// How much was taken from us when it was opened; nothing if that was never heard.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub opened: i64,
+    /// When it was first heard of.
+    #[serde(default)]
+    pub heard_at: Timestamp,
     /// How it stands.
     pub verdict: Verdict,
+    /// When the verdict was first heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Timestamp>,
     /// How much was lost for good.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: i64,

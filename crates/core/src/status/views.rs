@@ -114,6 +114,10 @@ pub struct DisputeView<'a> {
     pub amount: Money,
     /// How it stands.
     pub verdict: Verdict,
+    /// When it was first heard of.
+    pub heard_at: Timestamp,
+    /// When its verdict was.
+    pub decided_at: Option<Timestamp>,
 }
 
 /// Attempts of an order, oldest first: past ones, the one that runs or won.
@@ -223,6 +227,8 @@ pub fn disputes(order: &Order) -> Vec<DisputeView<'_>> {
             id: &dispute.id,
             amount: order.due.with_minor(dispute.opened.max(dispute.lost)),
             verdict: dispute.verdict,
+            heard_at: dispute.heard_at,
+            decided_at: dispute.decided_at,
         }));
     }
     views.sort_by_key(|view| view.index);

@@ -11,6 +11,7 @@ use super::job::Start;
 use super::open::RETURN_URL;
 use super::working::Working;
 use crate::ask::What;
+use crate::merge::merged;
 
 /// How long a payer has to pay, unless the order says otherwise (`order-machine.md` 6).
 pub const WINDOW_S: i64 = 24 * 3_600;
@@ -101,11 +102,11 @@ pub(super) fn carry_out(
         }),
     };
     let changed = working.command(&command, now)?;
-    if let What::Describe { details, .. } = what {
-        let mut details = (**details).clone();
+    if let What::Describe { was, details, .. } = what {
+        let now = &working.kept.view.details;
+        let mut details = merged(was, details, now);
         // What opens the payer's page stays what it was.
-        let token = working.kept.view.details.page_token.clone();
-        details.page_token = details.page_token.or(token);
+        details.page_token = details.page_token.or_else(|| now.page_token.clone());
         working.describe(details);
     }
     let new = steps(working.order()).into_iter().find(|step| !before.contains(step));

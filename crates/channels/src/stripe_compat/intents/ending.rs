@@ -1,5 +1,7 @@
 //! How an intent ends by a call: what is held is captured, what will not be paid is canceled.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use florin_core::order::Phase;
 use florin_core::status::{self, StepStatus};
@@ -7,8 +9,9 @@ use florin_services::ask::What;
 use florin_services::directory::Scope;
 
 use super::{find, kept, none};
-use crate::stripe_compat::asking::{ask_or, finish, settled, unexpected, was_asked, with_intent};
+use crate::stripe_compat::asking::{ask_or, ended, finish, refuse_other_body, unexpected, was_asked, with_intent};
 use crate::stripe_compat::gate::{Answer, Post, part_of};
+use crate::stripe_compat::note::Note;
 use crate::stripe_compat::params::{Field, Kind, may};
 use crate::stripe_compat::reader::Reader;
 use crate::stripe_compat::wrong::Wrong;
@@ -36,6 +39,7 @@ pub(in crate::stripe_compat) async fn capture(
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
     let _turn = door.turns.of(order).await?;
+    refuse_other_body(&reader, key.as_ref()).await?;
     let view = find(&reader, &id).await?;
     let currency = view.order.due.currency();
     let amount = given.integer("amount_to_capture");
@@ -51,9 +55,10 @@ pub(in crate::stripe_compat) async fn capture(
         given.change_text("statement_descriptor", &mut note.statement_descriptor);
         given.change_text("statement_descriptor_suffix", &mut note.statement_descriptor_suffix);
         note.keep(&mut details);
-        if details != *view.details {
+        if details != *view.details && !was_asked(&reader, key.as_ref()).await? {
             let what = What::Describe {
                 order,
+                was: Arc::clone(&view.details),
                 details: Box::new(details),
             };
             ask_or(&reader, part_of(key.as_ref(), "describe"), what, "captured", "metadata").await?;
@@ -65,7 +70,7 @@ pub(in crate::stripe_compat) async fn capture(
         last: given.flag("final_capture").unwrap_or(true),
     };
     let answered = ask_or(&reader, key, what, "captured", "amount_to_capture").await?;
-    settled(&answered, reader.scene().now)?;
+    ended(&answered)?;
     let view = &answered.order;
     let refused = answered
         .step
@@ -94,7 +99,13 @@ pub(in crate::stripe_compat) async fn cancel(
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
     let _turn = door.turns.of(order).await?;
+    refuse_other_body(&reader, key.as_ref()).await?;
     let view = find(&reader, &id).await?;
+    if Note::of(&view.details).session.is_some() {
+        let message =
+            "You cannot cancel the PaymentIntent for a Checkout Session. Expire the Checkout Session instead.";
+        return Err(Wrong::invalid(message).code("payment_intent_unexpected_state"));
+    }
     let what = match view.order.phase {
         Phase::Authorized(_) => What::Void { order },
         Phase::Created | Phase::Pending(_) | Phase::Captured(_) | Phase::Ended(_) => What::Cancel { order },
@@ -103,13 +114,14 @@ pub(in crate::stripe_compat) async fn cancel(
     if !open && !was_asked(&reader, key.as_ref()).await? {
         return Err(unexpected(&reader, &view, "canceled", false).await?);
     }
-    if open {
+    if open && !was_asked(&reader, key.as_ref()).await? {
         let (mut details, mut note) = kept(&view);
         note.cancellation_reason = given.owned("cancellation_reason");
         note.canceled_at.get_or_insert(door.doors.engine.now());
         note.keep(&mut details);
         let what = What::Describe {
             order,
+            was: Arc::clone(&view.details),
             details: Box::new(details),
         };
         ask_or(
@@ -122,7 +134,7 @@ pub(in crate::stripe_compat) async fn cancel(
         .await?;
     }
     let answered = ask_or(&reader, key, what, "canceled", "cancellation_reason").await?;
-    settled(&answered, reader.scene().now)?;
+    ended(&answered)?;
     let seen = reader.seen(&answered.order).await?;
     finish(
         &reader,

@@ -2,7 +2,6 @@
 
 use florin_core::order::Verdict;
 use florin_core::status::{self, DisputeView};
-use florin_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Scene, Seen, amount, seconds, transaction};
@@ -56,15 +55,6 @@ pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, index: u
         .map(|dispute| shape(seen, scene, dispute))
 }
 
-/// When it may have come at the earliest: with the money that it is about. The order does not keep the moment itself.
-pub(super) fn since(seen: &Seen<'_>, dispute: &DisputeView<'_>) -> Timestamp {
-    let order = seen.order();
-    let attempt = order.attempt(dispute.attempt).map(|(_, attempt)| attempt);
-    attempt.map_or(order.created_at, |attempt| {
-        attempt.charge.taken_at.unwrap_or(attempt.since)
-    })
-}
-
 /// Why, as the provider said it.
 fn reason<'a>(seen: &'a Seen<'_>, dispute: &DisputeView<'_>) -> &'a str {
     let learned = seen.view.memos.get(&dispute.attempt);
@@ -89,7 +79,7 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, dispute: &DisputeView<'_>) -> Value 
         "amount": amount(dispute.amount),
         "balance_transactions": transaction::of_dispute(seen, scene, dispute.index),
         "charge": ids::charge(order.id, dispute.attempt),
-        "created": seconds(since(seen, dispute)),
+        "created": seconds(dispute.heard_at),
         "currency": money::code(dispute.amount.currency()),
         "enhanced_eligibility_types": [],
         "evidence": evidence,

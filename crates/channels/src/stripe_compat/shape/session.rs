@@ -51,8 +51,9 @@ pub(in crate::stripe_compat) fn shape(seen: &Seen<'_>, scene: Scene<'_>) -> Opti
     let taken = order.winner().is_some_and(|winner| winner.charge.heard() > 0);
     let total = amount(order.terms.amount);
     let said = |name: &str| session.said.get(name).cloned().unwrap_or(Value::Null);
-    let email = session.customer_email.as_ref().or(details.email.as_ref());
-    let customer_details = email.map(|email| {
+    let emails = [&session.customer_email, &session.known_email, &details.email];
+    let email = emails.into_iter().flatten().next();
+    let customer_details = (email.is_some() || stands == Stands::Complete).then(|| {
         json!({
             "address": null,
             "business_name": null,
@@ -169,6 +170,7 @@ fn line_price(seen: &Seen<'_>, at: u8, line: &LineNote) -> Value {
         active: known,
         currency: money::code(order.terms.amount.currency()),
         unit_amount: line.unit_amount,
+        tax_behavior: line.tax_behavior.clone(),
         created_at: order.created_at,
         ..super::price::Price::default()
     };
@@ -189,7 +191,9 @@ pub(in crate::stripe_compat) fn product_of_line(seen: &Seen<'_>, at: u8) -> Opti
         id: ids::line_product(order.id, at),
         name: line.name.clone(),
         description: line.description.clone(),
-        metadata: line.metadata.clone(),
+        metadata: line.product_metadata.clone(),
+        images: line.images.clone(),
+        unit_label: line.unit_label.clone(),
         active: false,
         created_at: order.created_at,
         updated_at: order.created_at,

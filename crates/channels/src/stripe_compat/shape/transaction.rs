@@ -10,9 +10,6 @@ use super::{Scene, Seen, amount, charge, seconds};
 use crate::stripe_compat::ids::{self, Movement};
 use crate::stripe_compat::money;
 
-/// How long after it moved the merchant may have it.
-const AVAILABLE_S: i64 = 2 * 24 * 3_600;
-
 /// What moved for an order, newest first.
 pub(in crate::stripe_compat) fn all(seen: &Seen<'_>, scene: Scene<'_>) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
@@ -64,11 +61,11 @@ pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, of: Move
         Movement::Dispute | Movement::DisputeWon => {
             let moved = |verdict| of == Movement::Dispute || verdict == Verdict::Won;
             let dispute = dispute(number).filter(|dispute| moved(dispute.verdict))?;
-            (
-                dispute.amount,
-                super::dispute::since(seen, &dispute),
-                ids::dispute(order.id, number),
-            )
+            let at = match of {
+                Movement::DisputeWon => dispute.decided_at.unwrap_or(dispute.heard_at),
+                Movement::Charge | Movement::Refund | Movement::RefundFailed | Movement::Dispute => dispute.heard_at,
+            };
+            (dispute.amount, at, ids::dispute(order.id, number))
         }
     };
     let fee = match of {
@@ -83,7 +80,7 @@ pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, of: Move
         at,
         source: &source,
     };
-    money.is_positive().then(|| shape(seen, scene, line))
+    money.is_positive().then(|| shape(seen, line))
 }
 
 struct Line<'a> {
@@ -95,7 +92,7 @@ struct Line<'a> {
     source: &'a str,
 }
 
-fn shape(seen: &Seen<'_>, scene: Scene<'_>, line: Line<'_>) -> Value {
+fn shape(seen: &Seen<'_>, line: Line<'_>) -> Value {
     let (sign, kind, category) = match line.of {
         Movement::Charge => (1, "charge", "charge"),
         Movement::Refund => (-1, "refund", "refund"),
@@ -104,7 +101,6 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, line: Line<'_>) -> Value {
         Movement::DisputeWon => (1, "adjustment", "dispute_reversal"),
     };
     let (moved, fee) = (amount(line.money) * sign, amount(line.fee));
-    let available = line.at.plus_seconds(AVAILABLE_S);
     let fees = if fee == 0 {
         Vec::new()
     } else {
@@ -120,7 +116,7 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, line: Line<'_>) -> Value {
         "id": ids::transaction(seen.order().id, line.of, line.number),
         "object": "balance_transaction",
         "amount": moved,
-        "available_on": seconds(available),
+        "available_on": seconds(line.at),
         "balance_type": "payments",
         "created": seconds(line.at),
         "currency": money::code(line.money.currency()),
@@ -131,7 +127,8 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, line: Line<'_>) -> Value {
         "net": moved - fee,
         "reporting_category": category,
         "source": line.source,
-        "status": if available <= scene.now { "available" } else { "pending" },
+        // As the balance says: what was booked can be had. Nothing is paid out here, so nothing waits for it.
+        "status": "available",
         "type": kind,
     })
 }

@@ -55,14 +55,16 @@ pub(super) fn close_hold(attempt: &mut Attempt) {
     }
 }
 
-pub(super) fn dispute(attempt: &mut Attempt, number: u8, id: &str, verdict: Verdict, amount: Money) {
+pub(super) fn dispute(attempt: &mut Attempt, number: u8, id: &str, verdict: Verdict, amount: Money, at: Timestamp) {
     let disputes = &mut attempt.charge.disputes;
     let index = disputes.iter().position(|dispute| dispute.id == id).unwrap_or_else(|| {
         disputes.push(Dispute {
             number,
             id: id.to_owned(),
             opened: 0,
+            heard_at: at,
             verdict,
+            decided_at: None,
             lost: 0,
         });
         disputes.len() - 1
@@ -71,8 +73,13 @@ pub(super) fn dispute(attempt: &mut Attempt, number: u8, id: &str, verdict: Verd
     known.verdict = verdict;
     match verdict {
         Verdict::Open => known.opened = amount.minor(),
-        Verdict::Won => {}
-        Verdict::Lost => known.lost = amount.minor(),
+        Verdict::Won => {
+            known.decided_at.get_or_insert(at);
+        }
+        Verdict::Lost => {
+            known.decided_at.get_or_insert(at);
+            known.lost = amount.minor();
+        }
     }
 }
 

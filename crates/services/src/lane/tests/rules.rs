@@ -188,6 +188,7 @@ fn a_description_is_an_event_and_keeps_what_opens_the_payers_page() {
         None,
         What::Describe {
             order: order(1),
+            was: Arc::default(),
             details: Box::new(details),
         },
     );
@@ -225,6 +226,7 @@ fn few_events_tell_an_order_alone_and_more_leave_a_snapshot_in_its_row() {
         };
         let what = What::Describe {
             order: order(1),
+            was: Arc::default(),
             details: Box::new(details),
         };
         bench.ask_with(None, what);
@@ -272,6 +274,7 @@ fn a_description_that_is_refused_is_not_written() {
         };
         let what = What::Describe {
             order: order(1),
+            was: Arc::default(),
             details: Box::new(details),
         };
         let version = bench.stored(1).version;
