@@ -123,9 +123,14 @@ pub(super) async fn take(
         Some(used.iter().any(|name| names.contains(name)))
     };
     let method: Option<Method> = reader.get(&stored.to_string()).await?;
-    let Some(method) = method.filter(|method| method.customer.is_none()) else {
-        return Ok(chosen); // a customer's own pays again and again
+    let Some(method) = method else {
+        return Ok(chosen); // it went away meanwhile: the engine says so
     };
+    match method.customer {
+        Some(of) if customer == Some(of) => return Ok(chosen), // a customer's own pays again and again
+        Some(_) => return Err(spent().at(param)),              // attached meanwhile
+        None => {}
+    }
     match is_used_for(&method) {
         Some(true) => return Ok(chosen),
         Some(false) => return Err(spent().at(param)),
