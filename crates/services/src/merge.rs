@@ -40,6 +40,8 @@ fn change(was: &Map<String, Value>, wanted: &Map<String, Value>, now: &mut Map<S
                 let nothing = Map::new();
                 change(before.and_then(Value::as_object).unwrap_or(&nothing), value, now);
             }
+            // A place that the caller saw free, and that another call's note has taken: whoever comes second looks for another one.
+            (Value::Object(value), Some(Value::Object(there))) if before.is_none() && !is_one(value, there) => {}
             (value, _) => drop(now.insert(name.clone(), value.clone())),
         }
     }
@@ -107,14 +109,16 @@ mod tests {
     fn notes_of_two_calls_in_one_place_are_not_poured_together() {
         let note = |call: &str, reason: &str| details(&[], json!({ "0": { "call": call, "reason": reason } }));
         let nothing = details(&[], json!({}));
-        let both = merged(
-            &nothing,
-            &details(&[], json!({ "0": { "call": "b" } })),
-            &note("a", "why"),
+        let (one, other) = (note("a", "why"), note("b", "other"));
+        assert_eq!(merged(&nothing, &other, &one), one, "the place is taken");
+        let later = note("a", "later");
+        assert_eq!(
+            merged(&one, &other, &later),
+            other,
+            "who saw what is there may replace it"
         );
-        assert_eq!(both, details(&[], json!({ "0": { "call": "b" } })));
-        assert_eq!(merged(&note("b", "why"), &nothing, &note("a", "why")), note("a", "why"));
-        assert_eq!(merged(&note("a", "why"), &nothing, &note("a", "why")), nothing);
+        assert_eq!(merged(&other, &nothing, &one), one, "and nobody else takes it away");
+        assert_eq!(merged(&one, &nothing, &one), nothing);
     }
 
     #[test]

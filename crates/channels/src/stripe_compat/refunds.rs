@@ -34,6 +34,8 @@ const CREATE: &[Field] = &[
     ),
 ];
 const UPDATE: &[Field] = &[may("metadata", Kind::Metadata)];
+/// How often a note is moved to its refund while other servers' notes come in its way.
+const MOVES_MAX: usize = 8;
 const FILTER: &[Field] = &[
     may("charge", Kind::Text),
     may("created", Kind::Range),
@@ -86,13 +88,18 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         .filter(|step| step.kind == StepKind::Refund)
         .ok_or_else(Wrong::ours)?;
     let mut seen = reader.seen(&answered.order).await?;
-    if said && seen.note.refunds.get(&step.index) != Some(&note) {
-        // Another server's refund came between the two: each note goes where it belongs.
-        let moved = put(&reader, order, |(_, kept)| {
-            kept.refunds.retain(|_, other| other.call != note.call);
-            kept.refunds.insert(step.index, note.clone());
-        });
-        seen.note = moved.await?;
+    if said {
+        // Another server's refund may have come between the two: each note goes where it belongs.
+        for _ in 0..MOVES_MAX {
+            if seen.note.refunds.get(&step.index) == Some(&note) {
+                break;
+            }
+            let moved = put(&reader, order, |(_, kept)| {
+                kept.refunds.retain(|_, other| other.call != note.call);
+                kept.refunds.insert(step.index, note.clone());
+            });
+            seen.note = moved.await?;
+        }
     } else if answered.replayed {
         // What was said stands in the order as it is now: another refund's note may have stood there before.
         seen.note = Note::of(&reader.door.doors.engine.view(reader.tenant, order).await?.details);
@@ -288,17 +295,14 @@ async fn put(reader: &Reader<'_>, order: OrderId, change: impl FnOnce(&mut (u8, 
     let mut changed = (view.order.next_refund(), note);
     change(&mut changed);
     changed.1.keep(&mut details);
-    if details != *view.details {
-        ask(
-            reader,
-            None,
-            What::Describe {
-                order,
-                was: Arc::clone(&view.details),
-                details: Box::new(details),
-            },
-        )
-        .await?;
+    if details == *view.details {
+        return Ok(changed.1);
     }
-    Ok(changed.1)
+    let what = What::Describe {
+        order,
+        was: Arc::clone(&view.details),
+        details: Box::new(details),
+    };
+    let answered = ask(reader, None, what).await?;
+    Ok(Note::of(&answered.order.details))
 }
