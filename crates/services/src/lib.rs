@@ -22,6 +22,7 @@ pub mod engine;
 pub mod fresh;
 pub mod keyring;
 pub mod lane;
+mod marks;
 mod merge;
 pub mod notify;
 pub mod reader;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::rail::Rail;
 use florin_core::status;
-use florin_store::{BOOKS, DeliveryRow, DeliveryStatus, EventRow, Fault, OrderRow, Store, Wanted};
+use florin_store::{BOOKS, DeliveryRow, DeliveryStatus, EventRow, Fault, Marks, OrderRow, Store, Wanted};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::crash;
 use crate::directory::Directory;
 use crate::fresh::Committed;
+use crate::marks;
 use crate::notify::{stripe, words_of};
 use crate::snapshot::{self, Damage, Named, event_ids};
 use crate::view::View;
@@ -319,6 +320,9 @@ impl Reader {
                     status: youth.status,
                     attention: false,
                     created_at: youth.created_at,
+                    marks: read
+                        .marks
+                        .and(Marks::LINES.when(details.as_ref().is_some_and(|details| details.lines))),
                 };
                 made.list(row, stand, details);
                 roads = youth.roads;
@@ -330,6 +334,7 @@ impl Reader {
                     status: status::word(order).as_str().to_owned(),
                     attention: !status::attention(order).is_empty(),
                     created_at: order.created_at,
+                    marks: marks::of(view),
                 };
                 made.list(row, stand, details);
                 roads.extend(order.attempts().map(|(_, attempt)| {

@@ -27,8 +27,8 @@ use florin_core::time::Timestamp;
 use florin_store::postgres::PostgresStore;
 use florin_store::sqlite::SqliteStore;
 use florin_store::{
-    BOOKS, BalanceRow, Batch, Changed, Cursor, EventRow, FeedRow, Fold, IdemKey, Lease, ListingRow, Mode, OrderRow,
-    Outcome, Store, Tenant,
+    BOOKS, BalanceRow, Batch, Changed, Cursor, EventRow, FeedRow, Fold, IdemKey, Lease, ListingRow, Marks, Mode,
+    OrderRow, Outcome, Store, Tenant,
 };
 use support::cluster::Cluster;
 use support::folder::Folder;
@@ -236,6 +236,8 @@ async fn reader(store: Arc<dyn Store>, until: Instant) {
                 attention: false,
                 created_at: row.time,
                 metadata: Vec::new(),
+                marks: Marks::NONE,
+                changed_at: row.time,
             };
             listings.insert(row.order, listing);
             fold.feed.push(FeedRow {

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod codes;
+mod marks;
 pub mod memory;
 mod migrate;
 pub mod postgres;
@@ -30,6 +31,7 @@ use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
 use thiserror::Error;
 
+pub use marks::Marks;
 pub use rows::*;
 
 /// The answer of a store, when it comes.

@@ -17,18 +17,32 @@ pub(crate) struct Migration {
 }
 
 /// SQLite's levels.
-pub(crate) const SQLITE: &[Migration] = &[Migration {
-    level: 1,
-    name: "start",
-    sql: include_str!("../migrations/sqlite/0001_start.sql"),
-}];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration {
+        level: 1,
+        name: "start",
+        sql: include_str!("../migrations/sqlite/0001_start.sql"),
+    },
+    Migration {
+        level: 2,
+        name: "marks",
+        sql: include_str!("../migrations/sqlite/0002_marks.sql"),
+    },
+];
 
 /// PostgreSQL's levels; the same numbers and names.
-pub(crate) const POSTGRES: &[Migration] = &[Migration {
-    level: 1,
-    name: "start",
-    sql: include_str!("../migrations/postgres/0001_start.sql"),
-}];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration {
+        level: 1,
+        name: "start",
+        sql: include_str!("../migrations/postgres/0001_start.sql"),
+    },
+    Migration {
+        level: 2,
+        name: "marks",
+        sql: include_str!("../migrations/postgres/0002_marks.sql"),
+    },
+];
 
 impl Migration {
     /// SHA-256 of the SQL, in hex: what the database remembers of it.

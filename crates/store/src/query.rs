@@ -5,7 +5,7 @@ use florin_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::terms::term;
-use crate::{DeliverySearch, FeedSearch, ListRecords, Search};
+use crate::{DeliverySearch, FeedSearch, ListRecords, Marks, Search};
 
 /// A statement that grows condition by condition.
 pub(crate) struct Query {
@@ -39,6 +39,16 @@ impl Query {
         self.values.extend(values);
     }
 
+    /// Adds that one of `values` holds in `condition`, if there are any.
+    fn add_any(&mut self, condition: &str, values: impl Iterator<Item = Value>) {
+        let known = self.values.len();
+        self.values.extend(values);
+        let conditions = vec![condition; self.values.len() - known];
+        if !conditions.is_empty() {
+            self.sql += &format!(" and ({})", conditions.join(" or "));
+        }
+    }
+
     /// The statement for SQLite.
     pub(crate) fn marked(&self) -> &str {
         &self.sql
@@ -70,6 +80,9 @@ pub(crate) fn needs_listing(search: &Search) -> bool {
         || search.customer.is_some()
         || search.attention
         || !search.metadata.is_empty()
+        || !search.words.is_empty()
+        || search.marks != Marks::NONE
+        || search.changed_from.is_some()
 }
 
 /// Whether an order at `place` is within the bounds of a search.
@@ -79,7 +92,7 @@ pub(crate) fn within(search: &Search, place: Place, after: Option<Place>) -> boo
         && after.is_none_or(|after| place < after)
 }
 
-/// How a database says that `terms` holds some bytes.
+/// How a database says that `terms` holds some bytes, or a body some text.
 #[derive(Clone, Copy)]
 pub(crate) enum Holds {
     /// SQLite.
@@ -133,6 +146,14 @@ pub(crate) fn search(tenant: i32, search: &Search, named: Option<Place>, after: 
             Holds::Position => " and position(?::bytea in terms) > 0",
         };
         query.add(condition, [Value::Bytes(term(name, value).to_vec())]);
+    }
+    query.add_any("status = ?", search.words.iter().map(|word| text(word)));
+    if search.marks != Marks::NONE {
+        let bits = search.marks.bits();
+        query.add(&format!(" and (marks & {bits}) = {bits}"), []);
+    }
+    if let Some(from) = search.changed_from {
+        query.add(" and coalesce(changed_at >= ?, true)", [millis(from)]);
     }
     let limit = Value::Integer(search.limit.into());
     query.add(" order by created_at desc, order_id desc limit ?", [limit]);
@@ -223,6 +244,7 @@ pub(crate) fn records(
     tenant: Option<i32>,
     list: &ListRecords,
     after: Option<(Timestamp, &str)>,
+    holds: Holds,
 ) -> Query {
     let mut query = Query::new(&format!("select {columns} from records where removed = 0 and kind = ?"));
     query.values.push(text(&list.kind));
@@ -231,6 +253,19 @@ pub(crate) fn records(
     }
     if let Some(parent) = &list.parent {
         query.add(" and parent = ?", [text(parent)]);
+    }
+    if let Some(from) = list.from {
+        query.add(" and created_at >= ?", [millis(from)]);
+    }
+    if let Some(to) = list.to {
+        query.add(" and created_at < ?", [millis(to)]);
+    }
+    for group in &list.containing {
+        let condition = match holds {
+            Holds::Instr => "instr(body, ?) > 0",
+            Holds::Position => "strpos(body, ?) > 0",
+        };
+        query.add_any(condition, group.iter().map(|piece| text(piece)));
     }
     if let Some((at, id)) = after {
         query.add(" and (created_at, id) < (?, ?)", [millis(at), text(id)]);
@@ -257,14 +292,14 @@ pub(crate) mod every {
         }
     }
 
-    fn nothing() -> Search {
+    pub(crate) fn nothing() -> Search {
         Search::of(tenant(), 20)
     }
 
     /// Searches with each filter, and with all pairs of them, on the first page and a later one.
     pub(crate) fn searches(holds: Holds) -> Vec<Query> {
         type Change = fn(Search) -> Search;
-        let filters: [Change; 8] = [
+        let filters: [Change; 10] = [
             |search| search,
             |search| Search {
                 status: Some(COMMON.to_owned()),
@@ -291,6 +326,15 @@ pub(crate) mod every {
                 ..search
             },
             |search| Search {
+                words: vec!["failed".to_owned(), COMMON.to_owned()],
+                ..search
+            },
+            |search| Search {
+                marks: Marks::REFUNDED,
+                changed_from: Some(Timestamp::from_millis(1)),
+                ..search
+            },
+            |search| Search {
                 from: Some(Timestamp::from_millis(1)),
                 to: Some(Timestamp::from_millis(2)),
                 ..search
@@ -310,7 +354,7 @@ pub(crate) mod every {
     }
 
     /// Deliveries, documents and the feed, with each filter. `place` is where event rows stand in this database.
-    pub(crate) fn others<const N: usize>(place: &[&str; N]) -> Vec<Query> {
+    pub(crate) fn others<const N: usize>(place: &[&str; N], holds: Holds) -> Vec<Query> {
         let (at, id) = (Timestamp::from_millis(1), Uuid::nil());
         let all = DeliverySearch {
             tenant: tenant(),
@@ -322,13 +366,7 @@ pub(crate) mod every {
             after: None,
             limit: 20,
         };
-        let list = ListRecords {
-            kind: "customer".to_owned(),
-            tenant: None,
-            parent: None,
-            after: None,
-            limit: 20,
-        };
+        let list = ListRecords::of("customer", None, 20);
         let feeds = FeedSearch {
             tenant: tenant(),
             money: false,
@@ -379,7 +417,14 @@ pub(crate) mod every {
                     parent: parent.map(str::to_owned),
                     ..list.clone()
                 };
-                queries.push(records("id", tenant, &list, after));
+                queries.push(records("id", tenant, &list, after, holds));
+                let list = ListRecords {
+                    containing: vec![vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]],
+                    from: Some(at),
+                    to: Some(at),
+                    ..list
+                };
+                queries.push(records("id", tenant, &list, after, holds));
             }
         }
         for oldest_first in [false, true] {
@@ -416,6 +461,34 @@ mod tests {
         assert_eq!(query.numbered(), "select 1 where a = $1 and b in ($2, $3)");
     }
 
+    #[test]
+    fn a_listing_that_was_written_before_there_were_marks_may_have_anything() {
+        let connection = Connection::open_in_memory().unwrap();
+        let (first, rest) = crate::migrate::SQLITE.split_first().unwrap();
+        connection.execute_batch(first.sql).unwrap();
+        let old = "insert into listings (tenant, created_at, order_id, version, attention, status) \
+                   values (1, 1, zeroblob(16), 1, 0, 'captured')";
+        connection.execute(old, []).unwrap();
+        for migration in rest {
+            connection.execute_batch(migration.sql).unwrap();
+        }
+        let all = [
+            Marks::CHARGED,
+            Marks::PAID,
+            Marks::REFUNDED,
+            Marks::DISPUTED,
+            Marks::LINES,
+        ];
+        let wanted = Search {
+            marks: all.into_iter().fold(Marks::NONE, Marks::and),
+            changed_from: Some(Timestamp::from_millis(9)),
+            ..every::nothing()
+        };
+        let query = search(1, &wanted, None, None, Holds::Instr);
+        let mut statement = connection.prepare(query.marked()).unwrap();
+        assert!(statement.exists(params_from_iter(&query.values)).unwrap());
+    }
+
     /// No list walks over a table or sorts: each follows an index from where the page begins.
     #[test]
     fn every_list_of_sqlite_follows_an_index() {
@@ -423,7 +496,10 @@ mod tests {
         for migration in crate::migrate::SQLITE {
             connection.execute_batch(migration.sql).unwrap();
         }
-        for query in every::searches(Holds::Instr).into_iter().chain(every::others(&["seq"])) {
+        for query in every::searches(Holds::Instr)
+            .into_iter()
+            .chain(every::others(&["seq"], Holds::Instr))
+        {
             let mut statement = connection
                 .prepare(&format!("explain query plan {}", query.marked()))
                 .unwrap();

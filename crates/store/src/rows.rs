@@ -5,6 +5,8 @@ use florin_core::money::Currency;
 use florin_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::Marks;
+
 /// Test or live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -285,6 +287,12 @@ pub struct Search {
     pub customer: Option<String>,
     /// By metadata: all of these.
     pub metadata: Vec<(String, String)>,
+    /// By the public word: one of these, if there are any. Other than by one word, orders are found by a walk.
+    pub words: Vec<String>,
+    /// By what they have: all of these.
+    pub marks: Marks,
+    /// Something happened to it at or after.
+    pub changed_from: Option<Timestamp>,
     /// Only those that need a person.
     pub attention: bool,
     /// Made at or after.
@@ -306,6 +314,9 @@ impl Search {
             status: None,
             customer: None,
             metadata: Vec::new(),
+            words: Vec::new(),
+            marks: Marks::NONE,
+            changed_from: None,
             attention: false,
             from: None,
             to: None,
@@ -345,6 +356,10 @@ pub struct ListingRow {
     pub created_at: Timestamp,
     /// Metadata, all of it; none leaves what is there.
     pub metadata: Vec<(String, String)>,
+    /// What it has, beside what is known already.
+    pub marks: Marks,
+    /// When something happened to it last.
+    pub changed_at: Timestamp,
 }
 
 /// One account's balance. Sums are 128 bits: sums of amounts may leave the range of one amount.
@@ -530,10 +545,32 @@ pub struct ListRecords {
     pub tenant: Option<Tenant>,
     /// Only those that belong to this.
     pub parent: Option<String>,
+    /// Only those whose body has, of each of these groups, one piece of text in it: for leaving out what a caller looks through.
+    pub containing: Vec<Vec<String>>,
+    /// Made at or after.
+    pub from: Option<Timestamp>,
+    /// Made before.
+    pub to: Option<Timestamp>,
     /// Older than this one.
     pub after: Option<String>,
     /// How many at most.
     pub limit: u32,
+}
+
+impl ListRecords {
+    /// All documents of a kind, newest first: what a narrower list begins with.
+    pub fn of(kind: &str, tenant: Option<Tenant>, limit: u32) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            tenant,
+            parent: None,
+            containing: Vec::new(),
+            from: None,
+            to: None,
+            after: None,
+            limit,
+        }
+    }
 }
 
 /// What may go.

@@ -379,7 +379,6 @@ pub(super) async fn list(
     )?;
     let limit = params.limit()?;
     let search = Search {
-        tenant: caller.tenant,
         reference: params.text("reference"),
         status: params.word("status", STATUSES)?.map(str::to_owned),
         customer: params.text("customer"),
@@ -388,7 +387,7 @@ pub(super) async fn list(
         from: params.time("from")?,
         to: params.time("to")?,
         after: params.after::<OrderId>()?,
-        limit: limit + 1,
+        ..Search::of(caller.tenant, limit + 1)
     };
     doors.freshen().await;
     let mut views = Vec::new();

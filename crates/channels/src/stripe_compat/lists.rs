@@ -298,11 +298,9 @@ pub(super) async fn of_documents<D: Document>(
     let mut collect = Collect::new(page);
     collect.begin(); // the database begins behind it
     let mut list = ListRecords {
-        kind: D::KIND.to_owned(),
-        tenant: Some(reader.tenant),
         parent: parent.map(str::to_owned),
         after: after.map(|record| record.id),
-        limit: BATCH,
+        ..ListRecords::of(D::KIND, Some(reader.tenant), BATCH)
     };
     let end = before.as_ref().map(|record| (record.created_at, record.id.as_str()));
     let mut scanned = 0;

@@ -14,6 +14,7 @@ use florin_store::{
 
 use super::record::Examined;
 use super::{Finding, Law, PAGE, Report};
+use crate::marks;
 use crate::notify::stripe;
 use crate::snapshot::{self, Named, event_ids};
 use crate::told;
@@ -79,10 +80,11 @@ pub(super) async fn lists(
         customer: view.details.customer.as_ref().map(ToString::to_string),
         metadata: view.details.metadata.clone().into_iter().collect(),
         attention: !status::attention(&view.order).is_empty(),
+        marks: marks::of(view),
         ..Search::of(row.tenant, 1)
     };
     if store.search(&search).await? != [row.id] {
-        let what = format!("lists do not find it as `{word}`, with its customer, metadata and attention");
+        let what = format!("lists do not find it as `{word}`, with its customer, metadata, attention and what it has");
         findings.push(finding(Law::Lists, row, what));
     }
     for reference in references(rails, view) {

@@ -17,8 +17,8 @@ use florin_core::rail::Instrument;
 use florin_core::status;
 use florin_store::memory::{Disk, MemoryStore};
 use florin_store::{
-    BOOKS, BalanceRow, Batch, Cursor, DeliveryRow, DeliveryStatus, EventRow, Fold, Hash, IdemKey, ListingRow, Mode,
-    OrderRow, Outcome, ProviderRef, Store, Tenant,
+    BOOKS, BalanceRow, Batch, Cursor, DeliveryRow, DeliveryStatus, EventRow, Fold, Hash, IdemKey, ListingRow, Marks,
+    Mode, OrderRow, Outcome, ProviderRef, Store, Tenant,
 };
 use uuid::Uuid;
 
@@ -778,6 +778,8 @@ fn listing(number: u128, status: &str, attention: bool) -> ListingRow {
         attention,
         created_at: T,
         metadata: Vec::new(),
+        marks: Marks::NONE,
+        changed_at: T,
     }
 }
 

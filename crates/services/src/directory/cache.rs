@@ -83,11 +83,8 @@ async fn each<D: Document>(store: &dyn Store, mut with: impl FnMut(D)) -> Result
     let mut after = None;
     loop {
         let list = ListRecords {
-            kind: D::KIND.to_owned(),
-            tenant: None,
-            parent: None,
             after,
-            limit: PAGE,
+            ..ListRecords::of(D::KIND, None, PAGE)
         };
         let records: Vec<Record> = store.list(&list).await?;
         let full = records.len() >= PAGE as usize;

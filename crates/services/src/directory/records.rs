@@ -290,11 +290,9 @@ impl Directory {
         limit: u32,
     ) -> Result<Vec<D>, DirectoryError> {
         let list = ListRecords {
-            kind: D::KIND.to_owned(),
-            tenant,
             parent: parent.map(str::to_owned),
             after: after.map(str::to_owned),
-            limit,
+            ..ListRecords::of(D::KIND, tenant, limit)
         };
         self.store.list(&list).await?.iter().map(read).collect()
     }

@@ -7,7 +7,9 @@ use florin_core::ledger::{Account, Posting, PostingPhase};
 use florin_core::money::Currency;
 use florin_core::rail::Memo;
 use florin_core::time::Timestamp;
-use florin_store::{BOOKS, BalanceRow, Cursor, DeliveryRow, EventRow, FeedRow, Fold, ListingRow, ProviderRef, Tenant};
+use florin_store::{
+    BOOKS, BalanceRow, Cursor, DeliveryRow, EventRow, FeedRow, Fold, ListingRow, Marks, ProviderRef, Tenant,
+};
 
 use super::read::Listed;
 
@@ -17,6 +19,8 @@ pub(super) struct Stand {
     pub(super) status: String,
     pub(super) attention: bool,
     pub(super) created_at: Timestamp,
+    /// What it has by now; beside what was said before.
+    pub(super) marks: Marks,
 }
 
 /// See the module's text.
@@ -40,7 +44,11 @@ impl Made {
             attention: false,
             created_at: stand.created_at,
             metadata: Vec::new(),
+            marks: Marks::NONE,
+            changed_at: row.time,
         });
+        listing.marks = listing.marks.and(stand.marks);
+        listing.changed_at = listing.changed_at.max(row.time);
         if listing.version <= stand.version {
             listing.version = stand.version;
             listing.status = stand.status;

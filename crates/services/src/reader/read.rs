@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use florin_core::event::Event;
 use florin_core::id::ConnectionId;
 use florin_core::ledger::Posting;
-use florin_store::EventRow;
-use serde::Deserialize;
+use florin_core::order::StepName;
+use florin_store::{EventRow, Marks};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use crate::fresh::Written;
+use crate::marks;
 use crate::snapshot::{Damage, Learned, Named};
 
 /// An event row, read.
@@ -17,6 +20,8 @@ use crate::snapshot::{Damage, Learned, Named};
 pub(super) struct Read {
     /// Whether an order that has lived through events of these kinds alone needs no person.
     pub(super) calm: bool,
+    /// What a calm order has by these events.
+    pub(super) marks: Marks,
     /// Attempts that were started in this row.
     pub(super) roads: Vec<(u8, Road)>,
     pub(super) learned: Learned,
@@ -38,6 +43,13 @@ pub(super) struct Road {
 pub(super) struct Listed {
     pub(super) customer: Option<String>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// Whether there are any.
+    #[serde(deserialize_with = "any")]
+    pub(super) lines: bool,
+}
+
+fn any<'de, D: Deserializer<'de>>(list: D) -> Result<bool, D::Error> {
+    Vec::<IgnoredAny>::deserialize(list).map(|list| !list.is_empty())
 }
 
 #[derive(Deserialize)]
@@ -58,6 +70,21 @@ struct Glance<'a> {
     attempt: Option<u8>,
     #[serde(default)]
     plan: Option<Road>,
+    #[serde(default)]
+    step: Option<StepName>,
+    #[serde(default)]
+    held: Option<IgnoredAny>,
+}
+
+impl Glance<'_> {
+    fn marks(&self) -> Marks {
+        match (&*self.k, self.step) {
+            ("approved", _) => marks::approved(self.held.is_some()),
+            ("step_started", Some(step)) => marks::started(step.kind),
+            ("captured", _) => marks::CAPTURED,
+            (_, _) => Marks::NONE,
+        }
+    }
 }
 
 impl Read {
@@ -68,6 +95,7 @@ impl Read {
         let postings = row.postings.as_deref().map_or(Ok(Vec::new()), serde_json::from_str);
         Ok(Self {
             calm: body.e.iter().all(|event| is_calm(&event.k)),
+            marks: body.e.iter().map(Glance::marks).fold(Marks::NONE, Marks::and),
             roads: (body.e.into_iter())
                 .filter_map(|event| Some((event.attempt?, event.plan?)))
                 .collect(),
@@ -93,11 +121,13 @@ impl From<Written> for Read {
         };
         Self {
             calm: written.events.iter().all(|event| is_calm(event.kind())),
+            marks: written.events.iter().map(marks::of_event).fold(Marks::NONE, Marks::and),
             roads: written.events.iter().filter_map(started).collect(),
             learned: written.learned,
             details: written.details.map(|details| Listed {
                 customer: details.customer.map(|customer| customer.to_string()),
                 metadata: details.metadata.clone(),
+                lines: !details.lines.is_empty(),
             }),
             named: written.named,
             postings: written.postings,

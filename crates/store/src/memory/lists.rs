@@ -6,6 +6,7 @@ use florin_core::time::Timestamp;
 use super::lane::free;
 use super::state::{Account, Delivery, State, Sums};
 use crate::codes::{may_fold, plus};
+use crate::query::needs_listing;
 use crate::{
     BOOKS, Backlog, BalanceRow, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold, KeyRow,
     Lease, ListRecords, ListingRow, Name, Outcome, Record, Retention, Search, Tenant, Which,
@@ -24,8 +25,7 @@ pub(super) fn search(state: &State, search: &Search) -> Vec<OrderId> {
         Some(after) => after,
         None => None,
     };
-    let folded =
-        search.status.is_some() || search.customer.is_some() || search.attention || !search.metadata.is_empty();
+    let folded = needs_listing(search);
     let mut found: Vec<(Timestamp, OrderId)> = match &search.reference {
         Some(reference) => state
             .references
@@ -84,6 +84,9 @@ fn matches(row: &ListingRow, search: &Search) -> bool {
             .is_none_or(|customer| row.customer.as_ref() == Some(customer))
         && (!search.attention || row.attention)
         && search.metadata.iter().all(|pair| row.metadata.contains(pair))
+        && (search.words.is_empty() || search.words.contains(&row.status))
+        && row.marks.holds(search.marks)
+        && search.changed_from.is_none_or(|from| row.changed_at >= from)
 }
 
 pub(super) fn balances(state: &State, tenant: Tenant) -> (Vec<BalanceRow>, Cursor) {
@@ -132,6 +135,8 @@ pub(super) fn fold(state: &mut State, fold: &Fold) -> Result<bool, Fault> {
             stored.customer.clone_from(&row.customer);
         }
         stored.attention = row.attention;
+        stored.marks = stored.marks.and(row.marks);
+        stored.changed_at = stored.changed_at.max(row.changed_at);
         if !row.metadata.is_empty() {
             stored.metadata.clone_from(&row.metadata);
         }
@@ -281,6 +286,10 @@ pub(super) fn list(state: &State, list: &ListRecords) -> Vec<Record> {
             && !record.removed
             && (list.tenant.is_none() || record.tenant == list.tenant)
             && (list.parent.is_none() || record.parent == list.parent)
+            && list.from.is_none_or(|from| record.created_at >= from)
+            && list.to.is_none_or(|to| record.created_at < to)
+            && (list.containing.iter())
+                .all(|group| group.is_empty() || group.iter().any(|piece| record.body.contains(piece)))
             && after.as_ref().is_none_or(|after| place(record) < *after)
     };
     let mut found: Vec<&Record> = state.records.values().filter(wanted).collect();

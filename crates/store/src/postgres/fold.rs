@@ -91,18 +91,22 @@ async fn write_listings(
     let statuses: Vec<&str> = each().map(|row| row.status.as_str()).collect();
     let customers: Vec<Option<&str>> = each().map(|row| row.customer.as_deref()).collect();
     let metadata: Vec<Option<Vec<u8>>> = each().map(|row| terms(&row.metadata)).collect();
-    let sql = "insert into listings as l (tenant, created_at, order_id, attention, status, customer, terms, version) \
+    let marks: Vec<i16> = each().map(|row| row.marks.bits()).collect();
+    let changed: Vec<i64> = each().map(|row| row.changed_at.millis()).collect();
+    let sql = "insert into listings as l (tenant, created_at, order_id, attention, status, customer, terms, version, marks, changed_at) \
                select unnest($1::integer[]), unnest($2::bigint[]), unnest($3::uuid[]), unnest($4::smallint[]), \
-               unnest($5::text[]), unnest($6::text[]), unnest($7::bytea[]), unnest($8::integer[]) \
+               unnest($5::text[]), unnest($6::text[]), unnest($7::bytea[]), unnest($8::integer[]), \
+               unnest($9::smallint[]), unnest($10::bigint[]) \
                on conflict (tenant, created_at, order_id) do update \
                set attention = excluded.attention, status = excluded.status, version = excluded.version, \
-               customer = coalesce(excluded.customer, l.customer), terms = coalesce(excluded.terms, l.terms) \
+               customer = coalesce(excluded.customer, l.customer), terms = coalesce(excluded.terms, l.terms), \
+               marks = l.marks | excluded.marks, changed_at = greatest(l.changed_at, excluded.changed_at) \
                where l.version <= excluded.version";
     transaction
         .execute(
             sql,
             &[
-                &tenants, &created, &orders, &attention, &statuses, &customers, &metadata, &versions,
+                &tenants, &created, &orders, &attention, &statuses, &customers, &metadata, &versions, &marks, &changed,
             ],
         )
         .await?;

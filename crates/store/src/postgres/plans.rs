@@ -18,7 +18,7 @@ async fn every_list_of_postgresql_follows_an_index() {
     client.batch_execute(super::session::SETTINGS).await.unwrap();
     for query in every::searches(Holds::Position)
         .into_iter()
-        .chain(every::others(&["txn", "seq"]))
+        .chain(every::others(&["txn", "seq"], Holds::Position))
     {
         let sql = query.numbered();
         client.batch_execute(&format!("prepare wanted as {sql}")).await.unwrap();

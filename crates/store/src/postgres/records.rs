@@ -6,7 +6,7 @@ use tokio_postgres::{Error, Statement, Transaction};
 
 use super::session::Session;
 use super::{lane, lists, read, tenants};
-use crate::query;
+use crate::query::{self, Holds};
 use crate::tenants::{Numbers, Tenants};
 use crate::{Fault, KeyRow, ListRecords, Name, Outcome, Record, Tenant, Which};
 
@@ -144,7 +144,7 @@ pub(super) async fn list(session: &mut Session, tenants: &Tenants, list: &ListRe
         };
         after = Some((record.created_at, id.as_str()));
     }
-    let query = query::records(read::RECORD, tenant, list, after);
+    let query = query::records(read::RECORD, tenant, list, after, Holds::Position);
     read::rows(
         session,
         tenants,

@@ -136,10 +136,11 @@ fn write_listings<'a>(
     rows: impl Iterator<Item = &'a ListingRow>,
 ) -> Result<(), Fault> {
     let mut statement = transaction.prepare_cached(
-        "insert into listings (tenant, created_at, order_id, version, attention, status, customer, terms) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+        "insert into listings (tenant, created_at, order_id, version, attention, status, customer, terms, marks, changed_at) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
          on conflict do update set version = excluded.version, attention = excluded.attention, status = excluded.status, \
-         customer = coalesce(excluded.customer, customer), terms = coalesce(excluded.terms, terms) \
+         customer = coalesce(excluded.customer, customer), terms = coalesce(excluded.terms, terms), \
+         marks = marks | excluded.marks, changed_at = max(coalesce(changed_at, 0), excluded.changed_at) \
          where version <= excluded.version",
     )?;
     for row in rows {
@@ -152,6 +153,8 @@ fn write_listings<'a>(
             row.status,
             row.customer,
             terms(&row.metadata),
+            row.marks.bits(),
+            row.changed_at.millis(),
         ])?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from
 use super::commit::{self, Asked, Stop};
 use super::read;
 use super::threads::Pen;
-use crate::query;
+use crate::query::{self, Holds};
 use crate::tenants::{Numbers, Tenants};
 use crate::{Fault, KeyRow, ListRecords, Name, Outcome, Record, Which};
 
@@ -97,7 +97,7 @@ pub(super) fn list(connection: &Connection, tenants: &Tenants, list: &ListRecord
         };
         after = Some((record.created_at, id.as_str()));
     }
-    let query = query::records(read::RECORD, tenant, list, after);
+    let query = query::records(read::RECORD, tenant, list, after, Holds::Instr);
     read::rows(
         connection,
         tenants,

@@ -1,7 +1,7 @@
 //! Readers behind the commit.
 
 use florin_core::money::Currency;
-use florin_store::{BOOKS, BalanceRow, Cursor, Fault, Fold, ListingRow, ProviderRef};
+use florin_store::{BOOKS, BalanceRow, Cursor, Fault, Fold, ListingRow, Marks, ProviderRef};
 
 use crate::place::Place;
 use crate::rows::*;
@@ -219,6 +219,36 @@ pub(crate) async fn folding_a_listing_again_replaces_it(place: &mut Place) {
             1,
         ),
     ] {
+        assert_eq!(place.store.search(&wanted).await.unwrap().len(), count, "{wanted:?}");
+    }
+}
+
+pub(crate) async fn what_an_order_has_stays_in_its_listing(place: &mut Place) {
+    place.store.commit(&making([order(1)])).await.unwrap();
+    let rows = [(Marks::REFUNDED, 9), (Marks::DISPUTED, 5), (Marks::NONE, 7)];
+    for ((marks, changed), step) in rows.into_iter().zip(0..) {
+        let row = ListingRow {
+            marks,
+            changed_at: at(changed),
+            ..listing(1)
+        };
+        let turn = Fold {
+            listings: vec![row],
+            ..fold("lists", step, step + 1)
+        };
+        assert_eq!(place.store.fold(&turn).await, Ok(true));
+    }
+    use florin_store::Search;
+    for (marks, changed, count) in [
+        (Marks::REFUNDED.and(Marks::DISPUTED), 9, 1),
+        (Marks::PAID, 0, 0),
+        (Marks::NONE, 10, 0),
+    ] {
+        let wanted = Search {
+            marks,
+            changed_from: Some(at(changed)),
+            ..search()
+        };
         assert_eq!(place.store.search(&wanted).await.unwrap().len(), count, "{wanted:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Searching orders.
 
 use florin_core::id::OrderId;
-use florin_store::{Fold, ListingRow, OrderRow, Search, Tenant};
+use florin_store::{Fold, ListingRow, Marks, OrderRow, Search, Tenant};
 
 use super::fold::fold;
 use crate::place::Place;
@@ -22,6 +22,8 @@ async fn filled(place: &Place) -> Vec<ListingRow> {
             status: ["captured", "failed", "processing"][number as usize % 3].to_owned(),
             customer: (number % 4 == 0).then(|| format!("cus_{}", number % 8)),
             attention: number % 10 == 0,
+            marks: Marks::CHARGED.and(Marks::REFUNDED.when(number % 7 == 0)),
+            changed_at: at(number + 20 * u32::from(number % 9 == 0)),
             metadata: vec![
                 ("table".to_owned(), (number % 5).to_string()),
                 (
@@ -110,6 +112,51 @@ pub(crate) async fn every_filter_finds_what_it_says(place: &mut Place) {
         (
             Search {
                 metadata: vec![pair("table", "odd")],
+                ..search()
+            },
+            |_| false,
+        ),
+        (
+            Search {
+                words: vec!["failed".to_owned(), "captured".to_owned(), "refunded".to_owned()],
+                ..search()
+            },
+            |row| row.status != "processing",
+        ),
+        (
+            Search {
+                marks: Marks::CHARGED,
+                ..search()
+            },
+            |_| true,
+        ),
+        (
+            Search {
+                marks: Marks::CHARGED.and(Marks::REFUNDED),
+                customer: customer(),
+                ..search()
+            },
+            |row| row.marks.holds(Marks::REFUNDED) && row.customer.as_deref() == Some("cus_4"),
+        ),
+        (
+            Search {
+                marks: Marks::DISPUTED,
+                ..search()
+            },
+            |_| false,
+        ),
+        (
+            Search {
+                changed_from: Some(at(33)),
+                to: Some(at(30)),
+                ..search()
+            },
+            |row| row.changed_at >= at(33) && row.created_at < at(30),
+        ),
+        (
+            Search {
+                reference: Some("A-12".to_owned()),
+                marks: Marks::REFUNDED,
                 ..search()
             },
             |_| false,

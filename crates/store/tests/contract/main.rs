@@ -75,6 +75,7 @@ contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
         only_the_books_fold_balances
         a_reference_of_a_provider_finds_its_order_and_keeps_it
         folding_a_listing_again_replaces_it
+        what_an_order_has_stays_in_its_listing
         an_older_listing_does_not_replace_a_newer_one
         a_long_turn_is_written_whole_between_commits;
     feed:
@@ -95,6 +96,7 @@ contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
         an_alias_is_taken_once_within_its_kind
         documents_and_keys_are_written_together_or_not_at_all
         documents_are_listed_newest_first_without_removed_ones
+        a_list_leaves_out_bodies_without_the_wanted_text
         a_document_of_another_tenant_does_not_exist;
     operation:
         tidying_removes_what_is_past_its_retention_and_nothing_else

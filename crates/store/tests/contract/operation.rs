@@ -193,13 +193,7 @@ pub(crate) async fn an_empty_store_answers_everything_with_nothing(place: &mut P
     assert_eq!(place.store.orders_after(None, 10).await, Ok(Vec::new()));
     assert_eq!(place.store.search(&search()).await, Ok(Vec::new()));
     assert_eq!(place.store.balances(tenant(1)).await, Ok((Vec::new(), Cursor::START)));
-    let list = ListRecords {
-        kind: "x".to_owned(),
-        tenant: None,
-        parent: None,
-        after: None,
-        limit: 10,
-    };
+    let list = ListRecords::of("x", None, 10);
     assert_eq!(place.store.list(&list).await, Ok(Vec::new()));
     assert_eq!(place.store.put(&[], &[]).await, Ok(florin_store::Outcome::Done));
 }

@@ -14,13 +14,7 @@ fn by_id(number: u32) -> Which {
 }
 
 fn listed() -> ListRecords {
-    ListRecords {
-        kind: "customer".to_owned(),
-        tenant: Some(tenant(1)),
-        parent: None,
-        after: None,
-        limit: 100,
-    }
+    ListRecords::of("customer", Some(tenant(1)), 100)
 }
 
 async fn put(place: &Place, records: impl AsRef<[Record]>, keys: &[KeyRow]) -> Outcome {
@@ -240,8 +234,59 @@ pub(crate) async fn documents_are_listed_newest_first_without_removed_ones(place
         .await,
         Vec::<u32>::new()
     );
+    assert_eq!(
+        ids(ListRecords {
+            from: Some(at(3)),
+            to: Some(at(7)),
+            ..listed()
+        })
+        .await,
+        [6, 4, 3]
+    );
     // Removed is not forgotten.
     assert!(place.store.get(&by_id(5)).await.unwrap().unwrap().removed);
+}
+
+pub(crate) async fn a_list_leaves_out_bodies_without_the_wanted_text(place: &mut Place) {
+    let body = |email: &str, active: bool| serde_json::json!({ "active": active, "email": email }).to_string();
+    let rows: Vec<Record> = [
+        ("Ünal@x.org", true),
+        ("a\"b%_\\@x.org", true),
+        ("ünal@x.org", true),
+        ("Ünal@x.org", false),
+        ("un", true),
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|((email, active), number)| Record {
+        alias: None,
+        body: body(email, active),
+        ..record(number)
+    })
+    .collect();
+    put(place, &rows, &[]).await;
+    let is = |email: &str| format!("\"email\":{}", serde_json::json!(email));
+    let ids = async |containing: Vec<Vec<String>>, limit: u32| {
+        let list = ListRecords {
+            containing,
+            limit,
+            ..listed()
+        };
+        let rows = place.store.list(&list).await.unwrap();
+        let number = |row: Record| row.id[4..].parse::<u32>().unwrap();
+        rows.into_iter().map(number).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(vec![vec![is("Ünal@x.org")]], 100).await, [4, 1]);
+    assert_eq!(
+        ids(vec![vec![is("Ünal@x.org")]], 1).await,
+        [4],
+        "the limit is of what is left"
+    );
+    assert_eq!(ids(vec![vec![is("a\"b%_\\@x.org")]], 100).await, [2]);
+    assert_eq!(ids(vec![vec![is("un"), is("ünal@x.org")]], 100).await, [5, 3]);
+    let active = vec![vec![is("Ünal@x.org"), is("un")], vec!["\"active\":true".to_owned()]];
+    assert_eq!(ids(active, 100).await, [5, 1]);
+    assert_eq!(ids(vec![vec![is("U")]], 100).await, Vec::<u32>::new());
 }
 
 pub(crate) async fn a_document_of_another_tenant_does_not_exist(place: &mut Place) {

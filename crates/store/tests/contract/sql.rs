@@ -84,13 +84,7 @@ async fn a_backup_of_sqlite_opens_and_holds_what_was_there() {
         store.search(&search()).await.unwrap()
     );
     assert_eq!(copy.inbox(10).await.unwrap(), [notice(1)]);
-    let list = ListRecords {
-        kind: "customer".to_owned(),
-        tenant: None,
-        parent: None,
-        after: None,
-        limit: 10,
-    };
+    let list = ListRecords::of("customer", None, 10);
     assert_eq!(copy.list(&list).await.unwrap(), [record(2), record(1)]);
     let all = DeliverySearch {
         tenant: tenant(1),

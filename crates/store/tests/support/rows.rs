@@ -4,7 +4,7 @@ use florin_core::id::{ConnectionId, DeliveryId, EndpointId, MerchantId, NodeId, 
 use florin_core::time::Timestamp;
 use florin_store::{
     Batch, Changed, Claim, Cursor, DeliveryRow, DeliveryStatus, EventRow, Hash, IdemKey, KeyRow, Lease, ListingRow,
-    Mode, NoticeId, NoticeRow, OrderRow, Record, Search, Tenant,
+    Marks, Mode, NoticeId, NoticeRow, OrderRow, Record, Search, Tenant,
 };
 use uuid::Uuid;
 
@@ -187,22 +187,13 @@ pub(crate) fn listing(number: u32) -> ListingRow {
         attention: false,
         created_at: at(number),
         metadata: Vec::new(),
+        marks: Marks::NONE,
+        changed_at: at(number),
     }
 }
 
 pub(crate) fn search() -> Search {
-    Search {
-        tenant: tenant(1),
-        reference: None,
-        status: None,
-        customer: None,
-        metadata: Vec::new(),
-        attention: false,
-        from: None,
-        to: None,
-        after: None,
-        limit: 100,
-    }
+    Search::of(tenant(1), 100)
 }
 
 pub(crate) fn claim(number: u32) -> Claim {
