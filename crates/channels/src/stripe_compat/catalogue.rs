@@ -1,14 +1,15 @@
 //! `/v1/products` and `/v1/prices`: what sessions can name instead of writing it into each line.
 
 use axum::extract::{Path, State};
-use florin_services::directory::Scope;
+use florin_services::directory::{DirectoryError, Document, Scope};
+use florin_store::{Name, Which};
 
 use super::asking::finish;
 use super::gate::{Answer, Get, Post, part_of};
-use super::lists::{self, Page};
+use super::lists::{self, Documents, Page};
 use super::params::{Field, Given, Kind, LIST, may, must};
 use super::reader::Reader;
-use super::shape::price::{Price, Recurring};
+use super::shape::price::{self, Price, Recurring};
 use super::shape::product::Product;
 use super::shape::{customer, list};
 use super::wrong::Wrong;
@@ -45,6 +46,7 @@ const RECURRING: &[Field] = &[
 const PRICE: &[Field] = &[
     may("active", Kind::Bool),
     may("lookup_key", Kind::Short(200)),
+    may("transfer_lookup_key", Kind::Bool),
     may("metadata", Kind::Metadata),
     may("nickname", Kind::Text),
     may("tax_behavior", Kind::Word(&["exclusive", "inclusive", "unspecified"])),
@@ -161,7 +163,9 @@ pub(super) async fn list_products(State(door): State<Door>, get: Get) -> Result<
             active.is_none_or(|active| product.active == active) && (named.is_empty() || named.contains(&product.id));
         wanted.then(|| product.shape(mode))
     };
-    let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, None, |id| Some(id.to_owned()), shape).await?;
+    let documents = Documents::default().with("active", active).with("id", &named);
+    let id_of = |id: &str| Some(id.to_owned());
+    let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, documents, id_of, shape).await?;
     finish(&reader, list("/v1/products", data, more), &given, false).await
 }
 
@@ -245,6 +249,7 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
     });
     let mut price = Price {
         id: ids::document("price", directory.new_uuid()),
+        tenant: Some(caller.tenant),
         product,
         active: true,
         currency: given.owned("currency").unwrap_or_default(),
@@ -254,8 +259,42 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
         ..Price::default()
     };
     change_price(&given, &mut price)?;
-    let made = directory.make(Some(caller.tenant), price, key).await?;
+    let make = || directory.make(Some(caller.tenant), price.clone(), key.clone());
+    let made = match make().await {
+        // The lookup key is another price's. Asked for afterwards, so that a call that comes again finds the price that it made.
+        Err(DirectoryError::Moved(_)) if free_lookup_key(&reader, &given, &price.id).await? => make().await,
+        made => made,
+    }?;
     finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
+}
+
+/// Takes the lookup key that is given off the price that has it, if the caller wants that, and refuses the call if not. Whether another
+/// price had it.
+async fn free_lookup_key(reader: &Reader<'_>, given: &Given, id: &str) -> Result<bool, Wrong> {
+    let directory = &reader.door.doors.directory;
+    let Some(key) = given.text("lookup_key") else {
+        return Ok(false);
+    };
+    let which = Which {
+        kind: Price::KIND.to_owned(),
+        tenant: Some(reader.tenant),
+        name: Name::Alias(price::alias(reader.tenant, key)),
+    };
+    let holder = reader.door.doors.store.get(&which).await?;
+    let Some(holder) = holder.map(|record| record.id).filter(|holder| holder != id) else {
+        return Ok(false);
+    };
+    if given.flag("transfer_lookup_key") != Some(true) {
+        let message = format!("A price (`{holder}`) already uses that lookup key.");
+        return Err(Wrong::invalid(message).at("lookup_key"));
+    }
+    let free = |price: &mut Price| {
+        if price.lookup_key.as_deref() == Some(key) {
+            price.lookup_key = None;
+        }
+    };
+    directory.change(Some(reader.tenant), &holder, free).await?;
+    Ok(true)
 }
 
 pub(super) async fn retrieve_price(
@@ -276,8 +315,13 @@ pub(super) async fn update_price(
 ) -> Result<Answer, Wrong> {
     let (caller, _, given) = post.read(Scope::Manage, &[PRICE])?;
     let reader = Reader::new(&door, caller.tenant);
-    reader.get::<Price>(&id).await?.ok_or_else(|| no_price(&id))?;
-    let changed = |price: &mut Price| change_price(&given, price);
+    let mut known = reader.get::<Price>(&id).await?.ok_or_else(|| no_price(&id))?;
+    change_price(&given, &mut known)?; // before the key is taken off another one
+    free_lookup_key(&reader, &given, &id).await?;
+    let changed = |price: &mut Price| {
+        price.tenant = Some(caller.tenant);
+        change_price(&given, price)
+    };
     let price = door
         .doors
         .directory
@@ -301,7 +345,11 @@ pub(super) async fn list_prices(State(door): State<Door>, get: Get) -> Result<An
         wanted.then_some(object)
     };
     let id_of = |id: &str| Some(id.to_owned());
-    let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, given.text("product"), id_of, shape).await?;
+    let documents = Documents::from(given.text("product"))
+        .with("lookup_key", &keys)
+        .with("active", given.flag("active"))
+        .with("currency", given.text("currency"));
+    let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, documents, id_of, shape).await?;
     finish(&reader, list("/v1/prices", data, more), &given, false).await
 }
 

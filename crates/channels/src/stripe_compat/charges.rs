@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use florin_services::ask::What;
 use florin_services::directory::Scope;
+use florin_store::Marks;
 use serde_json::Value;
 
 use super::asking::{ask, finish};
@@ -80,6 +81,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     let orders = Orders {
         only: filtered(&given)?,
         customer: given.owned("customer"),
+        having: Marks::CHARGED,
         ..Orders::default()
     };
     let order_of = |id: &str| ids::part_of("ch", id).map(|(order, _)| order);

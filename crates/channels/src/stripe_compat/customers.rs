@@ -6,7 +6,7 @@ use florin_services::directory::{Customer, Method, Scope};
 
 use super::asking::finish;
 use super::gate::{Answer, Get, Post};
-use super::lists::{self, Page};
+use super::lists::{self, Documents, Page};
 use super::params::{ADDRESS, Field, Given, Kind, LIST, SHIPPING, may};
 use super::reader::Reader;
 use super::shape;
@@ -115,7 +115,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     let (data, more) = lists::of_documents(
         &reader,
         &page,
-        None,
+        Documents::default().with("email", &email),
         |id| ids::customer_of(id).map(|id| id.to_string()),
         shape,
     )

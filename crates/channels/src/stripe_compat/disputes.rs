@@ -11,7 +11,7 @@ use florin_core::status;
 use florin_services::ask::What;
 use florin_services::directory::Scope;
 use florin_services::view::View;
-use florin_store::IdemKey;
+use florin_store::{IdemKey, Marks};
 use serde_json::Value;
 
 use super::asking::{ask, before, finish};
@@ -83,6 +83,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     let reader = Reader::new(&door, caller.tenant);
     let orders = Orders {
         only: filtered(&given)?,
+        having: Marks::DISPUTED,
         ..Orders::default()
     };
     let wanted = |dispute: &Value| given.text("charge").is_none_or(|charge| dispute["charge"] == charge);

@@ -14,7 +14,7 @@ use super::reader::Reader;
 use super::shape::endpoint::EVERY;
 use super::shape::{customer, endpoint, list as shape_list};
 use super::wrong::Wrong;
-use super::{Door, VERSION, event_names, form};
+use super::{Door, VERSION, event_names, form, ids};
 
 const FIELDS: &[Field] = &[may("description", Kind::Text), may("metadata", Kind::Metadata)];
 const NEW: &[Field] = &[
@@ -106,12 +106,9 @@ pub(super) async fn delete(State(door): State<Door>, Path(id): Path<String>, pos
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
     let (caller, given) = get.read(&[LIST])?;
     let reader = Reader::new(&door, caller.tenant);
-    let all = door.doors.directory.endpoints(caller.tenant);
-    let ours = all
-        .iter()
-        .filter(|endpoint| endpoint.dialect == Dialect::Stripe)
-        .map(|one| endpoint::shape(one));
-    let (data, more) = lists::of_all(&Page::of(&given)?, ours);
+    let ours = |endpoint: &Endpoint| (endpoint.dialect == Dialect::Stripe).then(|| endpoint::shape(endpoint));
+    let id_of = |id: &str| ids::endpoint_of(id).map(|id| id.to_string());
+    let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, None, id_of, ours).await?;
     finish(&reader, shape_list("/v1/webhook_endpoints", data, more), &given, false).await
 }
 

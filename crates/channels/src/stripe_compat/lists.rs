@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use florin_core::id::OrderId;
+use florin_core::status::Word;
 use florin_core::time::Timestamp;
 use florin_services::directory::Document;
 use florin_services::view::View;
-use florin_store::{ListRecords, Record, Search, Tenant};
+use florin_store::{ListRecords, Marks, Record, Search, Tenant};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::params::Given;
@@ -21,8 +23,13 @@ const LIMIT_MAX: i64 = 100;
 const LIMIT: i64 = 10;
 /// Orders read per query.
 const BATCH: u32 = 100;
-/// Orders or documents that one call looks through; beyond that it says that there is more.
+/// Orders or documents that one call looks through when it has found some; beyond that it says that there is more. The database leaves
+/// out most that cannot match, so few are looked through in vain.
 const SCAN_MAX: usize = 5_000;
+/// The same while it has found none: nobody can go on behind an empty page.
+const SCAN_EMPTY_MAX: usize = 20_000;
+/// How far apart the moment in an object and that of its record or event may be: they are taken one after the other.
+const APART_S: i64 = 60;
 
 /// Which part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,12 +176,30 @@ fn id_of(object: &Value) -> &str {
     object.get("id").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Backwards, a page is known only when the search has come down to its end.
-fn too_far() -> Wrong {
+/// Whether a search that has looked through so many goes on. Backwards, a page is known only when the search has come down to its end.
+fn goes_on(collect: &mut Collect<'_>, scanned: usize) -> Result<bool, Wrong> {
+    if scanned < SCAN_MAX {
+        return Ok(true);
+    }
+    if collect.page.before.is_some() {
+        let message = format!(
+            "The object of `ending_before` is more than {SCAN_MAX} objects back: narrow the list with `created`, or page with \
+             `starting_after`."
+        );
+        return Err(Wrong::invalid(message).at("ending_before"));
+    }
+    if !collect.found.is_empty() {
+        collect.cut_short();
+        return Ok(false);
+    }
+    if scanned < SCAN_EMPTY_MAX {
+        return Ok(true);
+    }
     let message = format!(
-        "The object of `ending_before` is more than {SCAN_MAX} objects back: narrow the list with `created`, or page with `starting_after`."
+        "None of the next {SCAN_EMPTY_MAX} objects is one that you look for. Narrow it down: a list by `created`, `customer` or \
+         `payment_intent`, a search by `status`, `customer` or `metadata`."
     );
-    Wrong::invalid(message).at("ending_before")
+    Err(Wrong::invalid(message))
 }
 
 /// For lists without filters of their own.
@@ -182,13 +207,28 @@ pub(super) fn every(_: &Value) -> bool {
     true
 }
 
-/// Which orders are looked through.
+/// Which orders are looked through: all of this holds. The database leaves out the others, so what an object needs of its order belongs
+/// here and not only among what is `wanted` of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Orders {
     /// Only this one.
     pub(super) only: Option<OrderId>,
     pub(super) customer: Option<String>,
     pub(super) metadata: Vec<(String, String)>,
+    /// What they have.
+    pub(super) having: Marks,
+    /// One of these words is theirs; empty: any.
+    pub(super) words: &'static [Word],
+}
+
+impl Orders {
+    /// Whether an order's customer and metadata are those that are looked for. Lists keep a short sum of metadata, and may be behind.
+    fn hold(&self, view: &View) -> bool {
+        let customer = || view.details.customer.map(|customer| customer.to_string());
+        let metadata = &view.details.metadata;
+        (self.customer.is_none() || self.customer == customer())
+            && (self.metadata.iter()).all(|(name, value)| metadata.get(name) == Some(value))
+    }
 }
 
 /// One page of what orders have: of `objects`, newest first, those that are `wanted`.
@@ -204,23 +244,32 @@ pub(super) async fn of_orders(
     let before = known(reader, "ending_before", page.before(), &order_of).await?;
     let mut collect = Collect::new(page);
     if let Some(only) = orders.only {
-        if let Some(view) = reader.view(only).await? {
+        if let Some(view) = reader.view(only).await?.filter(|view| orders.hold(view)) {
             tell(reader, &view, &mut collect, &objects, &wanted).await?;
         }
         return Ok(collect.done());
     }
     reader.freshen().await;
+    let mut words: Vec<String> = orders.words.iter().map(|word| word.as_str().to_owned()).collect();
+    // One word alone has an index.
+    let status = if words.len() == 1 { words.pop() } else { None };
     let mut search = Search {
-        customer: orders.customer,
-        metadata: orders.metadata,
-        // An object is not older than its order.
+        customer: orders.customer.clone(),
+        metadata: orders.metadata.clone(),
+        marks: orders.having,
+        status,
+        words,
+        // An object is not older than its order, nor younger than what happened to it last.
         to: page.to,
+        changed_from: page.from.map(|from| from.plus_seconds(-APART_S)),
         after: after.as_ref().map(|view| view.order.id),
         ..Search::of(reader.tenant, BATCH)
     };
     // The order of `starting_after` may have more behind it.
     if let Some(first) = &after {
-        tell(reader, first, &mut collect, &objects, &wanted).await?;
+        if orders.hold(first) {
+            tell(reader, first, &mut collect, &objects, &wanted).await?;
+        }
         collect.begin();
     }
     let end = before.as_ref().map(|view| (view.order.created_at, &view.order.id));
@@ -233,7 +282,7 @@ pub(super) async fn of_orders(
             };
             if end.is_some_and(|end| (view.order.created_at, order) < end) {
                 collect.end();
-            } else {
+            } else if orders.hold(&view) {
                 tell(reader, &view, &mut collect, &objects, &wanted).await?;
             }
             if collect.full {
@@ -242,14 +291,7 @@ pub(super) async fn of_orders(
         }
         scanned += found.len();
         search.after = found.last().copied();
-        if collect.full || found.len() < BATCH as usize {
-            break;
-        }
-        if scanned >= SCAN_MAX {
-            if page.before.is_some() {
-                return Err(too_far());
-            }
-            collect.more = true;
+        if collect.full || found.len() < BATCH as usize || !goes_on(&mut collect, scanned)? {
             break;
         }
     }
@@ -285,11 +327,41 @@ async fn tell(
     Ok(())
 }
 
+/// Which documents are looked through.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Documents<'a> {
+    /// Only those that belong to this.
+    parent: Option<&'a str>,
+    /// What the database looks for in their text; the caller still looks at the document.
+    containing: Vec<Vec<String>>,
+}
+
+impl<'a> From<Option<&'a str>> for Documents<'a> {
+    fn from(parent: Option<&'a str>) -> Self {
+        Self {
+            parent,
+            containing: Vec::new(),
+        }
+    }
+}
+
+impl Documents<'_> {
+    /// Only those whose member is one of these values, as documents are written down. No value: any.
+    pub(super) fn with<T: Serialize>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
+        let written = |value: T| serde_json::to_string(&value).map(|value| format!("\"{name}\":{value}"));
+        // What cannot be written down stands in no document's text: then nothing is left out here.
+        if let Ok(pieces) = values.into_iter().map(written).collect() {
+            self.containing.push(pieces);
+        }
+        self
+    }
+}
+
 /// One page of documents.
-pub(super) async fn of_documents<D: Document>(
+pub(super) async fn of_documents<'d, D: Document>(
     reader: &Reader<'_>,
     page: &Page,
-    parent: Option<&str>,
+    documents: impl Into<Documents<'d>>,
     id_of: impl Fn(&str) -> Option<String>,
     shape: impl Fn(&D) -> Option<Value>,
 ) -> Result<(Vec<Value>, bool), Wrong> {
@@ -297,8 +369,12 @@ pub(super) async fn of_documents<D: Document>(
     let before = kept::<D>(reader, "ending_before", page.before(), &id_of).await?;
     let mut collect = Collect::new(page);
     collect.begin(); // the database begins behind it
+    let documents = documents.into();
     let mut list = ListRecords {
-        parent: parent.map(str::to_owned),
+        parent: documents.parent.map(str::to_owned),
+        containing: documents.containing,
+        from: page.from.map(|from| from.plus_seconds(-APART_S)),
+        to: page.to.map(|to| to.plus_seconds(APART_S)),
         after: after.map(|record| record.id),
         ..ListRecords::of(D::KIND, Some(reader.tenant), BATCH)
     };
@@ -321,14 +397,7 @@ pub(super) async fn of_documents<D: Document>(
         }
         scanned += records.len();
         list.after = records.last().map(|record| record.id.clone());
-        if collect.full || records.len() < BATCH as usize {
-            break;
-        }
-        if scanned >= SCAN_MAX {
-            if page.before.is_some() {
-                return Err(too_far());
-            }
-            collect.more = true;
+        if collect.full || records.len() < BATCH as usize || !goes_on(&mut collect, scanned)? {
             break;
         }
     }
@@ -351,12 +420,18 @@ async fn kept<D: Document>(
 }
 
 /// One page of what is already in memory, newest first.
-pub(super) fn of_all(page: &Page, objects: impl IntoIterator<Item = Value>) -> (Vec<Value>, bool) {
+pub(super) fn of_all(page: &Page, objects: impl IntoIterator<Item = Value>) -> Result<(Vec<Value>, bool), Wrong> {
+    let objects: Vec<Value> = objects.into_iter().collect();
+    for (param, id) in [("starting_after", page.after()), ("ending_before", page.before())] {
+        if let Some(id) = id.filter(|id| objects.iter().all(|object| id_of(object) != *id)) {
+            return Err(Wrong::missing_at(param, "object", id));
+        }
+    }
     let mut collect = Collect::new(page);
     for object in objects {
         collect.take(object);
     }
-    collect.done()
+    Ok(collect.done())
 }
 
 /// Whose events: of one tenant.
@@ -388,7 +463,7 @@ mod tests {
         let all = (1..=5)
             .rev()
             .map(|number| json!({ "id": format!("x{number}"), "created": number }));
-        let (found, more) = of_all(&page(form), all);
+        let (found, more) = of_all(&page(form), all).unwrap();
         (found.iter().filter_map(|one| one["created"].as_i64()).collect(), more)
     }
 
@@ -401,6 +476,31 @@ mod tests {
         assert_eq!(listed("limit=2&ending_before=x1"), (vec![3, 2], true));
         assert_eq!(listed("limit=5"), (vec![5, 4, 3, 2, 1], false));
         assert_eq!(listed("created[gte]=2&created[lt]=4"), (vec![3, 2], false));
+    }
+
+    #[test]
+    fn a_page_behind_an_object_that_nobody_knows_is_refused() {
+        for (form, param) in [
+            ("starting_after=y", "starting_after"),
+            ("ending_before=y", "ending_before"),
+        ] {
+            let wrong = of_all(&page(form), [json!({ "id": "x" })]).unwrap_err();
+            assert_eq!((wrong.status, wrong.param.as_deref()), (400, Some(param)));
+        }
+    }
+
+    #[test]
+    fn an_empty_page_goes_on_and_is_never_called_the_first_of_more() {
+        let forwards = page("limit=1");
+        let mut collect = Collect::new(&forwards);
+        assert!(goes_on(&mut collect, SCAN_EMPTY_MAX - 1).unwrap());
+        assert_eq!(goes_on(&mut collect, SCAN_EMPTY_MAX).unwrap_err().status, 400);
+        collect.take(json!({ "id": "x" }));
+        assert!(goes_on(&mut collect, SCAN_MAX - 1).unwrap() && !goes_on(&mut collect, SCAN_MAX).unwrap());
+        assert_eq!(collect.done(), (vec![json!({ "id": "x" })], true));
+        let backwards = page("ending_before=x");
+        let wrong = goes_on(&mut Collect::new(&backwards), SCAN_MAX).unwrap_err();
+        assert_eq!(wrong.param.as_deref(), Some("ending_before"));
     }
 
     #[test]

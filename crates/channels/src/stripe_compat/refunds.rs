@@ -9,7 +9,7 @@ use florin_services::ask::{Ask, Denied, What};
 use florin_services::dice;
 use florin_services::directory::Scope;
 use florin_services::view::View;
-use florin_store::IdemKey;
+use florin_store::{IdemKey, Marks};
 use serde_json::Value;
 
 use super::asking::{ask, finish, settled, was_asked};
@@ -175,6 +175,7 @@ async fn page(
     let page = Page::of(given)?;
     let orders = Orders {
         only,
+        having: Marks::REFUNDED,
         ..Orders::default()
     };
     let order_of = |id: &str| ids::part_of("re", id).map(|(order, _)| order);

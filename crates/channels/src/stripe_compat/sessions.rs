@@ -10,6 +10,7 @@ use florin_core::time::Timestamp;
 use florin_services::ask::{Ask, Denied, NewOrder, Pay, What};
 use florin_services::directory::{Customer, Scope};
 use florin_services::view::View;
+use florin_store::Marks;
 use serde_json::Value;
 
 use super::asking::{ask, before, finish, refused, settled, unexpected, was_asked};
@@ -284,7 +285,7 @@ pub(super) async fn line_items(State(door): State<Door>, Path(id): Path<String>,
     let (caller, given) = get.read(&[LIST])?;
     let reader = Reader::new(&door, caller.tenant);
     let view = find(&reader, &id).await?;
-    let (data, more) = lists::of_all(&Page::of(&given)?, shape::session::lines(&Seen::new(&view)));
+    let (data, more) = lists::of_all(&Page::of(&given)?, shape::session::lines(&Seen::new(&view)))?;
     finish(
         &reader,
         shape::list(&format!("/v1/checkout/sessions/{id}/line_items"), data, more),
@@ -304,6 +305,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     let orders = Orders {
         only: only.transpose()?,
         customer: given.owned("customer"),
+        having: Marks::LINES,
         ..Orders::default()
     };
     let status = given.owned("status");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
+use florin_store::Marks;
 use serde_json::{Value, json};
 
 use super::asking::finish;
@@ -47,6 +48,11 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     });
     let orders = Orders {
         only: only.transpose()?,
+        having: match given.text("type") {
+            Some("refund" | "refund_failure") => Marks::REFUNDED,
+            Some("adjustment") => Marks::DISPUTED,
+            Some(_) | None => Marks::PAID,
+        },
         ..Orders::default()
     };
     let order_of = |id: &str| ids::transaction_of(id).map(|(order, _, _)| order);

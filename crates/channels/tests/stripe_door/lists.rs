@@ -1,5 +1,9 @@
 //! A page begins and ends at a place, whatever became of the object that names it.
 
+use florin_core::id::{CustomerId, OrderId};
+use florin_core::time::Timestamp;
+use florin_services::directory::Customer;
+use florin_store::{Marks, Search};
 use serde_json::Value;
 
 use crate::world::World;
@@ -154,4 +158,224 @@ async fn refunds_are_listed_by_the_charge_that_they_gave_back() {
     let intent = world.get(&format!("/v1/payment_intents/{id}")).await;
     let paid = intent["latest_charge"].as_str().unwrap();
     assert_eq!(ids(&world.get(&of(paid)).await).len(), 1);
+}
+
+/// The intents of the orders that a store finds by what they have, newest first.
+async fn having(world: &World, search: Search) -> Vec<String> {
+    world.doors.freshen().await;
+    let found = world.doors.store.search(&search).await.expect("a store");
+    let intent = |order: OrderId| order.to_string().replace("ord_", "pi_");
+    found.into_iter().map(intent).collect()
+}
+
+#[tokio::test]
+async fn the_database_leaves_out_orders_that_have_none_of_what_is_listed() {
+    let world = World::provider().await;
+    let waiting = world.post("/v1/payment_intents", &SALE[..2]).await;
+    let declined = [
+        SALE[0],
+        SALE[1],
+        SALE[2],
+        ("payment_method", "pm_card_visa_chargeDeclined"),
+    ];
+    let error = world.call("POST", "/v1/payment_intents", &declined).await.error(402);
+    let hold = [SALE[0], SALE[1], SALE[2], SALE[3], ("capture_method", "manual")];
+    let held = world.post("/v1/payment_intents", &hold).await;
+    let captured = world.post("/v1/payment_intents", &hold).await;
+    let capture = format!("/v1/payment_intents/{}/capture", captured["id"].as_str().unwrap());
+    world.post(&capture, &[]).await;
+    let paid = world.post("/v1/payment_intents", &SALE).await;
+    let refunded = world.post("/v1/payment_intents", &SALE).await;
+    let by = [("payment_intent", refunded["id"].as_str().unwrap())];
+    let refund = world.post("/v1/refunds", &by).await;
+    let dispute = [SALE[0], SALE[1], SALE[2], ("payment_method", "pm_card_createDispute")];
+    let disputed = world.post("/v1/payment_intents", &dispute).await;
+    session(&world).await;
+
+    let id = |intent: &Value| intent["id"].as_str().unwrap().to_owned();
+    let charged = [&disputed, &refunded, &paid, &captured, &held, &error["payment_intent"]].map(id);
+    let all = |marks| Search {
+        marks,
+        ..Search::of(world.tenant, 100)
+    };
+    assert_eq!(having(&world, all(Marks::CHARGED)).await, charged);
+    assert_eq!(having(&world, all(Marks::PAID)).await, charged[..4]);
+    assert_eq!(having(&world, all(Marks::REFUNDED)).await, [id(&refunded)]);
+    assert_eq!(having(&world, all(Marks::DISPUTED)).await, [id(&disputed)]);
+    assert_eq!(having(&world, all(Marks::LINES)).await.len(), 1);
+    assert_eq!(having(&world, all(Marks::NONE)).await.len(), 8);
+    assert!(!charged.contains(&id(&waiting)));
+
+    assert_eq!(ids(&world.get("/v1/refunds").await), [id(&refund)]);
+    for (list, count) in [
+        ("disputes", 1),
+        ("charges", 6),
+        ("checkout/sessions", 1),
+        ("balance_transactions?type=refund", 1),
+        ("balance_transactions?type=adjustment", 1),
+        ("balance_transactions?type=charge", 4),
+    ] {
+        let listed = world.get(&format!("/v1/{list}")).await;
+        assert_eq!(
+            (ids(&listed).len(), &listed["has_more"]),
+            (count, &false.into()),
+            "{list}"
+        );
+    }
+    for (status, count) in [
+        ("succeeded", 4),
+        ("requires_capture", 1),
+        ("requires_payment_method", 2),
+        ("processing", 0),
+        ("paid", 0),
+        ("canceled' AND status:'succeeded", 0),
+    ] {
+        let query = format!("status:'{status}'");
+        let query: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let found = world.get(&format!("/v1/payment_intents/search?query={query}")).await;
+        assert_eq!(
+            (ids(&found).len(), &found["has_more"]),
+            (count, &false.into()),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_since_a_moment_is_found_with_an_order_from_before() {
+    let world = World::provider().await;
+    let old = world.post("/v1/payment_intents", &SALE).await;
+    world.post("/v1/payment_intents", &SALE).await;
+    world.clock.shift_millis(24 * 3_600 * 1_000);
+    let refund = world
+        .post("/v1/refunds", &[("payment_intent", old["id"].as_str().unwrap())])
+        .await;
+    let since = refund["created"].as_i64().unwrap();
+    let refunds = world.get(&format!("/v1/refunds?created[gte]={since}")).await;
+    assert_eq!(ids(&refunds), [refund["id"].as_str().unwrap()]);
+    assert_eq!(refunds["has_more"], false);
+    let charges = world.get(&format!("/v1/charges?created[gte]={since}")).await;
+    assert_eq!((ids(&charges).len(), &charges["has_more"]), (0, &false.into()));
+    let changed = Search {
+        changed_from: Some(Timestamp::from_millis(since * 1_000)),
+        ..Search::of(world.tenant, 100)
+    };
+    assert_eq!(having(&world, changed).await, [old["id"].as_str().unwrap()]);
+}
+
+#[tokio::test]
+async fn a_customer_is_found_by_e_mail_behind_more_newer_ones_than_a_call_looks_through() {
+    const NEWER: usize = 20_100;
+    let world = World::provider().await;
+    let first = world.post("/v1/customers", &[("email", "first+\"ü\"@shop.test")]).await;
+    let directory = &world.doors.directory;
+    let customer = || Customer {
+        id: CustomerId::from_uuid(directory.new_uuid()),
+        name: None,
+        email: Some("newer@shop.test".to_owned()),
+        phone: None,
+        description: None,
+        metadata: Default::default(),
+        door: Default::default(),
+        created_at: directory.now(),
+    };
+    let drafts = (0..NEWER).map(|_| directory.draft(Some(world.tenant), &customer()).expect("a customer"));
+    directory.make_all(drafts.collect()).await.expect("a store");
+    let by_email = |email: &str| {
+        let email: String = url::form_urlencoded::byte_serialize(email.as_bytes()).collect();
+        format!("/v1/customers?limit=1&email={email}")
+    };
+    let found = world.get(&by_email("first+\"ü\"@shop.test")).await;
+    assert_eq!(ids(&found), [first["id"].as_str().unwrap()]);
+    assert_eq!(found["has_more"], false);
+    let none = world.get(&by_email("nobody@shop.test")).await;
+    assert_eq!((ids(&none).len(), &none["has_more"]), (0, &false.into()));
+}
+
+#[tokio::test]
+async fn a_list_of_one_payment_still_asks_for_the_customer() {
+    let world = World::provider().await;
+    let customer = async |name: &str| {
+        let made = world.post("/v1/customers", &[("name", name)]).await;
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let (a, b) = (customer("a").await, customer("b").await);
+    let sale = [SALE[0], SALE[1], SALE[2], SALE[3], ("customer", &*a)];
+    let paid = world.post("/v1/payment_intents", &sale).await;
+    let intent = paid["id"].as_str().unwrap();
+    for (customer, count) in [(&a, 1), (&b, 0)] {
+        let charges = format!("/v1/charges?customer={customer}&payment_intent={intent}");
+        assert_eq!(ids(&world.get(&charges).await).len(), count);
+    }
+    let search = format!("/v1/payment_intents/search?query=customer%3A%27{a}%27%20AND%20customer%3A%27{b}%27");
+    assert_eq!(ids(&world.get(&search).await).len(), 0);
+}
+
+#[tokio::test]
+async fn endpoints_are_paged_behind_one_that_was_deleted_and_not_behind_an_unknown_one() {
+    let world = World::provider().await;
+    for number in 0..5 {
+        let url = format!("https://shop.test/{number}");
+        let form = [("url", &*url), ("enabled_events[]", "charge.succeeded")];
+        world.post("/v1/webhook_endpoints", &form).await;
+    }
+    let (mut after, mut deleted) = (String::new(), 0);
+    loop {
+        let page = world.get(&format!("/v1/webhook_endpoints?limit=2{after}")).await;
+        for id in ids(&page) {
+            let path = format!("/v1/webhook_endpoints/{id}");
+            world.call("DELETE", &path, &[]).await.object();
+            after = format!("&starting_after={id}");
+            deleted += 1;
+        }
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(deleted, 5);
+    assert_eq!(ids(&world.get("/v1/webhook_endpoints").await).len(), 0);
+    let unknown = world
+        .call("GET", "/v1/webhook_endpoints?starting_after=we_x", &[])
+        .await;
+    assert_eq!(unknown.error(400)["param"], "starting_after");
+}
+
+#[tokio::test]
+async fn a_lookup_key_is_one_prices_until_another_one_takes_it_over() {
+    let world = World::provider().await;
+    let product = world.post("/v1/products", &[("name", "Tea")]).await;
+    let price = |more: &[(&'static str, &'static str)]| {
+        let product = product["id"].as_str().unwrap().to_owned();
+        let mut form = vec![("currency", "eur"), ("unit_amount", "500"), ("lookup_key", "std")];
+        form.extend_from_slice(more);
+        (product, form)
+    };
+    let make = async |key: &str, more: &[(&'static str, &'static str)]| {
+        let (product, mut form) = price(more);
+        form.push(("product", &product));
+        world.keyed("POST", "/v1/prices", &form, Some(key)).await
+    };
+    let first = make("one", &[]).await.object();
+    let id = first["id"].as_str().unwrap();
+    assert_eq!(make("one", &[]).await.object()["id"], id, "the same call again");
+    let refused = make("two", &[]).await.error(400);
+    assert_eq!(refused["param"], "lookup_key");
+    assert_eq!(
+        refused["message"],
+        format!("A price (`{id}`) already uses that lookup key.")
+    );
+    let transfer = [("transfer_lookup_key", "true")];
+    let second = make("three", &transfer).await.object();
+    assert_eq!(make("three", &transfer).await.object()["id"], second["id"]);
+    assert_eq!(world.get(&format!("/v1/prices/{id}")).await["lookup_key"], Value::Null);
+    let found = world.get("/v1/prices?lookup_keys[]=std&active=true&currency=eur").await;
+    assert_eq!(ids(&found), [second["id"].as_str().unwrap()]);
+    let back = [("lookup_key", "std")];
+    let path = format!("/v1/prices/{id}");
+    world.call("POST", &path, &back).await.error(400);
+    let taken = world.post(&path, &[back[0], transfer[0]]).await;
+    assert_eq!(taken["lookup_key"], "std");
+    let again = world.post(&path, &[back[0], ("nickname", "own")]).await;
+    assert_eq!(again["nickname"], "own");
+    assert_eq!(ids(&world.get("/v1/prices?lookup_keys[]=std").await), [id]);
 }

@@ -1,6 +1,8 @@
 //! `/v1/payment_intents/search`: intents by what stands in them.
 
 use axum::extract::State;
+use florin_core::status::Word;
+use florin_store::Marks;
 use serde_json::{Value, json};
 
 use super::one;
@@ -30,18 +32,52 @@ pub(in crate::stripe_compat) async fn search(State(door): State<Door>, get: Get)
     }
     let mut page = Page::of(&given)?;
     page.go_on(given.owned("page"));
+    let standing = wanted.status.as_deref().map(standing);
+    let (words, having) = standing.unwrap_or_default();
+    let nothing = wanted.contradicts_itself || (standing.is_some() && words.is_empty());
     let orders = Orders {
+        only: None,
         metadata: wanted.metadata.clone(),
         customer: wanted.customer.clone(),
-        only: None,
+        having,
+        words,
     };
     let holds = |intent: &Value| wanted.holds(intent);
-    let (data, more) = lists::of_orders(&reader, &page, orders, |id| ids::order_of("pi", id), one, holds).await?;
+    let (data, more) = match nothing {
+        true => (Vec::new(), false),
+        false => lists::of_orders(&reader, &page, orders, |id| ids::order_of("pi", id), one, holds).await?,
+    };
     let next = data.last().filter(|_| more).map(|last| last["id"].clone());
     let mut result = shape::list("/v1/payment_intents/search", data, more);
     result["object"] = json!("search_result");
     result["next_page"] = next.unwrap_or(Value::Null);
     finish(&reader, result, &given, false).await
+}
+
+/// Which of our words an intent of this status may have, and what its order has at least. No word: no intent is ever so.
+fn standing(status: &str) -> (&'static [Word], Marks) {
+    match status {
+        "requires_payment_method" | "requires_confirmation" => (&[Word::Created], Marks::NONE),
+        "requires_action" => (&[Word::RequiresAction, Word::Processing], Marks::NONE),
+        "processing" => (
+            &[Word::Processing, Word::Authorized, Word::PartiallyCaptured],
+            Marks::NONE,
+        ),
+        "requires_capture" => (&[Word::Authorized, Word::PartiallyCaptured], Marks::NONE),
+        "succeeded" => (
+            // An order whose money went back may have failed.
+            &[
+                Word::Captured,
+                Word::PartiallyRefunded,
+                Word::Refunded,
+                Word::Failed,
+                Word::Verified,
+            ],
+            Marks::PAID,
+        ),
+        "canceled" => (&[Word::Failed, Word::Canceled, Word::Expired], Marks::NONE),
+        _ => (&[], Marks::NONE),
+    }
 }
 
 /// What a search asks for: `metadata['cart']:'17' AND status:'succeeded'`.
@@ -52,6 +88,8 @@ struct Clauses {
     status: Option<String>,
     currency: Option<String>,
     amount: Option<i64>,
+    /// Two clauses ask for two values of one thing.
+    contradicts_itself: bool,
 }
 
 impl Clauses {
@@ -77,10 +115,15 @@ impl Clauses {
                 .and_then(quoted);
             match (name, metadata, quoted(value)) {
                 (_, Some(name), Some(value)) => clauses.metadata.push((name, value)),
-                ("customer", _, Some(value)) => clauses.customer = Some(value),
-                ("status", _, Some(value)) => clauses.status = Some(value),
-                ("currency", _, Some(value)) => clauses.currency = Some(value.to_ascii_lowercase()),
-                ("amount", _, None) => clauses.amount = Some(value.parse().map_err(|_| wrong(clause))?),
+                ("customer", _, Some(value)) => clauses.contradicts_itself |= differs(&mut clauses.customer, value),
+                ("status", _, Some(value)) => clauses.contradicts_itself |= differs(&mut clauses.status, value),
+                ("currency", _, Some(value)) => {
+                    clauses.contradicts_itself |= differs(&mut clauses.currency, value.to_ascii_lowercase());
+                }
+                ("amount", _, None) => {
+                    let amount: i64 = value.parse().map_err(|_| wrong(clause))?;
+                    clauses.contradicts_itself |= differs(&mut clauses.amount, amount);
+                }
                 (_, _, _) => return Err(wrong(clause)),
             }
         }
@@ -92,6 +135,17 @@ impl Clauses {
         is("status", &self.status)
             && is("currency", &self.currency)
             && self.amount.is_none_or(|amount| intent["amount"] == amount)
+    }
+}
+
+/// Notes a value, and says whether another one was noted before.
+fn differs<T: PartialEq>(noted: &mut Option<T>, value: T) -> bool {
+    match noted {
+        Some(known) => *known != value,
+        None => {
+            *noted = Some(value);
+            false
+        }
     }
 }
 
@@ -150,6 +204,39 @@ mod tests {
         ] {
             assert!(Clauses::parse(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn two_clauses_of_one_thing_both_hold() {
+        for (query, contradicts_itself) in [
+            ("status:'canceled' AND status:'succeeded'", true),
+            ("amount:1 AND amount:2", true),
+            ("customer:'a' AND customer:'b'", true),
+            ("currency:'EUR' AND currency:'eur' AND amount:1 AND amount:1", false),
+        ] {
+            let clauses = Clauses::parse(query).unwrap();
+            assert_eq!(clauses.contradicts_itself, contradicts_itself, "{query}");
+        }
+    }
+
+    #[test]
+    fn every_status_of_an_intent_has_words_and_every_word_a_status() {
+        const ALL: [&str; 7] = [
+            "requires_payment_method",
+            "requires_confirmation",
+            "requires_action",
+            "processing",
+            "requires_capture",
+            "succeeded",
+            "canceled",
+        ];
+        for status in ALL {
+            assert_ne!(standing(status).0, [], "{status}");
+        }
+        for word in Word::ALL {
+            assert!(ALL.iter().any(|status| standing(status).0.contains(&word)), "{word:?}");
+        }
+        assert_eq!(standing("refunded").0, []);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use florin_core::time::Timestamp;
 use florin_services::directory::Document;
-use florin_store::Mode;
+use florin_store::{Mode, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -15,6 +15,9 @@ use super::seconds;
 #[serde(default)]
 pub(in crate::stripe_compat) struct Price {
     pub(in crate::stripe_compat) id: String,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::stripe_compat) tenant: Option<Tenant>,
     pub(in crate::stripe_compat) product: String,
     pub(in crate::stripe_compat) active: bool,
     /// In lower case.
@@ -50,9 +53,23 @@ impl Document for Price {
         self.id.clone()
     }
 
+    /// One price has a lookup key.
+    fn alias(&self) -> Option<String> {
+        Some(alias(self.tenant?, self.lookup_key.as_deref()?))
+    }
+
     fn parent(&self) -> Option<String> {
         Some(self.product.clone())
     }
+}
+
+/// Under which name the price with a lookup key is kept.
+pub(in crate::stripe_compat) fn alias(tenant: Tenant, lookup_key: &str) -> String {
+    let mode = match tenant.mode {
+        Mode::Test => "test",
+        Mode::Live => "live",
+    };
+    format!("{} {mode} {lookup_key}", tenant.merchant)
 }
 
 impl Price {
