@@ -10,6 +10,7 @@ pub mod health;
 mod lines;
 pub mod net;
 pub mod plan;
+mod share;
 pub mod sign;
 pub mod stripe;
 #[cfg(test)]

@@ -86,6 +86,13 @@ impl Gate {
         place.expect("nobody closes the places")
     }
 
+    /// Waits for a place of the merchant's share; for several if the endpoint is slow, so that many slow ones hold no more than a few.
+    pub(super) async fn share(&self, of_merchant: Arc<Semaphore>) -> OwnedSemaphorePermit {
+        let places = if self.state().slow { PLACES_OF_SLOW } else { 1 };
+        let place = of_merchant.acquire_many_owned(places).await;
+        place.expect("nobody closes the places")
+    }
+
     /// Why nothing is sent now, if so.
     pub(super) fn shut(&self) -> Option<&'static str> {
         let until = self.state().shut_until?;

@@ -1,18 +1,20 @@
 //! What is being sent: for each endpoint and order one line, whose deliveries go out one after the other, in order.
 //!
 //! Lines are independent of each other, and a receiver that is slow or away holds up nobody else: it has a bounded share of the requests
-//! that may be out at once and of the places to stand in (`gate.rs`). A delivery that falls due while its line is busy stands in it, behind.
+//! that may be out at once and of the places to stand in (`gate.rs`), and so has a merchant with all its receivers (`share.rs`). A delivery that
+//! falls due while its line is busy stands in it, behind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use florin_core::id::{DeliveryId, EndpointId, OrderId};
-use florin_store::{Claim, DeliveryRow, Fault};
+use florin_store::{Claim, DeliveryRow, Fault, Tenant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::gate::Gate;
+use super::share::Share;
 use super::{Notifier, plan};
 
 /// Deliveries taken at once.
@@ -20,13 +22,13 @@ const CLAIM_MAX: u32 = 256;
 /// Deliveries that stand in lines, of all endpoints.
 const STANDING_MAX: usize = 4_096;
 /// Requests out at once over all endpoints.
-const PARALLEL_MAX: usize = 64;
+pub(super) const PARALLEL_MAX: usize = 64;
 /// Length of a delivery's lease: the longest try and some. One that stands in a line for longer is leased again.
 const LEASE_S: u32 = 60;
 /// How long tries that are out when the process stops may take; what is not over then goes out again after the start.
 const LAST_TRIES: Duration = Duration::from_secs(2);
 
-type Line = (EndpointId, OrderId);
+type Line = (Tenant, EndpointId, OrderId);
 /// A line that has been sent, or a panic of ours.
 type Ended = Result<(Line, Vec<DeliveryRow>), tokio::task::JoinError>;
 
@@ -35,8 +37,9 @@ pub(super) struct Lines {
     sending: JoinSet<(Line, Vec<DeliveryRow>)>,
     /// Lines that are busy, and what stands in each behind those that are out.
     busy: BTreeMap<Line, Vec<DeliveryRow>>,
-    standing: BTreeMap<DeliveryId, Arc<Gate>>,
+    standing: BTreeMap<DeliveryId, (Arc<Gate>, Tenant)>,
     all: Arc<Semaphore>,
+    shares: BTreeMap<Tenant, Share>,
     gates: BTreeMap<EndpointId, Arc<Gate>>,
 }
 
@@ -47,6 +50,7 @@ impl Default for Lines {
             busy: BTreeMap::new(),
             standing: BTreeMap::new(),
             all: Arc::new(Semaphore::new(PARALLEL_MAX)),
+            shares: BTreeMap::new(),
             gates: BTreeMap::new(),
         }
     }
@@ -73,11 +77,19 @@ impl Lines {
         let count = taken.len();
         let mut turned_away = Vec::new();
         for mut delivery in taken {
-            let gate = self.gate(notifier, delivery.endpoint);
+            let (gate, tenant) = (self.gate(notifier, delivery.endpoint), delivery.tenant);
+            let free = STANDING_MAX.saturating_sub(self.standing.len());
+            let share = self.shares.entry(tenant).or_default();
+            if !share.has_room(free) {
+                plan::put_off(&mut delivery, notifier.directory.now());
+                turned_away.push(delivery);
+                continue;
+            }
             match gate.enter() {
                 Ok(()) => {
-                    self.standing.insert(delivery.id, gate);
-                    let line = (delivery.endpoint, delivery.order);
+                    share.enter();
+                    self.standing.insert(delivery.id, (gate, tenant));
+                    let line = (tenant, delivery.endpoint, delivery.order);
                     lines.entry(line).or_default().push(delivery);
                 }
                 Err(why) => {
@@ -100,9 +112,17 @@ impl Lines {
     /// Sends one line: what stands in it now, in order.
     fn send(&mut self, notifier: &Arc<Notifier>, line: Line, mut deliveries: Vec<DeliveryRow>) {
         self.busy.insert(line, Vec::new());
-        let (notifier, all, gate) = (Arc::clone(notifier), Arc::clone(&self.all), self.gate(notifier, line.0));
+        let (tenant, endpoint, _) = line;
+        let of_merchant = self.shares.entry(tenant).or_default().parallel();
+        let (notifier, all, gate) = (
+            Arc::clone(notifier),
+            Arc::clone(&self.all),
+            self.gate(notifier, endpoint),
+        );
         self.sending.spawn(async move {
-            let _places = (gate.place().await, all.acquire_owned().await);
+            let _place = gate.place().await;
+            let _share = gate.share(of_merchant).await;
+            let _one = all.acquire_owned().await;
             for delivery in &mut deliveries {
                 notifier.deliver(delivery, &gate).await;
             }
@@ -132,8 +152,9 @@ impl Lines {
             match line {
                 Ok((line, deliveries)) => {
                     for delivery in &deliveries {
-                        if let Some(gate) = self.standing.remove(&delivery.id) {
+                        if let Some((gate, tenant)) = self.standing.remove(&delivery.id) {
                             gate.leave();
+                            self.shares.entry(tenant).or_default().leave();
                         }
                     }
                     written.extend(deliveries);
@@ -156,6 +177,7 @@ impl Lines {
         self.sending.abort_all();
         self.busy.clear();
         self.standing.clear();
+        self.shares.clear();
         self.gates.clear();
     }
 

@@ -26,6 +26,19 @@ fn tenant() -> Tenant {
     }
 }
 
+/// Endpoints from this number on are another merchant's.
+const ANOTHERS: u128 = 1 << 32;
+
+fn tenant_of(endpoint: EndpointId) -> Tenant {
+    if endpoint.uuid().as_u128() < ANOTHERS {
+        return tenant();
+    }
+    Tenant {
+        merchant: MerchantId::from_uuid(Uuid::from_u128(2)),
+        mode: Mode::Test,
+    }
+}
+
 /// Says what it is told to, or that it cannot.
 struct Words(Result<Message, Unsaid>);
 
@@ -66,7 +79,7 @@ impl Desk {
         let id = EndpointId::from_uuid(Uuid::from_u128(number));
         let endpoint = Endpoint {
             id,
-            tenant: tenant(),
+            tenant: tenant_of(id),
             url,
             events: Vec::new(),
             description: None,
@@ -78,7 +91,7 @@ impl Desk {
         };
         self.notifier
             .directory
-            .make(Some(tenant()), endpoint, None)
+            .make(Some(tenant_of(id)), endpoint, None)
             .await
             .unwrap();
         id
@@ -89,7 +102,7 @@ impl Desk {
         let due = self.notifier.directory.now().plus_seconds(-ago_s);
         let row = |number: u128| DeliveryRow {
             id: DeliveryId::from_uuid(Uuid::from_u128(endpoint.uuid().as_u128() << 64 | number)),
-            tenant: tenant(),
+            tenant: tenant_of(endpoint),
             endpoint,
             order: OrderId::from_uuid(Uuid::from_u128(number)),
             event: format!("evt_{number}"),
@@ -105,7 +118,7 @@ impl Desk {
 
     async fn deliveries(&self, endpoint: EndpointId, status: DeliveryStatus) -> Vec<DeliveryRow> {
         let search = DeliverySearch {
-            tenant: tenant(),
+            tenant: tenant_of(endpoint),
             endpoint: Some(endpoint),
             order: None,
             status: Some(status),
@@ -125,8 +138,13 @@ fn hello() -> Result<Message, Unsaid> {
     })
 }
 
-/// An address that takes everything with 200.
+/// An address that takes everything with 200, at once.
 async fn receiver() -> String {
+    receiver_after(Duration::ZERO).await
+}
+
+/// An address that takes everything with 200, after a while.
+async fn receiver_after(pause: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -134,6 +152,7 @@ async fn receiver() -> String {
             tokio::spawn(async move {
                 let mut head = [0; 1_024];
                 while socket.read(&mut head).await.is_ok_and(|read| read > 0) {
+                    tokio::time::sleep(pause).await;
                     let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
                 }
             });
@@ -176,6 +195,41 @@ async fn a_receiver_that_never_answers_holds_up_nobody_else() {
     running.await.unwrap();
     let tried = desk.deliveries(silent, DeliveryStatus::Pending).await;
     assert_eq!(tried.len() as u128, BACKLOG, "all of them go on by their plan");
+}
+
+#[tokio::test]
+async fn a_merchant_with_many_slow_receivers_holds_up_nobody_elses_webhooks() {
+    const ENDPOINTS: u128 = 50;
+    /// Together more than may stand in lines.
+    const EACH: u128 = 100;
+    let desk = Desk::open(hello()).await;
+    let mut slow = Vec::new();
+    for number in 1..=ENDPOINTS {
+        // Twice as long as what counts as slow.
+        let endpoint = desk.endpoint(number, receiver_after(TRY / 2).await).await;
+        desk.due(endpoint, EACH, 60).await;
+        slow.push(endpoint);
+    }
+    let well = desk.endpoint(ANOTHERS, receiver().await).await;
+    desk.due(well, 1, 0).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&desk.notifier).run(stop.clone()));
+    let told = tokio::time::timeout(Duration::from_secs(6), async {
+        while desk.deliveries(well, DeliveryStatus::Succeeded).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(told.await.is_ok(), "it waits behind another merchant's slow receivers");
+    stop.cancel();
+    running.await.unwrap();
+    for endpoint in slow {
+        let pending = desk.deliveries(endpoint, DeliveryStatus::Pending).await;
+        let counted = pending
+            .iter()
+            .flat_map(tries_of)
+            .filter(|one| one.error.as_ref().is_some_and(|why| why.starts_with("not tried")));
+        assert_eq!(counted.count(), 0, "what found no place was not tried");
+    }
 }
 
 #[tokio::test]
