@@ -1,4 +1,5 @@
-//! Serves a door until it is told to stop: HTTP/1.1, so many connections and no more, slow senders cut off, open answers finished at the end.
+//! Serves a door until it is told to stop: HTTP/1.1, so many connections and no more, slow senders cut off, and who does not read,
+//! open answers finished at the end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 use tower::util::MapRequest;
@@ -40,6 +42,8 @@ const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// … and in how much time all of it has to be there, from the first wait for it: who sends it drop by drop holds a place for no longer. The
 /// largest body takes that long at 10 KB a second.
 const BODY_WHOLE: Duration = Duration::from_secs(30);
+/// How long an answer may lie there without the caller reading any of it: who asks and does not read holds a place for no longer.
+const UNREAD: Duration = Duration::from_secs(30);
 /// When the system is out of descriptors, accepting fails at once and for ever.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -80,7 +84,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service.clone()));
+            .serve_connection(
+                TokioIo::new(read_within(socket, UNREAD)),
+                TowerToHyperService::new(service.clone()),
+            );
         let connection = open.watch(connection);
         tokio::spawn(async move {
             // A caller that goes away in the middle is no news.
@@ -90,6 +97,13 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     }
     drop(listener);
     open.shutdown().await;
+}
+
+/// A connection that breaks when it has been written to for so long without the other side reading anything.
+fn read_within(socket: TcpStream, within: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    let mut socket = TimeoutStream::new(socket);
+    socket.set_write_timeout(Some(within));
+    Box::pin(socket)
 }
 
 /// A request's body that has to be there within a time.
@@ -191,7 +205,6 @@ mod tests {
     use axum::routing::get;
     use rustix::process::{self, getpid, kill_process};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -225,6 +238,34 @@ mod tests {
         assert!(refused.is_empty() || refused.contains(" 431 "), "{refused}");
         stop.cancel();
         door.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_does_not_read_the_answers_loses_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asks, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let _open = asks.unwrap();
+        let mut answers = read_within(accepted.unwrap().0, Duration::from_millis(200));
+        let piece = vec![b'a'; 1 << 20];
+        let unread = async {
+            loop {
+                if let Err(error) = answers.write_all(&piece).await {
+                    return error.kind();
+                }
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(20), unread).await;
+        assert_eq!(ended.expect("it ends"), std::io::ErrorKind::TimedOut);
+        // Who reads, slowly as it may be, is served: each piece that is read begins the time anew.
+        let (asks, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let mut asks = asks.unwrap();
+        let mut answers = read_within(accepted.unwrap().0, Duration::from_secs(10));
+        let written = tokio::spawn(async move { answers.write_all(&vec![b'a'; 8 << 20]).await });
+        let mut read = Vec::new();
+        asks.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read.len(), 8 << 20);
+        written.await.unwrap().unwrap();
     }
 
     /// One byte now and then, for ever.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -27,6 +28,9 @@ const CONNECTIONS_MAX: usize = 1_024;
 /// How long a connection may be idle. Longer than clients keep theirs in a pool, or they would find it closed at the very
 /// moment they send, which looks like a fault that nobody switched on.
 const IDLE: Duration = Duration::from_secs(300);
+
+/// How long an answer may lie there without the caller reading any of it.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// How long requests under way may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -68,10 +72,11 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
     let cut = Arc::new(AtomicBool::new(false));
     // Answers are one small write; waiting for more to send would only delay them.
     stream.set_nodelay(true).ok();
-    let wire = Wire {
+    let mut wire = TimeoutStream::new(Wire {
         stream,
         cut: cut.clone(),
-    };
+    });
+    wire.set_write_timeout(Some(UNREAD));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (router, cut) = (router.clone(), cut.clone());
         async move {
@@ -86,7 +91,7 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
-        .serve_connection(TokioIo::new(wire), service);
+        .serve_connection(TokioIo::new(Box::pin(wire)), service);
     let mut connection = pin!(connection);
     // How a connection ends is the caller's business: errors of it are not worth a line.
     tokio::select! {

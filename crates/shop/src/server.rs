@@ -1,4 +1,4 @@
-//! The accept loop: HTTP/1.1, so many connections and no more, slow senders cut off, open answers finished at the end.
+//! The accept loop: HTTP/1.1, so many connections and no more, slow senders cut off, and who does not read, open answers finished at the end.
 
 use std::future::Future;
 use std::io;
@@ -13,11 +13,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 
 /// A demonstration has few visitors; Florin's webhooks share the number.
 const CONNECTIONS: usize = 256;
 /// A request's head has to be there within this time.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long an answer may lie there without the caller reading any of it.
+const UNREAD: Duration = Duration::from_secs(30);
 /// An answer that a buyer waits for takes at most this long (`checkout`).
 const DRAIN: Duration = Duration::from_secs(20);
 /// When the system is out of sockets, accepting fails at once and for ever.
@@ -47,11 +50,13 @@ pub(crate) async fn run(listener: TcpListener, router: Router, shutdown: impl Fu
         };
         // Small answers go out at once; a socket that refuses the option works without it.
         let _ = socket.set_nodelay(true);
+        let mut socket = TimeoutStream::new(socket);
+        socket.set_write_timeout(Some(UNREAD));
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
-            .serve_connection(TokioIo::new(socket), service);
+            .serve_connection(TokioIo::new(Box::pin(socket)), service);
         let connection = open.watch(connection);
         tokio::spawn(async move {
             // A browser that goes away in the middle is no news.
