@@ -121,7 +121,8 @@ impl Paper {
             .version
             .map_or_else(String::new, |version| format!("version {version} "));
         let whose = if whose == "product" { "" } else { "provider: " };
-        crate::say::data(&format!("{}  {whose}{order}{version}{}", finding.law, finding.what));
+        let line = format!("{}  {whose}{order}{version}{}", finding.law, finding.what);
+        crate::say::data(&crate::say::plain(&line));
         if self.explained.insert(finding.law.to_string()) {
             crate::say::data(&format!("    law: {}", finding.law.says()));
             crate::say::data(&format!("    do: {}", finding.law.mend()));

@@ -12,6 +12,7 @@ use florin_core::secret::Secret;
 use serde_json::Value;
 
 use crate::cli::Remote;
+use crate::say::plain;
 
 /// Why a client command failed, with its exit code.
 #[derive(Debug)]
@@ -30,6 +31,10 @@ pub(crate) const NOT_FOUND: u8 = 4;
 pub(crate) const CONFLICT: u8 = 5;
 pub(crate) const UNREACHABLE: u8 = 6;
 
+/// Letters that are shown of an answer that nobody can read.
+const SHOWN_CHARS: usize = 60;
+const NO_FLORIN: &str = "see that --api names Florin's server, and that no proxy answers in its place";
+
 impl Failure {
     pub(crate) fn new(code: u8, what: &str, detail: impl Into<String>, fix: &str) -> Self {
         Self {
@@ -40,7 +45,11 @@ impl Failure {
     }
 
     /// What the server said, and what that means to a script.
-    fn from_problem(status: u16, problem: Value) -> Self {
+    fn from_problem(status: u16, mut problem: Value) -> Self {
+        if !problem.is_object() {
+            let detail = format!("the server answered {status} and gave no reason");
+            problem = serde_json::json!({ "code": "no_reason", "detail": detail, "fix": NO_FLORIN });
+        }
         let reused = problem.get("code").and_then(Value::as_str) == Some("key_reused");
         let code = match status {
             401 | 403 => NOT_ALLOWED,
@@ -56,6 +65,30 @@ impl Failure {
             problem,
             passing: status == 429 || code == UNREACHABLE,
         }
+    }
+
+    /// Something answered that all is well, and not in the words of this API: a proxy's page, or another server.
+    fn unclear(method: &str, base: &str, status: u16, text: &[u8]) -> Self {
+        let start: String = String::from_utf8_lossy(text).chars().take(SHOWN_CHARS).collect();
+        let done = if method == "GET" {
+            ""
+        } else {
+            "; whether it was done is not known"
+        };
+        let detail = format!("{base} answered {status} and no JSON object (`{start}`){done}");
+        Self::new(UNREACHABLE, "unclear_answer", detail, NO_FLORIN)
+    }
+
+    /// What to do before a payment is asked for once more, if nobody knows what became of it.
+    fn look_first(mut self, reference: &str) -> Self {
+        if self.code == UNREACHABLE {
+            let fix = self.problem.get("fix").and_then(Value::as_str).unwrap_or_default();
+            let look = format!(
+                "{fix}; then look with `florin get {reference}`, or pay again with `--reference {reference}`: one order is made of it"
+            );
+            self.problem["fix"] = look.into();
+        }
+        self
     }
 
     /// A mistake on the command line that only this command can see.
@@ -75,17 +108,14 @@ impl Failure {
                 .and_then(Value::as_str)
                 .filter(|text| !text.is_empty())
         };
-        crate::say::note(&format!(
-            "florin: {}",
-            text("detail")
-                .or_else(|| text("title"))
-                .unwrap_or("the server gave no reason")
-        ));
+        let detail = text("detail").or_else(|| text("title"));
+        let detail = detail.unwrap_or("the server gave no reason");
+        crate::say::note(&plain(&format!("florin: {detail}")));
         if let Some(fix) = text("fix") {
-            crate::say::note(&format!("  {fix}"));
+            crate::say::note(&plain(&format!("  {fix}")));
         }
         if let Some(id) = text("request_id") {
-            crate::say::note(&format!("  request {id}"));
+            crate::say::note(&plain(&format!("  request {id}")));
         }
     }
 }
@@ -181,24 +211,29 @@ impl Api {
         mut take: impl FnMut(Vec<Value>),
     ) -> Result<u32, Failure> {
         const PAGE: u32 = 100;
-        let (mut got, mut last) = (0_u32, None);
+        let (mut got, mut last) = (0_u32, None::<String>);
         loop {
             let left = limit.saturating_sub(got);
             let mut query = query.to_vec();
             query.push(("limit".to_owned(), left.min(PAGE).to_string()));
-            if let Some(last) = last {
+            if let Some(last) = &last {
                 query.retain(|(name, _)| name != "after");
-                query.push(("after".to_owned(), last));
+                query.push(("after".to_owned(), last.clone()));
             }
             let page = self.get(&format!("{path}?{}", query_text(&query))).await?;
             let more = page.get("has_more").and_then(Value::as_bool).unwrap_or(false);
             let data = page.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
             got = got.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
-            last = data
+            let end = data
                 .last()
                 .and_then(|item| item.get("id"))
                 .and_then(Value::as_str)
                 .map(str::to_owned);
+            if end.is_some() && end == last {
+                let detail = format!("the list at {path} goes on and on: two pages end with the same item");
+                return Err(Failure::new(FAILED, "endless_list", detail, NO_FLORIN));
+            }
+            last = end;
             take(data);
             if !more || last.is_none() || got >= limit {
                 return Ok(got);
@@ -221,16 +256,14 @@ impl Api {
                     "start the server with `florin dev`, or name its address with --api",
                 )
             })?;
-        let value: Value = if text.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&text).unwrap_or(Value::Null)
-        };
-        if (200..300).contains(&status) {
-            Ok(value)
-        } else {
-            Err(Failure::from_problem(status, value))
+        let value: Value = serde_json::from_slice(&text).unwrap_or_default();
+        if !(200..300).contains(&status) {
+            return Err(Failure::from_problem(status, value));
         }
+        if !value.is_object() {
+            return Err(Failure::unclear(method, &self.base, status, &text));
+        }
+        Ok(value)
     }
 }
 
@@ -286,8 +319,76 @@ fn read_key(file: &Path) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    /// A server that gives everybody this answer, and a client of it.
+    async fn api_that_answers(status: &str, body: Vec<u8>) -> Api {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut asked = [0; 4_096];
+                let _ = socket.read(&mut asked).await;
+                let _ = socket.write_all(head.as_bytes()).await;
+                let _ = socket.write_all(&body).await;
+            }
+        });
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Api {
+            base,
+            key: Secret::new("sk_test_x".to_owned()),
+            http: http::Http::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_says_all_is_well_is_no_answer() {
+        for page in [
+            "<html>Welcome to the hotel, please log in</html>",
+            "",
+            "null",
+            "[]",
+            "5",
+        ] {
+            let api = api_that_answers("200 OK", page.as_bytes().to_vec()).await;
+            let failure = api.call("POST", "/v1/orders", None, None).await.unwrap_err();
+            assert_eq!(failure.code, UNREACHABLE, "{page}");
+            assert!(failure.passing, "it may be asked again under the same idempotency key");
+            let detail = failure.problem["detail"].as_str().unwrap();
+            assert!(detail.contains("whether it was done is not known"), "{detail}");
+            let failure = failure.look_first("A-17");
+            let fix = failure.problem["fix"].as_str().unwrap();
+            assert!(fix.contains("florin get A-17"), "{fix}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_never_moves_on_ends() {
+        let page = json!({ "data": [{ "id": "same" }], "has_more": true }).to_string();
+        let api = api_that_answers("200 OK", page.into_bytes()).await;
+        let listed = api.list("/v1/orders", &[], u32::MAX);
+        let listed = tokio::time::timeout(std::time::Duration::from_secs(20), listed).await;
+        assert_eq!(listed.expect("it ends").unwrap_err().problem["code"], "endless_list");
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_not_kept() {
+        let mut body = vec![b' '; http::ANSWER_BYTES_MAX];
+        body.extend_from_slice(b"{}");
+        let api = api_that_answers("200 OK", body).await;
+        let failure = api.get("/v1/orders/ord_1").await.unwrap_err();
+        let detail = failure.problem["detail"].as_str().unwrap();
+        assert!(
+            failure.code == UNREACHABLE && detail.contains("larger than"),
+            "{detail}"
+        );
+    }
 
     #[test]
     fn what_a_server_refuses_is_the_callers_mistake_a_conflict_or_passing() {

@@ -101,7 +101,10 @@ pub(crate) async fn pay(output: Output, pay: &Pay) -> Result<(), Failure> {
     if let Some(description) = &pay.description {
         body["description"] = json!(description);
     }
-    let order = Api::merchant(&pay.remote)?.post("/v1/orders", &body).await?;
+    let order = Api::merchant(&pay.remote)?
+        .post("/v1/orders", &body)
+        .await
+        .map_err(|failure| failure.look_first(&reference))?;
     print::object(output, &order);
     // The order is there and open; but who asked for a payment has none.
     let declined = order.pointer("/last_attempt/status").and_then(Value::as_str) == Some("declined");
@@ -369,13 +372,14 @@ pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failu
                             .map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned))
                             .unwrap_or_default()
                     };
-                    print::line(&format!(
+                    let line = format!(
                         "{:<16} {} {:>20} posted {:>20} pending",
                         text("account"),
                         text("currency"),
                         text("posted"),
                         text("pending")
-                    ));
+                    );
+                    print::line(output, &line);
                 }
             }
         }
@@ -390,10 +394,14 @@ pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failu
             // Page by page: the books of a year need not fit into memory.
             let write = |entries: Vec<Value>| {
                 if !std::mem::replace(&mut begun, true) {
-                    print::line("created_at,order,event,template,phase,debit,credit,amount,currency");
+                    print::line(
+                        output,
+                        "created_at,order,event,template,phase,debit,credit,amount,currency",
+                    );
                 }
                 for entry in &entries {
-                    print::line(&if output.json { entry.to_string() } else { csv(entry) });
+                    let line = if output.json { entry.to_string() } else { csv(entry) };
+                    print::line(output, &line);
                 }
             };
             let entries = Api::merchant(remote)?

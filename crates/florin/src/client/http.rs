@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use florin_core::secret::Secret;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -13,6 +13,8 @@ use serde_json::Value;
 
 /// Longer than the server waits for a provider before it answers 202.
 const ANSWER: Duration = Duration::from_secs(30);
+/// The largest answer: pages have at most 100 items, of a few kilobytes each.
+pub(super) const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Clone)]
 pub(super) struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
@@ -48,7 +50,15 @@ impl Http {
         let answer = async {
             let response = self.0.request(request).await.map_err(|error| why(&error))?;
             let status = response.status().as_u16();
-            anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    anyhow::anyhow!("its answer is larger than {} MiB", ANSWER_BYTES_MAX >> 20)
+                } else {
+                    why(&*error)
+                }
+            })?;
+            anyhow::Ok((status, body.to_bytes()))
         };
         match tokio::time::timeout(ANSWER, answer).await {
             Ok(answer) => answer,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Api, Failure, address, http, print};
 use crate::cli::{Listen, Output};
+use crate::say::plain;
 
 /// How often the server is asked.
 const EVERY: Duration = Duration::from_millis(500);
@@ -140,8 +141,8 @@ impl Forward {
         ];
         match self.http.post_bytes(&self.url, &headers, body.into_bytes()).await {
             Ok(200..=299) if output.quiet => {}
-            Ok(status) => crate::say::note(&format!("  {} -> {status}", text("type"))),
-            Err(error) => crate::say::note(&format!("  {} -> {error}", text("type"))),
+            Ok(status) => crate::say::note(&plain(&format!("  {} -> {status}", text("type")))),
+            Err(error) => crate::say::note(&plain(&format!("  {} -> {error}", text("type")))),
         }
     }
 }

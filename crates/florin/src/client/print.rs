@@ -3,28 +3,43 @@
 use serde_json::Value;
 
 use crate::cli::Output;
-pub(super) use crate::say::data as line;
+use crate::say::plain;
+
+/// One line of data: as it is for programs, and for people so that nothing in it can pretend to be something else.
+pub(super) fn line(output: Output, text: &str) {
+    if output.json {
+        crate::say::data(text);
+    } else {
+        crate::say::data(&plain(text));
+    }
+}
 
 /// One object.
 pub(super) fn object(output: Output, value: &Value) {
     if output.json {
-        line(&value.to_string());
-    } else {
-        line(&summary(value));
-        for (name, member) in details(value) {
-            line(&format!("  {name:<18} {member}"));
-        }
+        return line(output, &value.to_string());
+    }
+    for text in lines(value) {
+        line(output, &text);
     }
 }
 
 /// A list: a line each.
 pub(super) fn list(output: Output, items: &[Value], empty: &str) {
     for item in items {
-        line(&if output.json { item.to_string() } else { summary(item) });
+        let text = if output.json { item.to_string() } else { summary(item) };
+        line(output, &text);
     }
     if items.is_empty() && !output.json && !output.quiet {
         crate::say::note(empty);
     }
+}
+
+/// What people read of a thing.
+fn lines(value: &Value) -> Vec<String> {
+    let details = details(value).into_iter();
+    let details = details.map(|(name, member)| format!("  {name:<18} {member}"));
+    std::iter::once(summary(value)).chain(details).collect()
 }
 
 /// The line by which people know a thing.
