@@ -127,7 +127,7 @@ async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<(
     let draft = file.with_extension("restoring");
     let _ = std::fs::remove_file(&draft);
     copy_private(from, &draft).with_context(|| format!("cannot copy {} to {}", from.display(), draft.display()))?;
-    let laws = laws(&draft).await;
+    let laws = laws(from, &draft).await;
     for beside in ["-wal", "-shm"] {
         let mut name = draft.as_os_str().to_owned();
         name.push(beside);
@@ -166,11 +166,16 @@ fn copy_private(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// How often a copy breaks a law, by the moment at which it was made. A copy of another release is not judged before it is brought up to
-/// date, which happens where it is used.
-async fn laws(file: &Path) -> anyhow::Result<u64> {
+/// date, which happens where it is used; a file that has no tables of ours is no copy, and would be taken for a new installation.
+async fn laws(from: &Path, file: &Path) -> anyhow::Result<u64> {
     let store = installation::open_file(file).await?;
-    if store.level().await? != florin_store::sqlite::LEVEL {
-        return Ok(0);
+    match store.level().await? {
+        0 => bail!(
+            "{} is no copy of a Florin database: name a file that `florin backup` wrote",
+            from.display()
+        ),
+        florin_store::sqlite::LEVEL => {}
+        _another_release => return Ok(0),
     }
     let when = When { now: None, at: None };
     let mut report = |finding: audit::Finding| {
@@ -266,12 +271,43 @@ fn said(output: Output, lack: &Lack) {
     }
     let payment = lack.payment.as_deref().unwrap_or("-");
     let order = lack.order.map_or_else(|| "-".to_owned(), |order| order.to_string());
-    crate::say::data(&format!("{}  {payment}  {order}  {}", lack.connection, lack.what));
+    let line = format!("{}  {payment}  {order}  {}", lack.connection, lack.what);
+    crate::say::data(&crate::say::plain(&line));
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_copy_of_a_florin_database_is_not_put_back() {
+        let folder = std::env::temp_dir().join(format!("florin-put-back-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!("data = {:?}\n", folder.join("data"));
+        let config = Config::from_text(&text, Path::new("florin.toml"), &BTreeMap::new()).unwrap();
+        let file = installation::database_file(&config);
+        let (empty, foreign, own) = (folder.join("empty"), folder.join("foreign"), folder.join("own"));
+        std::fs::write(&empty, b"").unwrap();
+        let made = rusqlite::Connection::open(&foreign).unwrap();
+        made.execute_batch("create table bookmarks (url text); insert into bookmarks values ('x')")
+            .unwrap();
+        drop(made);
+        for wrong in [&empty, &foreign] {
+            let error = put_back(&config, wrong, &file).await.unwrap_err().to_string();
+            assert!(error.contains("is no copy of a Florin database"), "{error}");
+            let left: Vec<_> = std::fs::read_dir(&config.data).unwrap().collect();
+            assert!(left.is_empty(), "nothing is put there: {left:?}");
+        }
+        let store = installation::open_file(&own).await.unwrap();
+        store.migrate().await.unwrap();
+        drop(store);
+        put_back(&config, &own, &file).await.unwrap();
+        assert!(file.exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn the_command_for_postgresql_shows_no_password() {
