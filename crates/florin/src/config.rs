@@ -3,6 +3,7 @@
 //! The file is TOML. A key that is not known is an error that names its line and the nearest key that is. Secrets are written here or
 //! in the environment by name, and referred to by name everywhere else; no request and no database row holds one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) webhooks: Webhooks,
     pub(crate) providers: Providers,
+    /// The file, if it holds secrets.
+    pub(crate) secrets_file: Option<PathBuf>,
     /// Secrets by name: `api_key` and `webhook_secret` of connections, the root key. A list while rotating, newest first.
     pub(crate) secrets: BTreeMap<String, Vec<Secret<String>>>,
 }
@@ -201,6 +204,7 @@ impl Config {
         over.refuse_unknown()?;
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let mut secrets: BTreeMap<String, Vec<Secret<String>>> = BTreeMap::new();
+        let secret_inside = !file.secrets.is_empty() || file.database.as_deref().is_some_and(has_password);
         for (name, entry) in file.secrets {
             match entry {
                 SecretEntry::Shared(value) => {
@@ -287,10 +291,10 @@ impl Config {
                     Some("auto") => LogFormat::Auto,
                     Some("json") => LogFormat::Json,
                     Some("text") => LogFormat::Text,
-                    Some(other) => {
-                        return Err(ConfigError(format!(
-                            "FLORIN_LOG_FORMAT is `{other}`: use auto, json or text"
-                        )));
+                    Some(_) => {
+                        return Err(ConfigError(
+                            "FLORIN_LOG_FORMAT cannot be read: use auto, json or text".to_owned(),
+                        ));
                     }
                 },
             },
@@ -306,9 +310,15 @@ impl Config {
                     .or(file.providers.any_address)
                     .unwrap_or(false),
             },
+            secrets_file: secret_inside.then(|| path.to_path_buf()),
             secrets,
         })
     }
+}
+
+/// Whether a database's address has a password in it.
+fn has_password(database: &str) -> bool {
+    url::Url::parse(database).is_ok_and(|url| url.password().is_some())
 }
 
 impl OneOrMany {
@@ -410,7 +420,7 @@ impl Environment<'_> {
         };
         text.parse()
             .map(Some)
-            .map_err(|error| ConfigError(format!("{name} is `{text}`: {error}")))
+            .map_err(|error| ConfigError(format!("{name} cannot be read: {error}")))
     }
 
     fn refuse_unknown(&self) -> Result<(), ConfigError> {
@@ -442,7 +452,24 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> String {
         let near = nearest(&wrong, known.iter().map(String::as_str));
         return format!("{place}: `{wrong}` is no setting here{}", did_you_mean(near));
     }
-    format!("{place}: {message}")
+    format!("{place}: {}", without_value(message))
+}
+
+/// A reader's message without the value that it quotes: that may be a secret in the wrong place.
+fn without_value(message: &str) -> Cow<'_, str> {
+    for start in ["invalid type: ", "invalid value: ", "unknown variant "] {
+        let Some(rest) = message.strip_prefix(start) else {
+            continue;
+        };
+        // `string "sk_live_…", expected u32`: the kind stands before the value, and what would be right behind it.
+        let kind = rest.split(['"', '`', ',']).next().unwrap_or_default().trim_end();
+        let expected = rest
+            .rsplit_once(", expected ")
+            .map_or("something else", |(_, expected)| expected);
+        let what = format!("{start}{kind}");
+        return Cow::Owned(format!("{}, expected {expected}", what.trim_end()));
+    }
+    Cow::Borrowed(message)
 }
 
 fn did_you_mean(near: Option<&str>) -> String {
@@ -537,11 +564,70 @@ mod tests {
     }
 
     #[test]
+    fn no_error_of_the_settings_holds_a_value() {
+        const SECRET: &str = "sk_live_X, expected \\\"y";
+        for (text, says) in [
+            (
+                "limits = \"S\"",
+                "line 1: invalid type: string, expected struct LimitsFile",
+            ),
+            (
+                "[limits]\nqueue = \"S\"",
+                "line 2: invalid type: string, expected usize",
+            ),
+            (
+                "[log]\nformat = \"S\"",
+                "line 2: unknown variant, expected one of `auto`, `json`, `text`",
+            ),
+            ("[server]\napi = \"S\"", "line 2: invalid socket address syntax"),
+            (
+                "[server]\nbehind_proxy = \"S\"",
+                "line 2: invalid type: string, expected a boolean",
+            ),
+            ("secrets = \"S\"", "line 1: invalid type: string, expected a map"),
+            (
+                "[secrets]\nkey = 12345678",
+                "line 2: data did not match any variant of untagged enum SecretEntry",
+            ),
+        ] {
+            let error = load(&text.replace('S', SECRET), &[]).unwrap_err();
+            assert_eq!(error.0, format!("florin.toml, {says}"));
+        }
+        for (text, env) in [
+            ("data = sk_live_X", &[][..]),
+            ("[secrets]\nkey = sk_live_X", &[]),
+            ("[secrets]\nkey = \"sk_live_X", &[]),
+            ("", &[("FLORIN_LIMITS_QUEUE", "sk_live_X")]),
+            ("", &[("FLORIN_LOG_FORMAT", "sk_live_X")]),
+            ("", &[("FLORIN_SERVER_API", "sk_live_X")]),
+        ] {
+            let error = load(text, env).unwrap_err();
+            assert!(!error.0.contains("sk_live"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_holds_secrets_is_known() {
+        for (text, holds) in [
+            ("[limits]\nqueue = 5\n", false),
+            ("database = \"postgres://florin@db/florin\"\n", false),
+            ("database = \"postgres://florin:hunter2@db/florin\"\n", true),
+            ("[secrets]\nkey = \"x\"\n", true),
+        ] {
+            let config = load(text, &[("FLORIN_SECRET_HOOK", "x")]).unwrap();
+            assert_eq!(config.secrets_file.is_some(), holds, "{text}");
+        }
+    }
+
+    #[test]
     fn the_environment_stands_over_the_file() {
         let config = load("[limits]\nqueue = 5\n", &[("FLORIN_LIMITS_QUEUE", "7")]).unwrap();
         assert_eq!(config.limits.queue, 7);
         let error = load("", &[("FLORIN_LIMITS_QUEUE", "seven")]).unwrap_err();
-        assert_eq!(error.0, "FLORIN_LIMITS_QUEUE is `seven`: invalid digit found in string");
+        assert_eq!(
+            error.0,
+            "FLORIN_LIMITS_QUEUE cannot be read: invalid digit found in string"
+        );
         let error = load("", &[("FLORIN_LIMIT_QUEUE", "7")]).unwrap_err();
         assert!(error.0.contains("did you mean `FLORIN_LIMITS_QUEUE`?"), "{error}");
     }

@@ -78,7 +78,8 @@ impl Doctor {
         if self.output.quiet && grade == Grade::Good {
             return;
         }
-        crate::say::data(&format!("{:<5}  {what:<13}  {says}", grade.word()));
+        let line = format!("{:<5}  {what:<13}  {says}", grade.word());
+        crate::say::data(&crate::say::plain(&line));
         if !mend.is_empty() {
             crate::say::data(&format!("       {:<13}  {mend}", ""));
         }
@@ -109,6 +110,7 @@ impl Doctor {
             }
         };
         self.good("configuration", "it reads");
+        machine::settings(self, &config);
         machine::folder(self, &config);
         machine::space(self, &config);
         let store = match installation::open(local).await {

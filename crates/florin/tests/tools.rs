@@ -253,7 +253,10 @@ fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
         .replace(&root, &"0".repeat(64))
         .replace("\"provider_key\"", "\"other_key\"");
     std::fs::write(&secrets, changed).unwrap();
-    let sick = dev.tool(&["doctor"]);
+    let settings = dev.folder.join("florin.toml");
+    std::fs::write(&settings, "[secrets]\nspare = \"x\"\n").unwrap();
+    open_to_others(&settings);
+    let sick = dev.tool(&["doctor", "--config", settings.to_str().unwrap()]);
     assert_eq!(sick.status.code(), Some(1));
     let wrong: Vec<Value> = lines(&sick)
         .into_iter()
@@ -265,9 +268,10 @@ fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
         found["mend"].as_str().unwrap().to_owned()
     };
     assert!(mends("data folder").starts_with("chmod go-rwx"));
+    assert!(mends("configuration").starts_with("chmod o-rwx"));
     assert!(mends("sealed").contains("root key"));
     assert!(mends("connections").contains("FLORIN_SECRET_DEV_PROVIDER_KEY"));
-    assert_eq!(wrong.len(), 3, "{wrong:#?}");
+    assert_eq!(wrong.len(), 4, "{wrong:#?}");
 }
 
 fn open_to_others(path: &Path) {

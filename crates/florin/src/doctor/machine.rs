@@ -18,6 +18,24 @@ const DOOR_WAIT: Duration = Duration::from_secs(3);
 /// Bits of a file's mode that let others in.
 const OTHERS: u32 = 0o077;
 
+/// The same bits as far as they let in everybody: a file of settings may well belong to a group.
+const EVERYBODY: u32 = 0o007;
+
+/// The file of settings: nobody else's if it holds secrets.
+pub(super) fn settings(doctor: &mut Doctor, config: &Config) {
+    let Some(file) = &config.secrets_file else { return };
+    if std::fs::metadata(file).is_ok_and(|found| found.mode() & EVERYBODY != 0) {
+        doctor.wrong(
+            "configuration",
+            format!(
+                "{} holds secrets and is open to every user of this machine",
+                file.display()
+            ),
+            &format!("chmod o-rwx {}", file.display()),
+        );
+    }
+}
+
 /// The data folder: there, writable, and nobody else's.
 pub(super) fn folder(doctor: &mut Doctor, config: &Config) {
     let folder = &config.data;
