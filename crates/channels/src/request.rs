@@ -21,8 +21,12 @@ use tracing::field::Empty;
 use crate::api::says;
 use crate::problem::Problem;
 
-/// Characters of a refused key that are logged.
-const HINT_CHARS: usize = 12;
+/// How our keys begin.
+const KEY_PREFIXES: [&str; 3] = ["sk_test_", "sk_live_", "fl_admin_"];
+/// Characters of a refused key that are logged behind its prefix: as many as tell keys apart, and open nothing.
+const HINT_CHARS: usize = 4;
+/// No key of ours is shorter. What is shorter is somebody's word, of which nothing is logged.
+const KEY_CHARS_MIN: usize = 24;
 
 /// The version of the API's shapes. Every caller gets this one.
 pub(crate) const API_VERSION: &str = "2026-11-21";
@@ -62,9 +66,19 @@ pub(crate) fn administered() {
 
 /// The key that came with this request opens nothing.
 pub(crate) fn refused(secret: &str) {
-    // As much of it as tells keys apart, and opens nothing.
-    let hint = secret.chars().take(HINT_CHARS).collect();
+    let hint = hint(secret).to_owned();
     note(Noted::Refused { hint });
+}
+
+/// The beginning of what looks like a key of ours. Anything else may be a password or a card number that came to the wrong place.
+fn hint(secret: &str) -> &str {
+    let prefix = KEY_PREFIXES.into_iter().find(|prefix| secret.starts_with(prefix));
+    let shown = prefix
+        .filter(|_| secret.len() >= KEY_CHARS_MIN)
+        .and_then(|prefix| secret.get(..prefix.len() + HINT_CHARS));
+    shown
+        .filter(|shown| shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+        .unwrap_or_default()
 }
 
 fn note(noted: Noted) {
@@ -256,4 +270,31 @@ pub(crate) fn only_tls(address: &str) -> SetResponseHeaderLayer<Option<HeaderVal
         .starts_with("https://")
         .then(|| HeaderValue::from_static("max-age=63072000"));
     SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_of_what_looks_like_a_key_of_ours_the_beginning_is_logged() {
+        let rest = "abcdefghijklmnopqrstuvwxyz";
+        for (prefix, shown) in [
+            ("sk_test_", "sk_test_abcd"),
+            ("sk_live_", "sk_live_abcd"),
+            ("fl_admin_", "fl_admin_abcd"),
+        ] {
+            assert_eq!(hint(&format!("{prefix}{rest}")), shown);
+        }
+        for other in [
+            "a number of somebody's card",
+            "hunter2hunter2hunter2hunter2",
+            "sk_test_hunter2",
+            "sk_live_",
+            "",
+        ] {
+            assert_eq!(hint(other), "", "{other}");
+        }
+        assert_eq!(hint("sk_live_é\u{9b}bcdefghijklmnopqrstuv"), "");
+    }
 }
