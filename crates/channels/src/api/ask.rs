@@ -1,6 +1,8 @@
 //! Bodies and queries of the API, as they are sent. Unknown members are refused; every text and list has its limit.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
 
 use florin_core::money::{Currency, Money};
 use florin_core::order::{CaptureAt, Kind};
@@ -8,7 +10,8 @@ use florin_core::rail::Line;
 use florin_core::time::Timestamp;
 use florin_services::view::Details;
 use florin_store::Mode;
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
@@ -49,7 +52,7 @@ pub struct OrderBody {
     #[schema(
         min_length = 1,
         max_length = 128,
-        pattern = "^[!-~]([ -~]*[!-~])?$",
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
         example = "A-17"
     )]
     pub reference: String,
@@ -66,7 +69,7 @@ pub struct OrderBody {
     #[schema(max_length = 254)]
     pub email: Option<String>,
     /// Your own names and values: at most 50, of 40 and 500 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     pub metadata: BTreeMap<String, String>,
     /// What is bought.
     #[serde(default)]
@@ -90,6 +93,46 @@ pub struct OrderBody {
     /// With `confirm`: over which connection, if not the default one.
     #[schema(pattern = "^con_[0-9a-hjkmnp-tv-z]{26}$")]
     pub connection: Option<String>,
+}
+
+/// Names and values, each name once: of two values nobody could say which one was meant.
+struct Distinct(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Distinct {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Distinct;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut given: A) -> Result<Distinct, A::Error> {
+                let mut all = BTreeMap::new();
+                while let Some((name, value)) = given.next_entry::<String, String>()? {
+                    match all.entry(name) {
+                        Entry::Vacant(place) => _ = place.insert(value),
+                        Entry::Occupied(there) => {
+                            return Err(A::Error::custom(format_args!("duplicate field `{}`", there.key())));
+                        }
+                    }
+                }
+                Ok(Distinct(all))
+            }
+        }
+        from.deserialize_map(Names)
+    }
+}
+
+/// Reads names and values, and refuses a name that is there twice.
+pub fn distinct<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    Distinct::deserialize(from).map(|all| all.0)
+}
+
+/// The same, where they may be left out.
+pub fn distinct_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    Ok(Option::<Distinct>::deserialize(from)?.map(|all| all.0))
 }
 
 /// When an approved payment is taken.
@@ -249,7 +292,7 @@ impl OrderBody {
             return Err(Problem::new("invalid_value", format!("an order has at most {LINES_MAX} lines")).at("lines"));
         }
         Ok(Details {
-            description: optional("description", self.description.as_ref(), DESCRIPTION_CHARS_MAX)?,
+            description: optional_prose("description", self.description.as_ref(), DESCRIPTION_CHARS_MAX)?,
             customer: self
                 .customer
                 .as_deref()
@@ -281,7 +324,7 @@ pub fn money(minor: i64, currency: Currency) -> Result<Money, Problem> {
 /// An id of the right form.
 pub fn parse_id<T: std::str::FromStr>(param: &str, text: &str) -> Result<T, Problem>
 where
-    T::Err: std::fmt::Display,
+    T::Err: fmt::Display,
 {
     text.parse()
         .map_err(|error: T::Err| Problem::new("invalid_value", error.to_string()).at(param))
@@ -304,7 +347,7 @@ fn check_metadata(given: &BTreeMap<String, String>) -> Result<(), Problem> {
     for (name, value) in given {
         text("metadata", name, 1, METADATA_KEY_CHARS_MAX)?;
         if !fits(value, 0, METADATA_VALUE_CHARS_MAX) {
-            text(&format!("metadata.{name}"), value, 0, METADATA_VALUE_CHARS_MAX)?;
+            prose(&format!("metadata.{name}"), value, 0, METADATA_VALUE_CHARS_MAX)?;
         }
     }
     Ok(())
@@ -315,8 +358,24 @@ fn fits(value: &str, least: usize, most: usize) -> bool {
     (least..=most).contains(&value.len()) && value.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
-/// A text within its limits and without control characters (PostgreSQL cannot store NUL, and nobody can read the others).
+/// A text of one line within its limits: without control characters (PostgreSQL cannot store NUL, and nobody can read the others), line
+/// breaks among them, or it would make lines of its own wherever it is printed.
 pub fn text(param: &str, value: &str, least: usize, most: usize) -> Result<(), Problem> {
+    without_control(param, value, least, most, |_| false)
+}
+
+/// A text that may have several lines.
+pub fn prose(param: &str, value: &str, least: usize, most: usize) -> Result<(), Problem> {
+    without_control(param, value, least, most, |letter| matches!(letter, '\n' | '\r' | '\t'))
+}
+
+fn without_control(
+    param: &str,
+    value: &str,
+    least: usize,
+    most: usize,
+    except: fn(char) -> bool,
+) -> Result<(), Problem> {
     if fits(value, least, most) {
         return Ok(());
     }
@@ -325,16 +384,21 @@ pub fn text(param: &str, value: &str, least: usize, most: usize) -> Result<(), P
         let detail = format!("`{param}` has {chars} characters: it can have {least} to {most}");
         return Err(Problem::new("invalid_value", detail).at(param));
     }
-    if value
-        .chars()
-        .any(|letter| letter.is_control() && letter != '\n' && letter != '\t')
-    {
-        return Err(Problem::new("invalid_value", format!("`{param}` holds a control character")).at(param));
+    if value.chars().any(|letter| letter.is_control() && !except(letter)) {
+        let detail = format!("`{param}` holds a control character (a line break, for example)");
+        return Err(Problem::new("invalid_value", detail).at(param));
     }
     Ok(())
 }
 
-/// An optional text within its limit.
+/// An optional text that may have several lines.
+pub fn optional_prose(param: &str, value: Option<&String>, most: usize) -> Result<Option<String>, Problem> {
+    value
+        .map(|value| prose(param, value, 0, most).map(|()| value.clone()))
+        .transpose()
+}
+
+/// An optional text of one line within its limit.
 pub fn optional(param: &str, value: Option<&String>, most: usize) -> Result<Option<String>, Problem> {
     value
         .map(|value| text(param, value, 0, most).map(|()| value.clone()))
@@ -377,6 +441,24 @@ pub fn url(param: &str, value: Option<&String>) -> Result<Option<String>, Proble
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_has_one_line_and_a_description_may_have_several() {
+        for line in ["a\nb", "a\tb", "a\r\nb", "a\u{85}b"] {
+            let problem = text("reference", line, 1, 10).unwrap_err();
+            assert_eq!(problem.param.as_deref(), Some("reference"), "{line:?}");
+        }
+        for lines in ["a\nb", "a\tb", "a\r\nb"] {
+            assert!(prose("description", lines, 0, 10).is_ok(), "{lines:?}");
+        }
+        for unreadable in ["a\0b", "\u{1b}[31m", "\u{9b}31m"] {
+            assert!(text("name", unreadable, 0, 10).is_err(), "{unreadable:?}");
+            assert!(prose("note", unreadable, 0, 10).is_err(), "{unreadable:?}");
+        }
+        for good in ["A-17", "Größe ✓", " ", "東京"] {
+            assert!(text("reference", good, 1, 10).is_ok(), "{good}");
+        }
+    }
 
     #[test]
     fn in_live_mode_a_payer_is_sent_to_addresses_over_tls_alone() {

@@ -11,7 +11,7 @@ use florin_services::keyring::KeyringError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ask::{metadata, text, url};
+use super::ask::{distinct, metadata, text, url};
 use super::gate::{Call, Caller};
 use super::orders::no_such;
 use super::params::Params;
@@ -58,10 +58,10 @@ pub struct ConnectionBody {
     #[schema(max_length = 2048)]
     pub base: Option<String>,
     /// The rail's word (`api_key`, `webhook_secret`) to a name under `[secrets]` in this server's configuration.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     pub secrets: BTreeMap<String, String>,
     /// Anything else that the provider's sheet asks for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     pub settings: BTreeMap<String, String>,
     /// Use it when a call names none.
     #[serde(default)]

@@ -11,7 +11,7 @@ use florin_store::Tenant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ask::{metadata, optional};
+use super::ask::{distinct_if_any, metadata, optional, optional_prose};
 use super::gate::{Call, Caller};
 use super::orders::no_such;
 use super::params::Params;
@@ -62,6 +62,7 @@ pub struct CustomerBody {
     #[schema(max_length = 500)]
     pub description: Option<String>,
     /// Your own names and values.
+    #[serde(default, deserialize_with = "distinct_if_any")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -181,7 +182,7 @@ impl CustomerBody {
         optional("name", self.name.as_ref(), 256)?;
         optional("email", self.email.as_ref(), 254)?;
         optional("phone", self.phone.as_ref(), 32)?;
-        optional("description", self.description.as_ref(), 500)?;
+        optional_prose("description", self.description.as_ref(), 500)?;
         self.metadata.as_ref().map(metadata).transpose()?;
         Ok(())
     }

@@ -13,7 +13,7 @@ use florin_store::{Mode, Tenant};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ask::{optional, url};
+use super::ask::{optional_prose, url};
 use super::gate::{Call, Caller};
 use super::health::HealthShape;
 use super::orders::no_such;
@@ -124,7 +124,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
         tenant: call.caller.tenant,
         url: address,
         events: body.events,
-        description: optional("description", body.description.as_ref(), 500)?,
+        description: optional_prose("description", body.description.as_ref(), 500)?,
         dialect: Dialect::Florin,
         secrets: vec![seal(&doors, &secret)],
         enabled: true,
@@ -202,7 +202,7 @@ pub(super) async fn change(
         .map(|address| endpoint_url(&doors, call.caller.tenant, address))
         .transpose()?;
     event_names(body.events.as_deref().unwrap_or_default())?;
-    let description = optional("description", body.description.as_ref(), 500)?;
+    let description = optional_prose("description", body.description.as_ref(), 500)?;
     let change = |endpoint: &mut Endpoint| {
         endpoint.url = address.clone().unwrap_or_else(|| endpoint.url.clone());
         endpoint.events = body.events.clone().unwrap_or_else(|| endpoint.events.clone());

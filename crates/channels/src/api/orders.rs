@@ -16,7 +16,7 @@ use florin_store::Search;
 
 use super::ask::{
     CaptureBody, ConfirmBody, Nothing, OrderBody, RefundBody, ResolveBody, ResolveWord, money, optional, page_url,
-    parse_id, text,
+    parse_id, prose,
 };
 use super::gate::{Call, Caller};
 use super::params::Params;
@@ -262,7 +262,7 @@ pub(super) async fn resolve(
 ) -> Result<Response, Problem> {
     call.caller.may(Scope::Manage)?;
     let body: ResolveBody = call.read()?;
-    text("note", &body.note, 1, 500)?;
+    prose("note", &body.note, 1, 500)?;
     let attempt = part(&id, Part::Attempt)?;
     let number = u8::try_from(attempt.number).map_err(|_| no_such("attempt"))?;
     let step: StepName = match &body.step {
