@@ -73,6 +73,14 @@ def _():
         problem(send(method, filled(path), body, key="sk_test_0"), 401, "unauthorized")
 
 
+@kit.test("no answer of a call may be kept on the way")
+def _():
+    for path, method, _operation in every():
+        for key in (None, "sk_test_0"):
+            answer = send(method, filled(path), {} if method == "POST" else None, key=key)
+            assert answer.headers["cache-control"] == "no-store", (method, path, answer.status, answer.headers)
+
+
 @kit.test("an id that names nothing is not found, whatever it looks like")
 def _():
     for path, method, _operation in every():

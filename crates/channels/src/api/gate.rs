@@ -90,11 +90,19 @@ impl FromRequestParts<Doors> for Caller {
     }
 }
 
-/// Stands before every call of `/v1`: counts it against its key's allowance and says in headers what is left.
+/// Stands before every call of `/v1`: counts it against its key's allowance, says in headers what is left, and that nobody on the way
+/// keeps the answer.
 pub async fn count(State((doors, meter)): State<(Doors, Meter)>, request: Request, next: Next) -> Response {
+    let mut response = counted(&doors, &meter, request, next).await;
+    let kept = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, kept);
+    response
+}
+
+async fn counted(doors: &Doors, meter: &Meter, request: Request, next: Next) -> Response {
     let limit = doors.settings.requests_per_s;
     let (mut parts, body) = request.into_parts();
-    let Ok(caller) = Caller::from_request_parts(&mut parts, &doors).await else {
+    let Ok(caller) = Caller::from_request_parts(&mut parts, doors).await else {
         // Not a merchant's key: the call itself says what it needs.
         return next.run(Request::from_parts(parts, body)).await;
     };
@@ -187,10 +195,8 @@ impl<C: FromRequestParts<Doors, Rejection = Problem> + Send> FromRequest<Doors> 
                 "the body is not declared as application/json",
             ));
         }
-        let key = match parts.headers.get("idempotency-key") {
-            None => None,
-            Some(value) => Some(idem_key(value, &parts, &body)?),
-        };
+        let key = only_key(&parts.headers)?;
+        let key = key.map(|value| idem_key(value, &parts, &body)).transpose()?;
         Ok(Self { caller, key, body })
     }
 }
@@ -219,6 +225,17 @@ fn is_json(headers: &HeaderMap) -> bool {
         .split(';')
         .next()
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// The idempotency key, if there is one. Of two, nobody could say under which one the call is found again.
+fn only_key(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Problem> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let first = keys.next();
+    if keys.next().is_some() {
+        let detail = "there are several Idempotency-Key headers: send one";
+        return Err(Problem::new("invalid_value", detail).at("Idempotency-Key"));
+    }
+    Ok(first)
 }
 
 fn idem_key(value: &HeaderValue, parts: &Parts, body: &[u8]) -> Result<IdemKey, Problem> {
@@ -345,7 +362,35 @@ impl Meter {
 mod tests {
     use serde::Deserialize;
 
+    use super::super::ask::OrderBody;
     use super::*;
+
+    #[test]
+    fn a_call_has_one_idempotency_key() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(only_key(&headers).unwrap(), None);
+        headers.append("idempotency-key", HeaderValue::from_static("a"));
+        assert_eq!(only_key(&headers).unwrap(), Some(&HeaderValue::from_static("a")));
+        headers.append("idempotency-key", HeaderValue::from_static("b"));
+        let problem = only_key(&headers).unwrap_err();
+        assert_eq!(problem.param.as_deref(), Some("Idempotency-Key"));
+    }
+
+    #[test]
+    fn metadata_names_each_thing_once() {
+        let body = |metadata: &str| {
+            let body = format!(r#"{{"amount":1,"currency":"EUR","reference":"A","metadata":{metadata}}}"#);
+            read::<OrderBody>(body.as_bytes())
+        };
+        assert_eq!(body(r#"{"a":"1","b":"2"}"#).unwrap().metadata.len(), 2);
+        let problem = body(r#"{"a":"1","a":"2"}"#).unwrap_err();
+        assert_eq!(
+            (problem.code, problem.param.as_deref(), &*problem.detail),
+            ("invalid_value", Some("metadata.a"), "`a` is there twice")
+        );
+        let problem = body(r#"{"a":1}"#).unwrap_err();
+        assert_eq!(problem.param.as_deref(), Some("metadata.a"));
+    }
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
