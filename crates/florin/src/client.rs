@@ -70,13 +70,13 @@ impl Failure {
     /// Something answered that all is well, and not in the words of this API: a proxy's page, or another server.
     fn unclear(method: &str, base: &str, status: u16, text: &[u8]) -> Self {
         let start: String = String::from_utf8_lossy(text).chars().take(SHOWN_CHARS).collect();
-        let done = if method == "GET" {
-            ""
-        } else {
-            "; whether it was done is not known"
-        };
-        let detail = format!("{base} answered {status} and no JSON object (`{start}`){done}");
-        Self::new(UNREACHABLE, "unclear_answer", detail, NO_FLORIN)
+        let detail = format!("{base} answered {status} and no JSON object (`{start}`)");
+        if method == "GET" {
+            return Self::new(UNREACHABLE, "unclear_answer", detail, NO_FLORIN);
+        }
+        let detail = format!("{detail}; whether it was done is not known");
+        let fix = format!("{NO_FLORIN}; look what became of it before you repeat the command, which makes a new call");
+        Self::new(UNREACHABLE, "unclear_answer", detail, &fix)
     }
 
     /// What to do before a payment is asked for once more, if nobody knows what became of it.
@@ -84,7 +84,7 @@ impl Failure {
         if self.code == UNREACHABLE {
             let fix = self.problem.get("fix").and_then(Value::as_str).unwrap_or_default();
             let look = format!(
-                "{fix}; then look with `florin get {reference}`, or pay again with `--reference {reference}`: one order is made of it"
+                "{fix}: `florin get {reference}` shows it, and `--reference {reference}` makes no second order"
             );
             self.problem["fix"] = look.into();
         }
