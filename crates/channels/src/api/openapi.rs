@@ -1,6 +1,10 @@
 //! The API's description, OpenAPI 3.1, made from the code: `GET /v1/openapi.json`, `florin openapi`, and golden in the repository.
 
-use axum::Json;
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{RefOr, Required};
@@ -121,6 +125,12 @@ fn bodies_that_may_be_left_out(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-pub(super) async fn serve() -> Json<utoipa::openapi::OpenApi> {
-    Json(document())
+/// Written once: anybody may ask for it.
+static WRITTEN: LazyLock<Bytes> = LazyLock::new(|| {
+    let text = serde_json::to_vec(&document()).expect("a description of strings, lists and maps");
+    Bytes::from(text)
+});
+
+pub(super) async fn serve() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], WRITTEN.clone())
 }
