@@ -88,6 +88,14 @@ async fn the_intent_of_a_session_is_worth_its_lines_and_ends_with_it() {
     );
     world.post(&page, &pay("pm_card_visa")).await;
     assert_eq!(world.get(&intent).await["amount_received"], 3000);
+
+    // What a session holds is let go by its intent.
+    let hold = [CHECKOUT, &[("payment_intent_data[capture_method]", "manual")]].concat();
+    let session = world.post("/v1/checkout/sessions", &hold).await;
+    let page = format!("/v1/payment_pages/{}/confirm", text(&session, "id"));
+    let held = world.post(&page, &pay("pm_card_visa")).await;
+    let cancel = format!("/v1/payment_intents/{}/cancel", text(&held, "payment_intent"));
+    assert_eq!(world.post(&cancel, &[]).await["status"], "canceled");
 }
 
 #[tokio::test]

@@ -101,7 +101,9 @@ pub(in crate::stripe_compat) async fn cancel(
     let _turn = door.turns.of(order).await?;
     refuse_other_body(&reader, key.as_ref()).await?;
     let view = find(&reader, &id).await?;
-    if Note::of(&view.details).session.is_some() {
+    // What a session has taken or holds is its intent's; what can still be paid on its page ends with the page.
+    let on_page = matches!(view.order.phase, Phase::Created | Phase::Pending(_));
+    if on_page && Note::of(&view.details).session.is_some() {
         let message =
             "You cannot cancel the PaymentIntent for a Checkout Session. Expire the Checkout Session instead.";
         return Err(Wrong::invalid(message).code("payment_intent_unexpected_state"));
