@@ -23,7 +23,7 @@ pub mod fresh;
 pub mod keyring;
 pub mod lane;
 mod marks;
-mod merge;
+pub mod merge;
 pub mod notify;
 pub mod reader;
 pub mod restore;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::view::Details;
 
-/// The member in which a note that a door keeps names the call that wrote it.
-const CALL: &str = "call";
+/// The member in which a note that a door keeps names the call that wrote it. No metadata has a name like this.
+pub const CALL: &str = "\u{1f}call";
 
 /// `now` with the change from `was` to `wanted`.
 pub(crate) fn merged(was: &Details, wanted: &Details, now: &Details) -> Details {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn notes_of_two_calls_in_one_place_are_not_poured_together() {
-        let note = |call: &str, reason: &str| details(&[], json!({ "0": { "call": call, "reason": reason } }));
+        let note = |call: &str, reason: &str| details(&[], json!({ "0": { CALL: call, "reason": reason } }));
         let nothing = details(&[], json!({}));
         let (one, other) = (note("a", "why"), note("b", "other"));
         assert_eq!(merged(&nothing, &other, &one), one, "the place is taken");

@@ -266,6 +266,7 @@ impl Place {
 
 /// The next moment of a poll plan after `now`: seconds after `since`, and the last gap repeats.
 fn next_poll(since: Timestamp, poll: &[u32], now: Timestamp) -> Option<Timestamp> {
+    let since = since.min(now); // what began later than now was written by a clock that was ahead
     let planned = poll.iter().map(|offset| since.plus_seconds(i64::from(*offset)));
     if let Some(next) = planned.clone().find(|at| *at > now) {
         return Some(next);

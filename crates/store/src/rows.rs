@@ -272,6 +272,8 @@ pub struct Claim {
     pub limit: u32,
     /// Also what this node had leased before it died, due or not, at once.
     pub own: bool,
+    /// Whose deliveries are left lying.
+    pub without: Vec<Tenant>,
 }
 
 /// Which orders.

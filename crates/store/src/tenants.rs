@@ -33,6 +33,17 @@ impl Tenants {
             .copied()
     }
 
+    /// A condition that leaves out what belongs to these tenants. One whose number nobody here knows has nothing that was read here.
+    pub(crate) fn without(&self, tenants: &[Tenant]) -> String {
+        let mut numbers: Vec<i32> = tenants.iter().filter_map(|tenant| self.known_number(*tenant)).collect();
+        if numbers.is_empty() {
+            return String::new();
+        }
+        numbers.sort_unstable();
+        let numbers: Vec<String> = numbers.iter().map(i32::to_string).collect();
+        format!(" and tenant not in ({})", numbers.join(", "))
+    }
+
     pub(crate) fn known_tenant(&self, number: i32) -> Option<Tenant> {
         self.known
             .read()

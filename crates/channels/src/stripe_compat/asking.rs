@@ -1,7 +1,7 @@
 //! Asking the engine, and what Stripe's clients hear of it: the object, a refusal in Stripe's words, or that a twin of the call still runs.
 
 use florin_core::money::Money;
-use florin_core::order::{Refusal, StepKind};
+use florin_core::order::{Phase, Refusal, Standing, StepKind};
 use florin_core::time::Timestamp;
 use florin_services::ask::{Answered, Ask, Denied, State as CallState, What};
 use florin_services::view::View;
@@ -138,6 +138,26 @@ pub(super) fn settled(answered: &Answered, now: Timestamp) -> Result<(), Wrong> 
     let message = "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and \
                    the other request is still going through): please try again later.";
     Err(Wrong::later(409, message, 1).code("idempotency_key_in_use"))
+}
+
+/// The merchant would confirm again when the payer has done what the bank asks for, and here that pays at once. So a payment of this kind that
+/// needs the payer is given up before the payer could hear of it.
+pub(super) async fn without_action(reader: &Reader<'_>, answered: &Answered) -> Result<(), Wrong> {
+    let view = &answered.order;
+    let acts = matches!(&view.order.phase, Phase::Pending(attempt) if attempt.standing == Standing::Acting);
+    if !acts {
+        return Ok(());
+    }
+    let order = view.order.id;
+    if let Err(wrong) = ask(reader, None, What::Leave { order }).await {
+        tracing::debug!(%order, message = wrong.message, "an attempt that needs the payer is over already");
+    }
+    let message = "The card's bank asks for authentication, which a PaymentIntent with `confirmation_method` manual cannot wait for here. Use \
+                   automatic confirmation, or another card.";
+    let wrong = Wrong::new(402, WrongKind::Card, message).code("authentication_required");
+    // As it stands then: where the payer would have gone is nobody's business any more.
+    let left = reader.door.doors.engine.view(reader.tenant, order).await?;
+    Err(with_intent(reader, &left, wrong, answered.replayed).await?)
 }
 
 /// A capture or a cancellation that still runs has no answer yet: the intent as it stands would read as if nothing had been asked.

@@ -14,7 +14,7 @@ use florin_services::view::{Details, View};
 use florin_store::Mode;
 use serde_json::Value;
 
-use super::asking::{ask, ask_or, before, finish, refuse_other_body, tried, was_asked, with_intent};
+use super::asking::{ask, ask_or, before, finish, refuse_other_body, tried, was_asked, with_intent, without_action};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Orders, Page};
 use super::note::Note;
@@ -62,8 +62,7 @@ const CREATE: &[Field] = &[
         Kind::Word(&["automatic", "automatic_async", "manual"]),
     ),
     may("confirm", Kind::Bool),
-    // `manual` would have the merchant confirm again after each action of the payer; here an action that is done pays.
-    may("confirmation_method", Kind::Word(&["automatic"])),
+    may("confirmation_method", Kind::Word(&["automatic", "manual"])),
     may("off_session", Kind::Bool),
     may("return_url", Kind::Url),
     may("use_stripe_sdk", Kind::Bool),
@@ -102,6 +101,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         .and_then(|table| table.flag("enabled"))
         .unwrap_or(!given.has("payment_method_types"));
     note.capture_method = given.owned("capture_method");
+    note.confirmation_method = given.owned("confirmation_method");
     note.return_url = given.owned("return_url");
     let confirm = given.flag("confirm").unwrap_or(false);
     if !confirm && given.has("return_url") {
@@ -114,6 +114,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         order: id,
         key: key.as_ref(),
     };
+    let manual = note.is_manual();
     let begun = note.method.clone().filter(|_| confirm);
     let start = match (confirm, note.method.clone()) {
         (false, _) => None,
@@ -147,6 +148,9 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
             return Err(wrong);
         }
     };
+    if manual {
+        without_action(&reader, &answered).await?;
+    }
     tried(&reader, answered, &given).await
 }
 
@@ -242,6 +246,7 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
     if given.has("return_url") {
         note.return_url = given.owned("return_url");
     }
+    let manual = note.is_manual();
     note.keep(&mut details);
     let token = view.details.page_token.as_deref().unwrap_or_default();
     // What is not open any more is answered as it was, or refused.
@@ -277,6 +282,9 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
         "payment_method",
     )
     .await?;
+    if manual {
+        without_action(&reader, &answered).await?;
+    }
     tried(&reader, answered, &given).await
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Note {
     /// `automatic`, `automatic_async` or `manual`, as the caller wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) capture_method: Option<String>,
+    /// `manual`, if the caller said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) confirmation_method: Option<String>,
     /// The caller named no method types: the door may offer any.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) any_method: bool,
@@ -64,8 +67,8 @@ fn is_zero(number: &u8) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct RefundNote {
-    /// Names the call that asked for it, so that two calls at once do not take each other's.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    /// Names the call that asked for it, so that two calls at once do not take each other's (`florin_services::merge::CALL`).
+    #[serde(rename = "\u{1f}call", skip_serializing_if = "String::is_empty")]
     pub(super) call: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
@@ -141,6 +144,11 @@ pub(super) struct LineNote {
 }
 
 impl Note {
+    /// Whether the merchant confirms again after the payer did something.
+    pub(super) fn is_manual(&self) -> bool {
+        self.confirmation_method.as_deref() == Some("manual")
+    }
+
     /// The note of an order; an order of another door has an empty one.
     pub(super) fn of(details: &Details) -> Self {
         let kept = details.door.get(PLACE);

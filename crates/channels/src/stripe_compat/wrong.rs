@@ -116,9 +116,10 @@ impl Wrong {
         wrong
     }
 
-    /// Whether the call is known to have done nothing: it was refused, and no twin of it is under way.
+    /// Whether the call is known to have done nothing: it was refused, and no twin of it is under way. One that was turned away for now comes
+    /// again, and its twin may have got through.
     pub(super) fn nothing_happened(&self) -> bool {
-        (400..500).contains(&self.status) && self.status != 409
+        (400..500).contains(&self.status) && ![409, 429].contains(&self.status)
     }
 
     /// A mistake of ours.

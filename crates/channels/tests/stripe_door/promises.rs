@@ -58,11 +58,31 @@ async fn an_empty_filter_is_refused_and_does_not_list_everything() {
 }
 
 #[tokio::test]
-async fn what_would_pay_without_the_merchants_second_word_is_refused() {
+async fn nobody_pays_without_the_merchants_second_word_where_it_was_asked_for() {
     let world = World::provider().await;
-    let manual = [&SALE[..], &[("confirmation_method", "manual")]].concat();
-    let error = world.call("POST", "/v1/payment_intents", &manual).await.error(400);
-    assert_eq!(error["param"], "confirmation_method");
+    let manual = |card: &'static str| {
+        [
+            &SALE[..3],
+            &[("confirmation_method", "manual"), ("payment_method", card)],
+        ]
+        .concat()
+    };
+    let paid = world.post("/v1/payment_intents", &manual("pm_card_visa")).await;
+    assert_eq!(
+        (&paid["status"], &paid["confirmation_method"]),
+        (&"succeeded".into(), &"manual".into())
+    );
+    let asks = manual("pm_card_threeDSecure2Required");
+    for repeat in ["once", "once"] {
+        let error = world
+            .keyed("POST", "/v1/payment_intents", &asks, Some(repeat))
+            .await
+            .error(402);
+        assert_eq!(error["code"], "authentication_required");
+        assert_eq!(error["payment_intent"]["next_action"], Value::Null);
+        let intent = format!("/v1/payment_intents/{}", text(&error["payment_intent"], "id"));
+        assert_eq!(world.get(&intent).await["status"], "requires_payment_method");
+    }
 }
 
 #[tokio::test]

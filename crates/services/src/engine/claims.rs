@@ -21,6 +21,8 @@ const CLAIM_MAX: u32 = 200;
 const QUEUE_FULL: usize = 2_000;
 /// How long to wait for a database that does not answer.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
+/// Orders that wait and are looked at when a clock may have been put right; more are asked about when they are due.
+const WAITING_MAX: usize = 100_000;
 /// A clock that is back by more than this has been put right.
 const BACK_MS: i64 = 5_000;
 
@@ -56,6 +58,7 @@ async fn claim(inner: &Inner, own: bool) -> bool {
         lease_s: u32::try_from(LEASE_S).unwrap_or(u32::MAX),
         limit: CLAIM_MAX,
         own,
+        without: Vec::new(),
     };
     match inner.store.claim(&claim).await {
         Ok(rows) => {
@@ -104,9 +107,11 @@ async fn look_again(inner: Arc<Inner>, why: Why) {
 /// Orders with open work that is due later, and whether some of it began after `now`.
 async fn waiting(inner: &Inner, now: Timestamp) -> Result<Vec<(florin_core::id::OrderId, bool)>, Fault> {
     let mut open = Vec::new();
+    let mut looked_at = 0;
     let mut after = Some((now, florin_core::id::OrderId::from_uuid(uuid::Uuid::max())));
-    while let Some(place) = after {
+    while let Some(place) = after.filter(|_| looked_at < WAITING_MAX) {
         let rows = inner.store.waiting(Some(place), CLAIM_MAX).await?;
+        looked_at += rows.len();
         let with_work = rows.iter().filter(|row| row.work.is_some());
         open.extend(with_work.map(|row| (row.id, began_after(row, now.plus_millis(BACK_MS)))));
         let full = rows.len() >= CLAIM_MAX as usize;

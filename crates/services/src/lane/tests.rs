@@ -271,6 +271,7 @@ impl Bench {
             lease_s: 30,
             limit: 10,
             own,
+            without: Vec::new(),
         };
         let rows = at_once(self.store.claim(&claim)).unwrap();
         let count = rows.len();

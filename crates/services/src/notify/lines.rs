@@ -12,6 +12,7 @@ use florin_core::id::{DeliveryId, EndpointId, OrderId};
 use florin_store::{Claim, DeliveryRow, Fault, Tenant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::share::Share;
@@ -25,6 +26,8 @@ const STANDING_MAX: usize = 4_096;
 pub(super) const PARALLEL_MAX: usize = 64;
 /// Length of a delivery's lease: the longest try and some. One that stands in a line for longer is leased again.
 const LEASE_S: u32 = 60;
+/// How often what is due is looked for while a merchant has no room.
+const LOOK_PAST: Duration = Duration::from_secs(1);
 /// How long tries that are out when the process stops may take; what is not over then goes out again after the start.
 const LAST_TRIES: Duration = Duration::from_secs(2);
 
@@ -41,6 +44,8 @@ pub(super) struct Lines {
     all: Arc<Semaphore>,
     shares: BTreeMap<Tenant, Share>,
     gates: BTreeMap<EndpointId, Arc<Gate>>,
+    /// When somebody without room was last looked past.
+    past_at: Option<Instant>,
 }
 
 impl Default for Lines {
@@ -52,6 +57,7 @@ impl Default for Lines {
             all: Arc::new(Semaphore::new(PARALLEL_MAX)),
             shares: BTreeMap::new(),
             gates: BTreeMap::new(),
+            past_at: None,
         }
     }
 }
@@ -60,12 +66,19 @@ impl Lines {
     /// Takes what is due, as far as there is room. Answers how many were taken.
     pub(super) async fn take(&mut self, notifier: &Arc<Notifier>, own: bool) -> Result<usize, Fault> {
         let room = u32::try_from(STANDING_MAX.saturating_sub(self.standing.len())).unwrap_or(CLAIM_MAX);
+        let full = self.full();
+        // Looking past what lies there for them takes long when that is much.
+        if !full.is_empty() && self.past_at.is_some_and(|at| at.elapsed() < LOOK_PAST) {
+            return Ok(0);
+        }
+        self.past_at = (!full.is_empty()).then(Instant::now);
         let claim = Claim {
             node: notifier.node,
             now: notifier.directory.now(),
             lease_s: LEASE_S,
             limit: CLAIM_MAX.min(room),
             own,
+            without: full,
         };
         if claim.limit == 0 {
             return Ok(0);
@@ -78,16 +91,9 @@ impl Lines {
         let mut turned_away = Vec::new();
         for mut delivery in taken {
             let (gate, tenant) = (self.gate(notifier, delivery.endpoint), delivery.tenant);
-            let free = STANDING_MAX.saturating_sub(self.standing.len());
-            let share = self.shares.entry(tenant).or_default();
-            if !share.has_room(free) {
-                plan::put_off(&mut delivery, notifier.directory.now());
-                turned_away.push(delivery);
-                continue;
-            }
             match gate.enter() {
                 Ok(()) => {
-                    share.enter();
+                    self.shares.entry(tenant).or_default().enter();
                     self.standing.insert(delivery.id, (gate, tenant));
                     let line = (tenant, delivery.endpoint, delivery.order);
                     lines.entry(line).or_default().push(delivery);
@@ -107,6 +113,13 @@ impl Lines {
             }
         }
         Ok(count)
+    }
+
+    /// Merchants that have no room for more: what falls due for them is left lying until they have.
+    fn full(&self) -> Vec<Tenant> {
+        let free = STANDING_MAX.saturating_sub(self.standing.len());
+        let full = self.shares.iter().filter(|(_, share)| !share.has_room(free));
+        full.map(|(tenant, _)| *tenant).collect()
     }
 
     /// Sends one line: what stands in it now, in order.

@@ -1,6 +1,5 @@
 //! When a delivery is tried again, and when it is given up.
 
-use florin_core::time::Timestamp;
 use florin_store::{DeliveryRow, DeliveryStatus};
 
 use super::Try;
@@ -19,12 +18,6 @@ pub const WAITS_S: [i64; 9] = [
 ];
 /// How long to wait when a delivery could not even be written.
 pub const SOON_S: i64 = 5;
-/// A delivery for which there is no place is put off for as long as it has waited: not shorter than this …
-const PUT_OFF_S_MIN: i64 = 1;
-/// … and not longer …
-const PUT_OFF_S_MAX: i64 = 5 * 60;
-/// … and when it has waited for so long, that counts as a try, so that it ends.
-const PUT_OFF_UNTIL_S: i64 = 24 * 3_600;
 /// Retries are spread over this share of the wait, so that an endpoint that comes back is not run over.
 const JITTER_PERCENT: i64 = 20;
 /// Tries that are kept of a delivery that is sent again by hand many times.
@@ -55,23 +48,6 @@ pub fn after(delivery: &mut DeliveryRow, this_try: Try) {
     delivery.tries = serde_json::to_string(&tries).expect("tries are plain data");
 }
 
-/// Puts off a delivery for which there is no place. Nothing was tried, so nothing is counted; and as it waits for twice as long each time,
-/// a crowd of them does not come back at every look.
-pub fn put_off(delivery: &mut DeliveryRow, now: Timestamp) {
-    let waited_s = now.seconds().saturating_sub(delivery.created_at.seconds());
-    if waited_s >= PUT_OFF_UNTIL_S {
-        let untried = Try {
-            at: now,
-            status_code: None,
-            duration_ms: 0,
-            error: Some("not tried: the merchant's endpoints answer too slowly for all that they are told".to_owned()),
-        };
-        return after(delivery, untried);
-    }
-    let wait_s = waited_s.clamp(PUT_OFF_S_MIN, PUT_OFF_S_MAX);
-    delivery.due = Some(now.plus_millis(wait_s * 1_000 + jitter_ms(delivery, wait_s)));
-}
-
 /// Between nothing and [`JITTER_PERCENT`] of the wait, from the delivery's own random id: no dice needed.
 fn jitter_ms(delivery: &DeliveryRow, wait_s: i64) -> i64 {
     let span_ms = wait_s * 10 * JITTER_PERCENT;
@@ -82,6 +58,7 @@ fn jitter_ms(delivery: &DeliveryRow, wait_s: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use florin_core::id::{DeliveryId, EndpointId, MerchantId, OrderId};
+    use florin_core::time::Timestamp;
     use florin_store::{Mode, Tenant};
 
     use super::*;
@@ -165,20 +142,5 @@ mod tests {
         after(&mut row, answer(0, 200));
         after(&mut row, answer(100, 500));
         assert!(row.due.is_some_and(|due| due.seconds() <= 100 + 6), "{:?}", row.due);
-    }
-
-    #[test]
-    fn what_finds_no_place_waits_longer_each_time_and_counts_as_tried_only_after_a_day() {
-        let mut row = delivery();
-        let (mut now, mut looks) = (Timestamp::default(), 0);
-        while tries_of(&row).is_empty() {
-            put_off(&mut row, now);
-            assert_eq!(row.status, DeliveryStatus::Pending);
-            let due = row.due.expect("it comes back");
-            assert!(due > now);
-            (now, looks) = (due, looks + 1);
-        }
-        assert!(now.seconds() >= PUT_OFF_UNTIL_S, "{now:?}");
-        assert!(looks < 400, "{looks}");
     }
 }

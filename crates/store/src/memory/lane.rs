@@ -170,7 +170,7 @@ pub(super) fn free(
 ) -> bool {
     let Some(due) = due else { return false };
     let lease_s = i64::from(claim.lease_s);
-    let from_ahead = |lease: Lease| lease.until > clock.plus_seconds(lease_s);
+    let from_ahead = |lease: Lease| lease.until > clock.plus_seconds(2 * lease_s);
     let earlier_life =
         |lease: Lease| lease.node == claim.node && (lease.until < opened.plus_seconds(lease_s) || from_ahead(lease));
     (due <= claim.now && lease.is_none_or(|lease| lease.until <= clock || from_ahead(lease)))

@@ -163,7 +163,7 @@ pub(super) fn claim_deliveries(
     let mut free: Vec<&mut Delivery> = state
         .deliveries
         .values_mut()
-        .filter(|one| free(one.row.due, one.lease, claim, clock, opened))
+        .filter(|one| free(one.row.due, one.lease, claim, clock, opened) && !claim.without.contains(&one.row.tenant))
         .collect();
     free.sort_by_key(|one| (one.row.due, one.row.id));
     free.truncate(claim.limit as usize);

@@ -8,13 +8,13 @@ use super::read;
 use crate::tenants::Tenants;
 use crate::{Claim, DeliveryRow, Fault, OrderRow};
 
-/// Which rows may be taken: what is due and free. A lease that ends later than one that begins now was given by a clock that was ahead
-/// and has been put right since: it holds nobody up.
-const FREE: &str = "due <= ?1 and (lease_until is null or lease_until <= ?2 or lease_until > ?6)";
+/// Which rows may be taken: what is due and free. A lease that ends more than two lengths from now was given by a clock that was ahead and has
+/// been put right since: it holds nobody up. One length is for clocks that are put right by a little.
+const FREE: &str = "due <= ?1 and (lease_until is null or lease_until <= ?2 or lease_until > 2 * ?6 - ?2)";
 /// And what this node had leased in an earlier life. A lease that it took since it opened the store ends after `opened` and a lease's
 /// length. Not in [`FREE`], because this walks over everything that is open; a node asks it when it starts.
-const OWN: &str = "((due <= ?1 and (lease_until is null or lease_until <= ?2 or lease_until > ?6)) \
-                   or (lease_node = ?3 and (lease_until < ?4 or lease_until > ?6)))";
+const OWN: &str = "((due <= ?1 and (lease_until is null or lease_until <= ?2 or lease_until > 2 * ?6 - ?2)) \
+                   or (lease_node = ?3 and (lease_until < ?4 or lease_until > 2 * ?6 - ?2)))";
 
 fn free(claim: &Claim) -> &'static str {
     if claim.own { OWN } else { FREE }
@@ -49,8 +49,9 @@ pub(super) fn deliveries(
 ) -> Result<Vec<DeliveryRow>, Fault> {
     let sql = format!(
         "update deliveries set lease_node = ?3, lease_until = ?6 where id in \
-         (select id from deliveries where due is not null and {} order by due, id limit ?5) returning {}",
+         (select id from deliveries where due is not null and {}{} order by due, id limit ?5) returning {}",
         free(claim),
+        tenants.without(&claim.without),
         read::DELIVERY
     );
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

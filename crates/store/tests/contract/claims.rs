@@ -67,6 +67,14 @@ pub(crate) async fn a_lease_that_is_over_is_taken_by_another_node(place: &mut Pl
     assert_eq!(place.store.claim(&short(1)).await.unwrap(), []);
     place.wait_seconds(1).await;
     assert_eq!(place.store.claim(&short(1)).await.unwrap()[0].fence, 3);
+    // One that ends much later than any that begins now was given by a clock that was ahead.
+    place.wait_seconds(1).await;
+    let ahead = Claim {
+        lease_s: 9_999,
+        ..claim(2)
+    };
+    assert_eq!(two.claim(&ahead).await.unwrap()[0].fence, 4);
+    assert_eq!(place.store.claim(&short(1)).await.unwrap()[0].fence, 5);
 }
 
 pub(crate) async fn a_node_takes_its_own_rows_at_once_after_a_crash_and_only_once(place: &mut Place) {

@@ -35,6 +35,11 @@ pub(crate) async fn a_delivery_is_taken_by_one_node_and_written_back(place: &mut
         })
         .await
         .unwrap();
+    let others = Claim {
+        without: vec![tenant(1)],
+        ..claim(1)
+    };
+    assert_eq!(place.store.claim_deliveries(&others).await.unwrap(), []);
     let two = place.another().await;
     let short = Claim { lease_s: 1, ..claim(1) };
     assert_eq!(

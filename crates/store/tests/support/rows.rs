@@ -203,6 +203,7 @@ pub(crate) fn claim(number: u32) -> Claim {
         lease_s: 30,
         limit: 100,
         own: false,
+        without: Vec::new(),
     }
 }
 

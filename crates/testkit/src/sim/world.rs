@@ -737,6 +737,7 @@ impl World {
             lease_s: u32::try_from(LEASE_S).unwrap_or(u32::MAX),
             limit: 100,
             own,
+            without: Vec::new(),
         };
         self.mishap(at, false);
         if let Ok(rows) = at_once(self.nodes[at].store.claim(&claim)) {
@@ -1152,6 +1153,7 @@ impl World {
             lease_s: ears::LEASE_S,
             limit: 256,
             own: false,
+            without: Vec::new(),
         };
         self.mishap(at, false);
         let taken = at_once(self.nodes[at].store.claim_deliveries(&claim)).unwrap_or_default();

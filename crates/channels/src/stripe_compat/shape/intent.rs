@@ -30,7 +30,7 @@ pub(in crate::stripe_compat) fn shape(seen: &Seen<'_>, scene: Scene<'_>) -> Valu
         "cancellation_reason": cancellation_reason(seen, status),
         "capture_method": capture_method(seen),
         "client_secret": format!("{id}_secret_{}", note.secret),
-        "confirmation_method": "automatic",
+        "confirmation_method": note.confirmation_method.as_deref().unwrap_or("automatic"),
         "created": seconds(order.created_at),
         "currency": money::code(order.due.currency()),
         "customer": details.customer.map(|customer| customer.to_string()),
