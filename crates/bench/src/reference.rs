@@ -370,8 +370,14 @@ fn user_in(users: &str, name: &str) -> Option<Owner> {
     })
 }
 
-/// The figure without the time to connect, in the words of version 14 and newer, and of older ones.
+/// The figure without the time to connect, in the words of version 14 and newer, and of older ones. A run without a transaction has none.
 fn tps(said: &str) -> Option<f64> {
+    if said
+        .lines()
+        .any(|line| line == "number of transactions actually processed: 0")
+    {
+        return Some(0.0);
+    }
     let line = said.lines().find(|line| {
         line.starts_with("tps = ") && (line.contains("without initial") || line.contains("excluding connections"))
     })?;
@@ -400,6 +406,9 @@ mod tests {
         let thirteen = "tps = 85.184871 (including connections establishing)\n\
                         tps = 85.296346 (excluding connections establishing)\n";
         assert_eq!(tps(thirteen), Some(85.296346));
+        let nothing =
+            "duration: 1 s\nnumber of transactions actually processed: 0\nnumber of failed transactions: 0 (NaN%)\n";
+        assert_eq!(tps(nothing), Some(0.0));
         assert_eq!(tps("pgbench: error: connection failed"), None);
     }
 
