@@ -1,10 +1,12 @@
 //! Asking the engine, and what Stripe's clients hear of it: the object, a refusal in Stripe's words, or that a twin of the call still runs.
 
+use std::sync::Arc;
+
 use florin_core::money::Money;
 use florin_core::order::{Phase, Refusal, Standing, StepKind};
 use florin_core::time::Timestamp;
 use florin_services::ask::{Answered, Ask, Denied, State as CallState, What};
-use florin_services::view::View;
+use florin_services::view::{Details, View};
 use florin_store::IdemKey;
 use serde_json::Value;
 
@@ -51,6 +53,15 @@ pub(super) async fn refuse_other_body(reader: &Reader<'_>, key: Option<&IdemKey>
         return Err(Denied::KeyReused.into());
     }
     Ok(())
+}
+
+/// The call that makes an order's details these, seen as they are in `view`.
+pub(super) fn describing(view: &View, details: Details) -> What {
+    What::Describe {
+        order: view.order.id,
+        was: Arc::clone(&view.details),
+        details: Box::new(details),
+    }
 }
 
 /// Asks the engine.

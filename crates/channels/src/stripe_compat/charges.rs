@@ -1,14 +1,11 @@
 //! `/v1/charges`: attempts of orders that reached the card's bank.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
-use florin_services::ask::What;
 use florin_services::directory::Scope;
 use florin_store::Marks;
 use serde_json::Value;
 
-use super::asking::{ask, finish};
+use super::asking::{ask, describing, finish};
 use super::gate::{Answer, Get, Post};
 use super::intents::kept;
 use super::lists::{self, Orders, Page};
@@ -54,16 +51,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     given.change_metadata("metadata", metadata)?;
     note.keep(&mut details);
     if details != *view.details {
-        ask(
-            &reader,
-            None,
-            What::Describe {
-                order,
-                was: Arc::clone(&view.details),
-                details: Box::new(details),
-            },
-        )
-        .await?;
+        ask(&reader, None, describing(&view, details)).await?;
     }
     seen.note = note;
     finish(

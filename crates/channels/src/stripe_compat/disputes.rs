@@ -8,13 +8,12 @@ use axum::extract::{Path, State};
 use florin_core::id::OrderId;
 use florin_core::order::Verdict;
 use florin_core::status;
-use florin_services::ask::What;
 use florin_services::directory::Scope;
 use florin_services::view::View;
 use florin_store::{IdemKey, Marks};
 use serde_json::Value;
 
-use super::asking::{ask, before, finish};
+use super::asking::{ask, before, describing, finish};
 use super::gate::{Answer, Get, Post};
 use super::intents::kept;
 use super::lists::{self, Orders, Page};
@@ -109,10 +108,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let words = said.evidence.get(DECIDES).cloned().unwrap_or_default();
     note.keep(&mut details);
     let replayed = if key.is_some() || details != *view.details {
-        let (was, details) = (Arc::clone(&view.details), Box::new(details));
-        ask(&reader, key, What::Describe { order, was, details })
-            .await?
-            .replayed
+        ask(&reader, key, describing(&view, details)).await?.replayed
     } else {
         false
     };
@@ -141,8 +137,7 @@ pub(super) async fn close(State(door): State<Door>, Path(id): Path<String>, post
     // The key is kept before the bank decides, so that a repeat is known as one whatever becomes of this call.
     let mut replayed = false;
     if key.is_some() {
-        let (was, details) = (Arc::clone(&view.details), Box::new((*view.details).clone()));
-        replayed = ask(&reader, key, What::Describe { order, was, details })
+        replayed = ask(&reader, key, describing(&view, (*view.details).clone()))
             .await?
             .replayed;
     }

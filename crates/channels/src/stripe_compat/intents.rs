@@ -14,7 +14,9 @@ use florin_services::view::{Details, View};
 use florin_store::Mode;
 use serde_json::Value;
 
-use super::asking::{ask, ask_or, before, finish, refuse_other_body, tried, was_asked, with_intent, without_action};
+use super::asking::{
+    ask, ask_or, before, describing, finish, refuse_other_body, tried, was_asked, with_intent, without_action,
+};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Orders, Page};
 use super::note::Note;
@@ -208,11 +210,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         answered = Some(ask_or(&reader, part_of(key.as_ref(), "amend"), what, "updated", "amount").await?);
     }
     if details != *view.details {
-        let what = What::Describe {
-            order,
-            was: Arc::clone(&view.details),
-            details: Box::new(details),
-        };
+        let what = describing(&view, details);
         answered = Some(ask_or(&reader, part_of(key.as_ref(), "describe"), what, "updated", "metadata").await?);
     }
     let (view, replayed) = match answered {
@@ -260,11 +258,7 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
     };
     // A repeat changes nothing, whatever became of the intent since.
     if open && details != *view.details && !was_asked(&reader, key.as_ref()).await? {
-        let what = What::Describe {
-            order,
-            was: Arc::clone(&view.details),
-            details: Box::new(details),
-        };
+        let what = describing(&view, details);
         ask_or(
             &reader,
             part_of(key.as_ref(), "describe"),

@@ -12,7 +12,7 @@ use florin_services::view::View;
 use florin_store::{IdemKey, Marks};
 use serde_json::Value;
 
-use super::asking::{ask, finish, settled, was_asked};
+use super::asking::{ask, describing, finish, settled, was_asked};
 use super::gate::{Answer, Get, Post};
 use super::intents::kept;
 use super::lists::{self, Orders, Page};
@@ -299,11 +299,7 @@ async fn put(reader: &Reader<'_>, order: OrderId, change: impl FnOnce(&mut (u8, 
     if details == *view.details {
         return Ok(changed.1);
     }
-    let what = What::Describe {
-        order,
-        was: Arc::clone(&view.details),
-        details: Box::new(details),
-    };
+    let what = describing(&view, details);
     let answered = ask(reader, None, what).await?;
     Ok(Note::of(&answered.order.details))
 }

@@ -13,7 +13,7 @@ use florin_services::view::View;
 use florin_store::Marks;
 use serde_json::Value;
 
-use super::asking::{ask, before, finish, refused, settled, unexpected, was_asked};
+use super::asking::{ask, before, describing, finish, refused, settled, unexpected, was_asked};
 use super::gate::{Answer, Get, Post};
 use super::intents::{back_url, capture_at, fresh, kept, secure};
 use super::lists::{self, Orders, Page};
@@ -226,16 +226,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     if details == *view.details {
         return finish(&reader, session_of(&Seen::new(&view), &reader)?, &given, false).await;
     }
-    let answered = ask(
-        &reader,
-        key,
-        What::Describe {
-            order,
-            was: Arc::clone(&view.details),
-            details: Box::new(details),
-        },
-    )
-    .await?;
+    let answered = ask(&reader, key, describing(&view, details)).await?;
     finish(
         &reader,
         session_of(&Seen::new(&answered.order), &reader)?,

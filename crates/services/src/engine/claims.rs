@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use florin_core::id::OrderId;
 use florin_core::time::Timestamp;
 use florin_store::{Claim, Fault, OrderRow};
 use tokio::time::Instant;
@@ -105,10 +106,10 @@ async fn look_again(inner: Arc<Inner>, why: Why) {
 }
 
 /// Orders with open work that is due later, and whether some of it began after `now`.
-async fn waiting(inner: &Inner, now: Timestamp) -> Result<Vec<(florin_core::id::OrderId, bool)>, Fault> {
+async fn waiting(inner: &Inner, now: Timestamp) -> Result<Vec<(OrderId, bool)>, Fault> {
     let mut open = Vec::new();
     let mut looked_at = 0;
-    let mut after = Some((now, florin_core::id::OrderId::from_uuid(uuid::Uuid::max())));
+    let mut after = Some((now, OrderId::from_uuid(uuid::Uuid::max())));
     while let Some(place) = after.filter(|_| looked_at < WAITING_MAX) {
         let rows = inner.store.waiting(Some(place), CLAIM_MAX).await?;
         looked_at += rows.len();

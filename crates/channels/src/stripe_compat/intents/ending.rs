@@ -1,7 +1,5 @@
 //! How an intent ends by a call: what is held is captured, what will not be paid is canceled.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
 use florin_core::order::Phase;
 use florin_core::status::{self, StepStatus};
@@ -9,7 +7,9 @@ use florin_services::ask::What;
 use florin_services::directory::Scope;
 
 use super::{find, kept, none};
-use crate::stripe_compat::asking::{ask_or, ended, finish, refuse_other_body, unexpected, was_asked, with_intent};
+use crate::stripe_compat::asking::{
+    ask_or, describing, ended, finish, refuse_other_body, unexpected, was_asked, with_intent,
+};
 use crate::stripe_compat::gate::{Answer, Post, part_of};
 use crate::stripe_compat::note::Note;
 use crate::stripe_compat::params::{Field, Kind, may};
@@ -56,11 +56,7 @@ pub(in crate::stripe_compat) async fn capture(
         given.change_text("statement_descriptor_suffix", &mut note.statement_descriptor_suffix);
         note.keep(&mut details);
         if details != *view.details && !was_asked(&reader, key.as_ref()).await? {
-            let what = What::Describe {
-                order,
-                was: Arc::clone(&view.details),
-                details: Box::new(details),
-            };
+            let what = describing(&view, details);
             ask_or(&reader, part_of(key.as_ref(), "describe"), what, "captured", "metadata").await?;
         }
     }
@@ -121,11 +117,7 @@ pub(in crate::stripe_compat) async fn cancel(
         note.cancellation_reason = given.owned("cancellation_reason");
         note.canceled_at.get_or_insert(door.doors.engine.now());
         note.keep(&mut details);
-        let what = What::Describe {
-            order,
-            was: Arc::clone(&view.details),
-            details: Box::new(details),
-        };
+        let what = describing(&view, details);
         ask_or(
             &reader,
             part_of(key.as_ref(), "describe"),
