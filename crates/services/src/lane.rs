@@ -398,7 +398,7 @@ impl Lane {
                 }
                 Job::Told { id, .. } => self.outputs.push(Output::Untold(id)),
                 Job::Turn(turned) => self.drop_turn(*turned, denied),
-                Job::Due(_) | Job::Shelve { .. } | Job::Mark(_) | Job::Nudge(_) => {}
+                Job::Due(_) | Job::Shelve { .. } | Job::Mark(_) | Job::Nudge { .. } => {}
             }
         }
     }
@@ -446,7 +446,7 @@ impl Lane {
                     }
                     Some(row.id)
                 }
-                Job::Told { order, .. } | Job::Mark(order) | Job::Nudge(order) => Some(*order),
+                Job::Told { order, .. } | Job::Mark(order) | Job::Nudge { order, .. } => Some(*order),
                 Job::Notices { .. } | Job::Shelve { .. } => None,
             };
             let Some(order) = order.filter(|order| !self.frozen.contains_key(order)) else {

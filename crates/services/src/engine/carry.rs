@@ -23,8 +23,6 @@ const EXCHANGES_MAX: usize = 512;
 const PLACE_WAIT: Duration = Duration::from_secs(LEASE_S as u64 - EXCHANGE_S_MAX - 3);
 /// Pauses between tries to reach a provider that refuses connections; nothing has left meanwhile.
 const CONNECT_PAUSES_MS: [u64; 2] = [200, 800];
-/// Orders that are remembered until their provider is back; more are asked about by their plan.
-const LOST_MAX: usize = 50_000;
 /// How many of them are asked about in a second when it is back.
 const NUDGES_PER_S: usize = 50;
 
@@ -36,18 +34,12 @@ pub(super) struct Providers {
 
 struct Gate {
     places: Semaphore,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    breaker: Breaker,
-    lost: BTreeSet<OrderId>,
+    breaker: Mutex<Breaker>,
 }
 
 impl Gate {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,19 +49,10 @@ impl Providers {
         let gate = gates.entry(connection).or_insert_with(|| {
             Arc::new(Gate {
                 places: Semaphore::new(EXCHANGES_MAX),
-                state: Mutex::default(),
+                breaker: Mutex::default(),
             })
         });
         Arc::clone(gate)
-    }
-
-    /// A question about this order had no answer: it is asked again when the provider is back.
-    pub(super) fn lost(&self, connection: ConnectionId, order: OrderId) {
-        let gate = self.gate(connection);
-        let mut state = gate.state();
-        if state.breaker.is_open() && state.lost.len() < LOST_MAX {
-            state.lost.insert(order);
-        }
     }
 }
 
@@ -125,7 +108,7 @@ async fn carry(mut under_way: UnderWay, effect: Effect, leased: Instant) {
             }
             Move::Send(message) => {
                 let road = Arc::clone(carry.road());
-                let ended = inner.send_message(&road, &message, leased).await;
+                let ended = inner.send_message(carry.order(), &road, &message, leased).await;
                 tracing::debug!(order = %carry.order(), step = %carry.step(), exchange = %message.name, ended = ended_word(&ended), "sent");
                 next = carry.heard(ended, inner.clock.now());
             }
@@ -143,7 +126,13 @@ fn ended_word(ended: &Ended) -> &'static str {
 }
 
 impl Inner {
-    async fn send_message(self: &Arc<Self>, road: &Arc<Road>, message: &Exchange, leased: Instant) -> Ended {
+    async fn send_message(
+        self: &Arc<Self>,
+        order: OrderId,
+        road: &Arc<Road>,
+        message: &Exchange,
+        leased: Instant,
+    ) -> Ended {
         let gate = self.providers.gate(road.connection.id);
         let Ok(Ok(_place)) = tokio::time::timeout_at(leased + PLACE_WAIT, gate.places.acquire()).await else {
             return Ended::Unsent;
@@ -151,7 +140,7 @@ impl Inner {
         let mut pauses = CONNECT_PAUSES_MS.iter();
         loop {
             // The process may have been paused: a lease that could end under a message sends none.
-            if leased.elapsed() > PLACE_WAIT || !gate.state().breaker.admits(self.clock.now()) {
+            if leased.elapsed() > PLACE_WAIT || !gate.breaker().admits(order, self.clock.now()) {
                 return Ended::Unsent;
             }
             let began = Instant::now();
@@ -174,7 +163,7 @@ impl Inner {
                 ended_word(&ended),
                 began.elapsed().as_secs_f64(),
             );
-            self.note(road, &gate, &ended);
+            self.note(order, road, &gate, &ended);
             match (&ended, pauses.next()) {
                 (Ended::Unsent, Some(ms)) => tokio::time::sleep(Duration::from_millis(*ms)).await,
                 (Ended::Unsent | Ended::Silence | Ended::Reply(_), _) => return ended,
@@ -182,23 +171,23 @@ impl Inner {
         }
     }
 
-    fn note(self: &Arc<Self>, road: &Arc<Road>, gate: &Arc<Gate>, ended: &Ended) {
+    fn note(self: &Arc<Self>, order: OrderId, road: &Arc<Road>, gate: &Arc<Gate>, ended: &Ended) {
         let answered = matches!(ended, Ended::Reply(reply) if reply.status < 500);
-        let mut state = gate.state();
-        let was_open = state.breaker.is_open();
-        let back = if answered {
-            state.breaker.answered()
+        let mut breaker = gate.breaker();
+        let was_open = breaker.is_open();
+        let lost = if answered {
+            breaker.answered()
         } else {
-            state.breaker.failed(self.clock.now());
-            false
+            breaker.failed(order, self.clock.now());
+            BTreeSet::new()
         };
-        if was_open != state.breaker.is_open() {
-            let open = state.breaker.is_open();
+        let open = breaker.is_open();
+        drop(breaker);
+        if was_open != open {
             tracing::warn!(connection = %road.connection.id, open, "a provider's breaker moved");
             self.meter.breaker(road.connection.id.to_string(), open);
         }
-        if back && !state.lost.is_empty() {
-            let lost = std::mem::take(&mut state.lost);
+        if !lost.is_empty() {
             self.spawn(ask_again(Arc::clone(self), lost));
         }
     }
@@ -219,6 +208,6 @@ pub(super) async fn nudge(inner: &Arc<Inner>, orders: impl IntoIterator<Item = O
         if at > 0 && at.is_multiple_of(NUDGES_PER_S) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        inner.job(inner.lane_of(order), Job::Nudge(order));
+        inner.job(inner.lane_of(order), Job::Nudge { order, step: None });
     }
 }

@@ -194,7 +194,6 @@ impl Driver {
                 Output::Effect(effect) => carry::begin(&self.inner, *effect, leased),
                 Output::Noticed => self.inner.inbox.notify_one(),
                 Output::Untold(id) => self.inner.told.again_soon(&id),
-                Output::Lost(road, order) => self.inner.providers.lost(road.connection.id, order),
                 Output::Damaged(order, why) => self.inner.freeze(order, why),
                 Output::Broken(why) => {
                     tracing::error!(

@@ -44,7 +44,6 @@ pub(super) struct Settled {
     pub(super) order: OrderId,
     pub(super) step: StepName,
     pub(super) ticket: u64,
-    pub(super) lost: bool,
 }
 
 /// What a key of this batch names.
@@ -166,18 +165,7 @@ impl Lane {
                 }
                 Taken::Yes
             }
-            Job::Nudge(order) => {
-                if let Ok(working) = self.working(draft, loaded, None, *order) {
-                    if !working.certain() {
-                        return Taken::Unsure;
-                    }
-                    let steps: Vec<StepName> = working.kept.work.iter().map(|entry| entry.step).collect();
-                    for step in steps {
-                        self.nudge(draft, *order, step, now);
-                    }
-                }
-                Taken::Yes
-            }
+            Job::Nudge { order, step } => self.nudged(draft, loaded, queued, (*order, *step), now),
         }
     }
 
@@ -413,7 +401,6 @@ impl Lane {
             order: id,
             step,
             ticket: turned.ticket,
-            lost: turned.lost,
         });
         let ours = (self.busy.get(&(id, step)))
             .filter(|busy| busy.ticket == turned.ticket)
@@ -460,10 +447,17 @@ impl Lane {
                 Ok(_) | Err(_) => return Taken::Unsure,
             }
         }
+        // A turn of this batch frees its step when it is written: what is due is decided after that, or nobody would do it under this lease.
+        if draft.turned.iter().any(|turned| turned.order == row.id) {
+            return Taken::Unsure;
+        }
         let node = self.node;
         let Ok(working) = self.working(draft, loaded, None, row.id) else {
             return Taken::Yes;
         };
+        if working.kept.fence < row.fence {
+            return Taken::Unsure; // claimed twice in one batch: whoever decides by the first claim cannot write
+        }
         let ours = working.kept.fence == row.fence && working.kept.lease.is_none_or(|lease| lease.node == node);
         if !ours {
             return Taken::Yes; // somebody has taken it over since
@@ -565,6 +559,38 @@ impl Lane {
                 self.outputs.push(Output::Untold(id.clone()));
             }
             None => working.errands.push((step, errand, vec![id.clone()])),
+        }
+        Taken::Yes
+    }
+
+    fn nudged(
+        &mut self,
+        draft: &mut Draft,
+        loaded: &mut Loaded,
+        queued: &Queued,
+        (order, only): (OrderId, Option<StepName>),
+        now: Timestamp,
+    ) -> Taken {
+        let Ok(working) = self.working(draft, loaded, None, order) else {
+            return Taken::Yes;
+        };
+        if !working.certain() {
+            return Taken::Unsure;
+        }
+        let steps: Vec<StepName> = working.kept.work.iter().map(|entry| entry.step).collect();
+        for step in steps.into_iter().filter(|step| only.is_none_or(|only| only == *step)) {
+            // Its errand may have ended before the provider was back, and only its turn is on the way.
+            if let Some(busy) = self.busy.get_mut(&(order, step)) {
+                if busy.after.len() < AFTER_MAX {
+                    let job = Job::Nudge {
+                        order,
+                        step: Some(step),
+                    };
+                    busy.after.push(Queued { job, ..queued.clone() });
+                }
+            } else {
+                self.nudge(draft, order, step, now);
+            }
         }
         Taken::Yes
     }
@@ -712,7 +738,7 @@ fn order_of(job: &Job) -> Option<OrderId> {
         Job::Ask { ask, .. } => ask::order_of(&ask.what),
         Job::Turn(turned) => Some(turned.order),
         Job::Due(row) => Some(row.id),
-        Job::Told { order, .. } | Job::Mark(order) | Job::Nudge(order) => Some(*order),
+        Job::Told { order, .. } | Job::Mark(order) | Job::Nudge { order, .. } => Some(*order),
         Job::Notices { .. } | Job::Shelve { .. } => None,
     }
 }

@@ -1,7 +1,5 @@
 //! What a lane is given, and what it gives back.
 
-use std::sync::Arc;
-
 use florin_core::id::OrderId;
 use florin_core::order::{Plan, StepName};
 use florin_core::rail::Item;
@@ -59,8 +57,13 @@ pub enum Job {
     },
     /// Mark the messages of an order that may be sent only once, then send them. A lane gives this to itself.
     Mark(OrderId),
-    /// Look at what is open of an order now, not when it is due: its provider answers again.
-    Nudge(OrderId),
+    /// Look at what is open of an order now, not when it is due: its provider answers again. A step that is busy is looked at when it is free.
+    Nudge {
+        /// The order.
+        order: OrderId,
+        /// This step alone.
+        step: Option<StepName>,
+    },
 }
 
 /// How an attempt is started.
@@ -85,8 +88,6 @@ pub enum Output {
     Noticed,
     /// A notice that could not be told now; the inbox tells it again.
     Untold(NoticeId),
-    /// These questions had no answer: when the provider is back, their orders are nudged.
-    Lost(Arc<crate::egress::Road>, OrderId),
     /// The stored bytes of this order do not hold.
     Damaged(OrderId, String),
     /// The disk is broken: nothing more may be acknowledged.

@@ -70,12 +70,6 @@ impl Lane {
         for token in self.looking.remove(&key).unwrap_or_default() {
             self.outputs.push(answered(token, view, Some(settled.step)));
         }
-        if settled.lost
-            && let Some((_, attempt)) = view.order.attempt(settled.step.attempt)
-            && let Some(road) = self.world.roads.road(attempt.plan.connection)
-        {
-            self.outputs.push(Output::Lost(road, settled.order));
-        }
     }
 
     fn hand_over(&mut self, id: OrderId, working: &mut Working, now: Timestamp) {

@@ -209,7 +209,7 @@ impl Bench {
                 }
                 Output::Effect(effect) => self.effects.push(*effect),
                 Output::Untold(_) => self.untold += 1,
-                Output::Waiting(..) | Output::Noticed | Output::Lost(..) | Output::Committed(..) => {}
+                Output::Waiting(..) | Output::Noticed | Output::Committed(..) => {}
                 Output::Damaged(order, why) => panic!("{order}: {why}"),
                 Output::Broken(why) => panic!("{why}"),
             }
@@ -265,6 +265,12 @@ impl Bench {
     }
 
     fn claim(&mut self, own: bool) -> usize {
+        let count = self.claim_rows(own);
+        self.run();
+        count
+    }
+
+    fn claim_rows(&mut self, own: bool) -> usize {
         let claim = Claim {
             node: self.lane.node,
             now: self.now,
@@ -278,7 +284,6 @@ impl Bench {
         for row in rows {
             self.lane.push(Job::Due(Box::new(row)));
         }
-        self.run();
         count
     }
 

@@ -1,4 +1,5 @@
-//! Keeps a provider that does not answer from being asked by everybody at once, and notices when it answers again.
+//! Keeps a provider that does not answer from being asked by everybody at once, and notices when it answers again: whose messages were lost
+//! meanwhile is asked about then, and does not wait for its plan.
 //!
 //! ```text
 //! closed ──many failures in a row──▶ open ──pause over──▶ one probe ──answered──▶ closed: all that was lost is asked again, paced
@@ -8,6 +9,9 @@
 //!
 //! A breaker that is open only delays: nothing is called declined because of it, but what never left.
 
+use std::collections::BTreeSet;
+
+use florin_core::id::OrderId;
 use florin_core::time::Timestamp;
 
 /// Failures in a row that open it. More than one payment's own bad luck, less than a crowd.
@@ -16,12 +20,16 @@ pub const FAILURES_MAX: u32 = 10;
 pub const PAUSE_MS: i64 = 1_000;
 /// The longest pause: a provider that is back is found within half of promise 8's five minutes, with room for the questions.
 pub const PAUSE_MS_MAX: i64 = 30_000;
+/// Orders that are remembered until the provider is back; more are asked about by their plan.
+pub const LOST_MAX: usize = 50_000;
 
 /// One connection's breaker. Pure: time is an argument.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     failures: u32,
     state: State,
+    /// Whose messages were lost or held back since the last answer.
+    lost: BTreeSet<OrderId>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,8 +47,8 @@ enum State {
 }
 
 impl Breaker {
-    /// Whether a message may go now. The first one after a pause is the probe; the others wait for how it ends.
-    pub fn admits(&mut self, now: Timestamp) -> bool {
+    /// Whether a message about an order may go now. The first one after a pause is the probe; the others wait for how it ends.
+    pub fn admits(&mut self, order: OrderId, now: Timestamp) -> bool {
         match self.state {
             State::Closed => true,
             State::Open { until, pause_ms } if now >= until => {
@@ -52,19 +60,28 @@ impl Breaker {
                 self.state = State::Probing { since: now, pause_ms };
                 true
             }
-            State::Open { .. } | State::Probing { .. } => false,
+            State::Open { .. } | State::Probing { .. } => {
+                self.lose(order);
+                false
+            }
         }
     }
 
-    /// A message was answered, with whatever words. Says whether the provider is back after an outage.
-    pub fn answered(&mut self) -> bool {
-        let back = self.state != State::Closed;
-        *self = Self::default();
-        back
+    /// A message was answered, with whatever words. If that ends an outage: the orders that are to be asked about now.
+    pub fn answered(&mut self) -> BTreeSet<OrderId> {
+        let was = std::mem::take(self);
+        if was.is_open() { was.lost } else { BTreeSet::new() }
     }
 
-    /// A message had no answer, or could not be sent.
-    pub fn failed(&mut self, now: Timestamp) {
+    fn lose(&mut self, order: OrderId) {
+        if self.lost.len() < LOST_MAX {
+            self.lost.insert(order);
+        }
+    }
+
+    /// A message about an order had no answer, or could not be sent.
+    pub fn failed(&mut self, order: OrderId, now: Timestamp) {
+        self.lose(order);
         self.failures = self.failures.saturating_add(1);
         let pause_ms = match self.state {
             State::Closed if self.failures < FAILURES_MAX => return,
@@ -88,34 +105,42 @@ mod tests {
 
     const T: Timestamp = Timestamp::from_millis(1_000_000);
 
+    fn order(number: u128) -> OrderId {
+        OrderId::from_uuid(uuid::Uuid::from_u128(number))
+    }
+
+    fn fail(breaker: &mut Breaker, failures: u32) {
+        (0..failures).for_each(|number| breaker.failed(order(number.into()), T));
+    }
+
     #[test]
     fn one_message_probes_while_a_hundred_wait() {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES_MAX {
-            assert!(breaker.admits(T));
-            breaker.failed(T);
+            assert!(breaker.admits(order(0), T));
+            breaker.failed(order(0), T);
         }
-        assert!(!breaker.admits(T));
+        assert!(!breaker.admits(order(0), T));
         let later = T.plus_millis(PAUSE_MS);
-        let admitted = (0..100).filter(|_| breaker.admits(later)).count();
+        let admitted = (0..100).filter(|_| breaker.admits(order(0), later)).count();
         assert_eq!(admitted, 1);
-        assert!(breaker.answered(), "it is back, and says so once");
-        assert_eq!((0..100).filter(|_| breaker.admits(later)).count(), 100);
-        assert!(!breaker.answered());
+        breaker.answered();
+        assert!(!breaker.is_open());
+        assert_eq!((0..100).filter(|_| breaker.admits(order(0), later)).count(), 100);
     }
 
     #[test]
     fn the_pause_doubles_and_has_an_end() {
         let mut breaker = Breaker::default();
-        (0..FAILURES_MAX).for_each(|_| breaker.failed(T));
+        fail(&mut breaker, FAILURES_MAX);
         let (mut now, mut pauses) = (T, Vec::new());
         for _ in 0..7 {
             let mut waited = 0;
-            while !breaker.admits(now) {
+            while !breaker.admits(order(0), now) {
                 (now, waited) = (now.plus_millis(1_000), waited + 1);
             }
             pauses.push(waited);
-            breaker.failed(now);
+            breaker.failed(order(0), now);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
     }
@@ -123,19 +148,42 @@ mod tests {
     #[test]
     fn a_probe_that_never_came_back_does_not_shut_the_provider_out() {
         let mut breaker = Breaker::default();
-        (0..FAILURES_MAX).for_each(|_| breaker.failed(T));
-        assert!(breaker.admits(T.plus_millis(PAUSE_MS)));
-        assert!(!breaker.admits(T.plus_millis(PAUSE_MS + 1)));
-        assert!(breaker.admits(T.plus_millis(PAUSE_MS + 2 * PAUSE_MS_MAX + 1)));
+        fail(&mut breaker, FAILURES_MAX);
+        assert!(breaker.admits(order(0), T.plus_millis(PAUSE_MS)));
+        assert!(!breaker.admits(order(0), T.plus_millis(PAUSE_MS + 1)));
+        assert!(breaker.admits(order(0), T.plus_millis(PAUSE_MS + 2 * PAUSE_MS_MAX + 1)));
     }
 
     #[test]
     fn a_few_failures_between_answers_never_open_it() {
         let mut breaker = Breaker::default();
         for _ in 0..20 {
-            (1..FAILURES_MAX).for_each(|_| breaker.failed(T));
-            assert!(breaker.admits(T));
-            breaker.answered();
+            fail(&mut breaker, FAILURES_MAX - 1);
+            assert!(breaker.admits(order(0), T));
+            assert!(
+                breaker.answered().is_empty(),
+                "that was no outage: each is asked about by its plan"
+            );
         }
+    }
+
+    #[test]
+    fn the_first_answer_names_all_that_was_lost_or_held_back_and_does_it_once() {
+        let mut breaker = Breaker::default();
+        fail(&mut breaker, FAILURES_MAX);
+        assert!(!breaker.admits(order(50), T), "held back");
+        let lost: Vec<OrderId> = (0..FAILURES_MAX)
+            .map(|number| order(number.into()))
+            .chain([order(50)])
+            .collect();
+        assert_eq!(breaker.answered().into_iter().collect::<Vec<_>>(), lost);
+        assert!(breaker.answered().is_empty());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut breaker = Breaker::default();
+        (0..LOST_MAX as u128 + 10).for_each(|number| breaker.failed(order(number), T));
+        assert_eq!(breaker.answered().len(), LOST_MAX);
     }
 }

@@ -42,7 +42,6 @@ pub(super) struct Node {
     pub(super) tokens: u64,
     pub(super) told: BTreeMap<NoticeId, Telling>,
     pub(super) breaker: Breaker,
-    pub(super) lost: BTreeSet<OrderId>,
     pub(super) own_claimed: bool,
 }
 
@@ -89,7 +88,6 @@ impl Node {
             tokens: 0,
             told: BTreeMap::new(),
             breaker: Breaker::default(),
-            lost: BTreeSet::new(),
             own_claimed: false,
         }
     }
@@ -110,18 +108,14 @@ impl Node {
         }
     }
 
-    /// Tells the breaker how a message ended. Answers the orders that are to be asked about, if the provider is back.
-    pub(super) fn note(&mut self, ended: &Ended, world_ms: i64) -> BTreeSet<OrderId> {
-        let answered = matches!(ended, Ended::Reply(reply) if reply.status < 500);
-        if !answered {
-            self.breaker.failed(self.now(world_ms));
-            return BTreeSet::new();
+    /// Tells the breaker how a message about an order ended. Answers the orders that are to be asked about, if the provider is back.
+    pub(super) fn note(&mut self, order: OrderId, ended: &Ended, world_ms: i64) -> BTreeSet<OrderId> {
+        if matches!(ended, Ended::Reply(reply) if reply.status < 500) {
+            return self.breaker.answered();
         }
-        if self.breaker.answered() {
-            std::mem::take(&mut self.lost)
-        } else {
-            BTreeSet::new()
-        }
+        let now = self.now(world_ms);
+        self.breaker.failed(order, now);
+        BTreeSet::new()
     }
 }
 

@@ -66,6 +66,8 @@ enum Happening {
     Arrives(usize, u64, u64, Box<Asked>, Option<i64>),
     /// How a message ended reaches its node.
     Ends(usize, u64, u64, Box<Ended>),
+    /// A message was held back: its provider does not answer.
+    Held(usize, u64, u64),
     /// A webhook arrives at a node.
     Webhook(serde_json::Value),
     /// A payer acts on a page or a challenge.
@@ -321,6 +323,7 @@ impl World {
                 self.arrives(at, life, carry, &asked, reply_after)
             }
             Happening::Ends(at, life, carry, ended) => self.ends(at, life, carry, *ended),
+            Happening::Held(at, life, carry) => self.held(at, life, carry),
             Happening::Webhook(event) => self.webhook(event),
             Happening::Payer(order) => self.payer(order),
             Happening::Console => self.console(),
@@ -664,11 +667,6 @@ impl World {
                         telling.gap_ms = (telling.gap_ms * 2).min(TELL_LATE_MS);
                     }
                 }
-                Output::Lost(_, order) => {
-                    if self.nodes[at].breaker.is_open() {
-                        self.nodes[at].lost.insert(order);
-                    }
-                }
                 Output::Damaged(order, why) => self.wrong.push(format!("{order} is called damaged: {why}")),
                 Output::Broken(why) => self.wrong.push(format!("the disk is called broken: {why}")),
             }
@@ -895,7 +893,14 @@ impl World {
         } else {
             Way::draw(&mut self.dice, &self.swarm, self.healed, self.outage)
         };
-        if way.refused || !self.nodes[at].breaker.admits(now) {
+        let Some(order) = self.nodes[at].carries.get(&number).map(Carry::order) else {
+            return;
+        };
+        if !self.nodes[at].breaker.admits(order, now) {
+            self.count("messages that never left");
+            return self.soon(1, Happening::Held(at, life, number));
+        }
+        if way.refused {
             self.count("messages that never left");
             return self.soon(1, Happening::Ends(at, life, number, Box::new(Ended::Unsent)));
         }
@@ -957,11 +962,29 @@ impl World {
         if let Some(ms) = self.asleep(at) {
             return self.soon(ms, Happening::Ends(at, life, carry, Box::new(ended)));
         }
-        let now = self.nodes[at].now(self.now_ms);
-        for order in self.nodes[at].note(&ended, self.now_ms) {
+        let Some(about) = self.nodes[at].carries.get(&carry).map(Carry::order) else {
+            return;
+        };
+        for order in self.nodes[at].note(about, &ended, self.now_ms) {
             self.count("nudges");
-            self.nodes[at].lane.push(Job::Nudge(order));
+            self.nodes[at].lane.push(Job::Nudge { order, step: None });
         }
+        self.heard(at, carry, ended);
+    }
+
+    /// A message of this node was held back: its provider does not answer.
+    fn held(&mut self, at: usize, life: u64, carry: u64) {
+        if !self.lives(at, life) {
+            return;
+        }
+        if let Some(ms) = self.asleep(at) {
+            return self.soon(ms, Happening::Held(at, life, carry));
+        }
+        self.heard(at, carry, Ended::Unsent);
+    }
+
+    fn heard(&mut self, at: usize, carry: u64, ended: Ended) {
+        let now = self.nodes[at].now(self.now_ms);
         if let Some(errand) = self.nodes[at].carries.get_mut(&carry) {
             let next = errand.heard(ended, now);
             self.carry(at, carry, next);

@@ -78,6 +78,31 @@ fn a_copy_that_went_after_not_now_is_not_forgotten_when_the_next_one_never_leave
 }
 
 #[test]
+fn what_was_held_back_while_the_provider_came_back_is_asked_again_at_once_and_once() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(None);
+    bench.until_due(1);
+    let nudge = |bench: &mut Bench| {
+        bench.lane.push(Job::Nudge {
+            order: order(1),
+            step: None,
+        });
+        bench.run();
+    };
+    nudge(&mut bench);
+    assert_eq!(bench.effects.len(), 1, "one message of a step at a time");
+    bench.unsent(); // decided before anybody knew that the provider is back
+    assert_eq!(bench.effects.len(), 1, "it does not wait for its plan");
+    bench.unsent();
+    assert!(bench.effects.is_empty(), "from here on its plan asks");
+    nudge(&mut bench);
+    bench.turn(Some("taken"));
+    assert_eq!(bench.stored_word(1), "captured");
+}
+
+#[test]
 fn not_now_to_the_copy_of_a_node_that_came_back_says_nothing_about_the_first() {
     let mut dead = Bench::new();
     dead.sale(1);

@@ -144,13 +144,56 @@ fn a_notice_does_not_send_a_second_copy_of_what_another_lane_has_out() {
     // The second lane of the same node: the order moved to it when the load changed.
     let mut second = Bench::over(Arc::new(first.store.another()), 1);
     second.told("evt_1", 1);
-    second.lane.push(Job::Nudge(order(1)));
+    second.lane.push(Job::Nudge {
+        order: order(1),
+        step: None,
+    });
     second.run();
     assert!(second.effects.is_empty(), "{:?}", second.effects);
     assert_eq!(second.untold, 1, "it is told when the message is answered");
     first.effects.push(out);
     first.turn(Some("taken"));
     assert_eq!(first.stored_word(1), "captured");
+}
+
+#[test]
+fn an_order_that_its_node_claimed_twice_is_asked_about_under_the_later_claim() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(None);
+    for _ in 0..2 {
+        bench.now = bench.now.plus_seconds(LEASE_S + 1); // the lane was slow, or the clock fast
+        bench.store.set_clock(bench.now);
+        bench.claim_rows(false);
+    }
+    bench.run();
+    assert_eq!(bench.effects.len(), 1);
+    bench.turn(None);
+    let row = bench.stored(1);
+    assert!(row.lease.is_none() && row.due.unwrap() > bench.now, "{row:?}");
+}
+
+#[test]
+fn an_order_that_is_claimed_again_while_its_turn_is_on_the_way_is_asked_about_at_once() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(None);
+    bench.until_due(1);
+    let turned = bench.hear(None);
+    bench.lane.push(Job::Turn(Box::new(turned)));
+    bench.now = bench.now.plus_seconds(LEASE_S + 1);
+    bench.store.set_clock(bench.now);
+    bench.claim_rows(false);
+    bench.run();
+    assert_eq!(
+        bench.effects.len(),
+        1,
+        "its turn came too late, and its lease is this node's"
+    );
+    bench.turn(Some("taken"));
+    assert_eq!(bench.stored_word(1), "captured");
 }
 
 #[test]
