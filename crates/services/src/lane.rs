@@ -13,8 +13,10 @@
 
 mod ask;
 mod build;
+mod calls;
 mod job;
 mod kept;
+mod news;
 mod open;
 mod rebuild;
 mod settle;
@@ -31,7 +33,7 @@ use florin_store::{Batch, Fault, Found, KeyRow, Outcome, Tenant, Wanted};
 
 use ask::is_answered;
 pub use ask::{WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN};
-pub(crate) use build::replayed;
+pub(crate) use calls::replayed;
 pub use job::{Job, Output, Rebuild, Reply, Start, Token};
 pub use kept::ORDERS_KEPT_MAX;
 pub use open::Roads;

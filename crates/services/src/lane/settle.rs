@@ -6,7 +6,8 @@ use florin_core::id::OrderId;
 use florin_core::order::StepName;
 use florin_core::time::Timestamp;
 
-use super::build::{Draft, Pending, Settled, spot};
+use super::build::{Draft, Pending, Settled};
+use super::news::spot;
 use super::working::Working;
 use super::{Busy, Job, Lane, Output, Queued, Reply, Token, Waiter, ask, open};
 use crate::ask::{Answered, Denied, State};
