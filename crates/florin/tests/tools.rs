@@ -239,7 +239,11 @@ fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
     let mut dev = Dev::start("doctor");
     dev.client(&["webhooks", "create", "http://127.0.0.1:9/hook"]);
     dev.stop();
-    let healthy = dev.tool(&["doctor"]);
+    let settings = dev.folder.join("florin.toml");
+    let any_port = "[server]\napi = \"127.0.0.1:0\"\nstripe = \"127.0.0.1:0\"\n";
+    std::fs::write(&settings, any_port).unwrap();
+    let doctor = |dev: &Dev| dev.tool(&["doctor", "--config", settings.to_str().unwrap()]);
+    let healthy = doctor(&dev);
     assert!(healthy.status.success(), "{}", said(&healthy));
 
     open_to_others(&dev.folder.join("florin.db"));
@@ -253,10 +257,9 @@ fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
         .replace(&root, &"0".repeat(64))
         .replace("\"provider_key\"", "\"other_key\"");
     std::fs::write(&secrets, changed).unwrap();
-    let settings = dev.folder.join("florin.toml");
-    std::fs::write(&settings, "[secrets]\nspare = \"x\"\n").unwrap();
+    std::fs::write(&settings, format!("{any_port}[secrets]\nspare = \"x\"\n")).unwrap();
     open_to_others(&settings);
-    let sick = dev.tool(&["doctor", "--config", settings.to_str().unwrap()]);
+    let sick = doctor(&dev);
     assert_eq!(sick.status.code(), Some(1));
     let wrong: Vec<Value> = lines(&sick)
         .into_iter()
