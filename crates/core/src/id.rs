@@ -83,7 +83,7 @@ macro_rules! ids {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                crate::short::serialize(self, to)
+                crate::short::serialize(&[concat!($prefix, "_"), base32(self.0).as_str()], to)
             }
         }
 
@@ -223,7 +223,11 @@ impl FromStr for PartId {
 
 impl Serialize for PartId {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        crate::short::serialize(self, to)
+        let mut number = itoa::Buffer::new();
+        let number = number.format(self.number);
+        let zeros = self.kind.digits().saturating_sub(number.len());
+        let order = base32(self.order.uuid());
+        crate::short::serialize(&[self.kind.prefix(), "_", order.as_str(), &"0000"[..zeros], number], to)
     }
 }
 
@@ -354,7 +358,7 @@ impl FromStr for Key {
 
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        crate::short::serialize(self, to)
+        to.collect_str(self)
     }
 }
 

@@ -218,7 +218,8 @@ impl fmt::Debug for Money {
 
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        crate::short::serialize(&format_args!("{} {}", self.currency, self.minor), to)
+        let mut minor = itoa::Buffer::new();
+        crate::short::serialize(&[self.currency.code(), " ", minor.format(self.minor)], to)
     }
 }
 

@@ -85,7 +85,7 @@ pub const PLACES: &[Place] = &[
 pub const PURE: &[&str] = &["core", "wire", "rails"];
 
 /// What pure crates may take from others: data formats, errors, and functions over bytes.
-pub const PURE_MAY_USE: &[&str] = &["serde", "serde_json", "uuid", "zeroize", "subtle", "thiserror"];
+pub const PURE_MAY_USE: &[&str] = &["serde", "serde_json", "itoa", "uuid", "zeroize", "subtle", "thiserror"];
 
 /// Digests and signature checks are functions, and only what reads messages needs them.
 const DIGESTS: &[&str] = &["aws-lc-rs"];

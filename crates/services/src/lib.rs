@@ -20,6 +20,7 @@ pub mod directory;
 pub mod egress;
 pub mod engine;
 pub mod fresh;
+pub mod json;
 pub mod keyring;
 pub mod lane;
 mod marks;

@@ -71,7 +71,7 @@ const TOLD_BYTES: usize = 128;
 const WORK_BYTES: usize = 1_536;
 
 /// A value of ours as JSON.
-fn text_of<T: Serialize + ?Sized>(value: &T, bytes: usize) -> String {
+pub(crate) fn text_of<T: Serialize + ?Sized>(value: &T, bytes: usize) -> String {
     let mut text = Vec::with_capacity(bytes);
     write_json(value, &mut text);
     String::from_utf8(text).expect("JSON is UTF-8")
@@ -79,7 +79,7 @@ fn text_of<T: Serialize + ?Sized>(value: &T, bytes: usize) -> String {
 
 /// The same behind what is there.
 fn write_json<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) {
-    serde_json::to_writer(to, value).expect("what we store has string keys and whole numbers");
+    crate::json::write(value, to).expect("what we store has string keys and whole numbers");
 }
 
 /// What stands between a snapshot and the sum that proves it.

@@ -517,7 +517,7 @@ const ANSWER_BYTES: usize = 2_048;
 
 fn written(shape: &OrderShape) -> Response {
     let mut body = Vec::with_capacity(ANSWER_BYTES);
-    match serde_json::to_writer(&mut body, shape) {
+    match florin_services::json::write(shape, &mut body) {
         Ok(()) => {
             let kind = HeaderValue::from_static("application/json");
             ([(header::CONTENT_TYPE, kind)], body).into_response()

@@ -136,7 +136,15 @@ impl FromStr for StepName {
 
 impl Serialize for StepName {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        crate::short::serialize(self, to)
+        let (mut attempt, mut index) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let pieces = [
+            attempt.format(self.attempt),
+            "/",
+            self.row().1,
+            "/",
+            index.format(self.index),
+        ];
+        crate::short::serialize(&pieces, to)
     }
 }
 

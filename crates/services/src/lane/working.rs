@@ -19,6 +19,8 @@ use crate::view::{Details, View};
 use crate::work::Entry;
 use crate::worker::Errand;
 
+/// Room for the postings or the news of an event row of common size.
+const LIST_BYTES: usize = 384;
 /// What an order may ask of itself in one commit. The list runs dry by itself after a few (`order-machine.md` 3); this is a fence around
 /// a mistake of ours.
 const OWED_MAX: usize = 64;
@@ -282,6 +284,5 @@ fn named(before: Option<&Order>, after: &Order) -> impl Iterator<Item = Named> {
 }
 
 fn json<T: serde::Serialize>(list: &[T]) -> Option<String> {
-    (!list.is_empty())
-        .then(|| serde_json::to_string(list).expect("rows of an event have string keys and whole numbers"))
+    (!list.is_empty()).then(|| snapshot::text_of(list, LIST_BYTES))
 }

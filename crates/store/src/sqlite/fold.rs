@@ -63,14 +63,14 @@ impl Plan {
             numbers,
         };
         let (fold, numbers) = (&plan.fold, &plan.numbers);
-        plan.listings.sort_by_key(|at| {
+        plan.listings.sort_by_cached_key(|at| {
             let row = &fold.listings[*at];
             (numbers[&row.tenant], row.created_at, row.order)
         });
         plan.refs
             .sort_by(|one, other| fold.refs[*one].0.cmp(&fold.refs[*other].0));
         plan.feed
-            .sort_by_key(|at| (numbers[&fold.feed[*at].tenant], fold.feed[*at].at));
+            .sort_by_cached_key(|at| (numbers[&fold.feed[*at].tenant], fold.feed[*at].at));
         Ok(Some(plan))
     }
 

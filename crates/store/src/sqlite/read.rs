@@ -159,7 +159,10 @@ fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
 fn maybe_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     match row.get_ref(column)? {
         ValueRef::Null => Ok(None),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(String::from_utf8_lossy(bytes).into_owned())),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(bytes).into_owned(), // several times slower
+        })),
         ValueRef::Integer(_) | ValueRef::Real(_) => row.get(column).map(Some),
     }
 }
