@@ -89,7 +89,8 @@ pub(crate) fn standing(order: Option<&Order>, packed: bool) -> Standing {
             ..wait(
                 "Waiting for you",
                 "The payment is not finished.",
-                "Nothing has been charged. The payment page is still open for you.",
+                "We have not heard of a payment. If you have just paid, wait a moment: this page will show it. If not, the payment page is \
+                 still open for you.",
                 Step::Pay("Continue and pay"),
             )
         },
@@ -119,24 +120,9 @@ pub(crate) fn standing(order: Option<&Order>, packed: bool) -> Standing {
             "Your things will be packed as soon as Florin's webhook tells the shop, usually within a second.",
         ),
         Status::PartiallyRefunded | Status::Refunded => refunded(order),
-        Status::Failed => over(
-            Tone::Bad,
-            "Failed",
-            "The order could not be paid.",
-            "Nothing has been charged.",
-        ),
-        Status::Canceled => over(
-            Tone::Note,
-            "Canceled",
-            "The order was canceled.",
-            "Nothing has been charged.",
-        ),
-        Status::Expired => over(
-            Tone::Note,
-            "Expired",
-            "The time to pay is over.",
-            "Nothing has been charged.",
-        ),
+        Status::Failed => over(Tone::Bad, "Failed", "The order could not be paid.", money_of(order)),
+        Status::Canceled => over(Tone::Note, "Canceled", "The order was canceled.", money_of(order)),
+        Status::Expired => over(Tone::Note, "Expired", "The time to pay is over.", money_of(order)),
         Status::Verified => good("Verified", "Your card is verified.", "Nothing has been charged."),
         Status::Unknown => Standing {
             chip: Chip {
@@ -148,6 +134,15 @@ pub(crate) fn standing(order: Option<&Order>, packed: bool) -> Standing {
             step: Step::None,
             may_cancel: false,
         },
+    }
+}
+
+/// What may be said about the money of an order that ended unpaid.
+fn money_of(order: &Order) -> &'static str {
+    if order.attention.is_empty() {
+        "Nothing has been charged."
+    } else {
+        "If money has left your account, write to us: somebody has to look at this payment."
     }
 }
 
@@ -352,6 +347,24 @@ mod tests {
             assert_eq!(standing(Some(&order("G-1", status)), false).step, step, "{status:?}");
         }
         assert_eq!(standing(None, false).step, Step::Pay("Pay"));
+    }
+
+    #[test]
+    fn nothing_has_been_charged_is_said_only_of_what_is_known_to_be_so() {
+        let not_charged = |order: &Order| {
+            let standing = standing(Some(order), false);
+            standing.sentence.contains("Nothing has been charged")
+        };
+        assert!(
+            !not_charged(&order("G-1", Status::RequiresAction)),
+            "they may have paid a moment ago"
+        );
+        for status in [Status::Failed, Status::Canceled, Status::Expired] {
+            let mut ended = order("G-1", status);
+            assert!(not_charged(&ended), "{status:?}");
+            ended.attention = vec!["stuck_reversal".into()];
+            assert!(!not_charged(&ended), "{status:?}: money should go back, and does not");
+        }
     }
 
     #[test]

@@ -801,3 +801,14 @@ async fn an_order_of_another_amount_under_our_reference_is_not_taken_for_ours() 
     trouble.says("This order does not match");
     trouble.says("You have not been charged");
 }
+
+#[tokio::test]
+async fn an_order_page_that_the_shop_has_forgotten_says_nothing_about_its_money() {
+    let (_florin, shop) = open().await;
+    let page = Browser::new(&shop)
+        .get("/orders/0123456789abcdef0123456789abcdef")
+        .await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    page.says("Opening this page charges nothing");
+    page.says_not("You have not been charged");
+}

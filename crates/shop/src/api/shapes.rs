@@ -22,6 +22,9 @@ pub(crate) struct Order {
     pub(crate) payment_order_status: Status,
     #[serde(default)]
     pub(crate) uncertain: bool,
+    /// What a person should look at.
+    #[serde(default)]
+    pub(crate) attention: Vec<String>,
     #[serde(default)]
     pub(crate) deliverable: bool,
     #[serde(default)]
@@ -223,6 +226,7 @@ pub(crate) mod tests {
             currency: "EUR".into(),
             payment_order_status: status,
             uncertain: false,
+            attention: Vec::new(),
             deliverable: false,
             amount_captured: 0,
             amount_refunded: 0,

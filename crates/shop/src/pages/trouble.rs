@@ -37,6 +37,8 @@ struct TroublePage {
 const SAME_ORDER: &str =
     "You have not been charged. Trying again is safe: it stays one order, however often you press.";
 const NOT_CHARGED: &str = "You have not been charged.";
+/// On pages that know of no order: it may be paid.
+const CHARGES_NOTHING: &str = "Opening this page charges nothing. What you have paid stays paid.";
 
 pub(super) fn page_for(shop: &Shop, headers: &HeaderMap, trouble: &Trouble, retry: Retry) -> Response {
     let owner = Owner::from_headers(headers);
@@ -215,7 +217,7 @@ fn plain(shop: &Shop, headers: &HeaderMap, status: StatusCode, title: &str, what
         frame: Frame::new(shop, owner.as_ref(), Here::Elsewhere),
         title: title.to_owned(),
         what: what.to_owned(),
-        money: NOT_CHARGED,
+        money: CHARGES_NOTHING,
         code: code.to_owned(),
         action: None,
         link: ("/".to_owned(), "Go to the shop"),
