@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use florin_core::id::OrderId;
+use florin_core::order::Order;
 use florin_core::status::{self, Word};
-use florin_services::ask::{Ask, Denied, What};
+use florin_services::ask::{Answered, Ask, Denied, State as Stands, What};
 use florin_services::dice;
 use florin_services::view::View;
 use florin_store::{Tenant, Wanted};
@@ -27,6 +28,8 @@ const PARAMS_MAX: usize = 32;
 const VALUE_CHARS_MAX: usize = 2_048;
 /// Letters of an order's id behind its prefix.
 const ORDER_LETTERS: usize = 26;
+/// After how many seconds a page that says "wait" looks again.
+const WAIT_S: &str = "3";
 
 /// A new token that opens the payer's side of an order.
 pub fn token_of(order: OrderId) -> String {
@@ -83,15 +86,14 @@ pub(crate) async fn back(
         What::Back { order, params }
     };
     // Whatever the engine says (it may be over, or busy), the payer goes on: the merchant's page shows how it stands.
-    if let Err(denied) = doors
-        .engine
-        .ask(Ask {
-            tenant,
-            key: None,
-            what,
-        })
-        .await
-    {
+    let ask = Ask {
+        tenant,
+        key: None,
+        what,
+    };
+    let answer = doors.engine.ask(ask).await;
+    let heard = is_heard(&answer);
+    if let Err(denied) = answer {
         tracing::debug!(%order, %denied, "a payer's return changed nothing");
     }
     let details = &view.details;
@@ -105,33 +107,118 @@ pub(crate) async fn back(
             url.query_pairs_mut().append_pair("order", &order.to_string());
             Ok(Redirect::to(url.as_str()).into_response())
         }
-        None => Ok(said(&doors, tenant, order).await?),
+        None => Ok(said(&doors, tenant, order, heard).await?),
+    }
+}
+
+/// Whether the question that a payer's return asks has come to its end. If it has not, nobody knows yet whether they paid.
+pub(crate) fn is_heard(answer: &Result<Answered, Denied>) -> bool {
+    match answer {
+        Ok(answered) => answered.state == Stands::Over,
+        Err(Denied::Refused { .. }) => true,
+        Err(_) => false,
+    }
+}
+
+/// What may be said about the money of an order that is not paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unpaid {
+    /// None came in, and none is under way.
+    Untouched,
+    /// A step is under way, or nobody knows how one stands.
+    Open,
+    /// Some came in and went back.
+    WentBack,
+    /// Some may have come in, and a person has to look.
+    Odd,
+}
+
+impl Unpaid {
+    pub(crate) fn of(order: &Order) -> Self {
+        if !order.in_flight().is_empty() {
+            Self::Open
+        } else if !status::attention(order).is_empty() {
+            Self::Odd
+        } else if order.winner().is_some_and(|winner| winner.taken() > 0) {
+            Self::WentBack
+        } else {
+            Self::Untouched
+        }
+    }
+
+    /// In words for payers.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Untouched => "Nothing was charged.",
+            Self::Open => {
+                "An earlier try to pay is still being looked into: please do not pay again before you hear of it."
+            }
+            Self::WentBack => "What was charged went back the way it came. Banks take a few days to show it.",
+            Self::Odd => "If money has left your account, ask for it: somebody has to look at this payment.",
+        }
+    }
+}
+
+/// Has a page that says "wait" look again by itself.
+pub(crate) fn looking_again(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::REFRESH, HeaderValue::from_static(WAIT_S));
+    response
+}
+
+/// What a payer reads who came back.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// A title and a text.
+    Known(&'static str, &'static str),
+    /// Nobody knows yet: the page looks again by itself.
+    Open,
+}
+
+impl Told {
+    /// `heard`: the question that the payer's return asked came to its end.
+    fn of(order: &Order, heard: bool) -> Self {
+        match status::word(order) {
+            Word::Captured | Word::Authorized | Word::PartiallyCaptured | Word::Verified => {
+                Self::Known("Thank you", "Your payment went through.")
+            }
+            Word::Processing => Self::Known("Your bank is deciding", "Please do not pay again."),
+            Word::PartiallyRefunded | Word::Refunded => {
+                Self::Known("Your money is on its way back", "Banks take a few days to show it.")
+            }
+            Word::RequiresAction if heard => Self::Known(
+                "The payment is not finished",
+                "No payment has been heard of yet. If you have just paid, do not pay again: load this page again in a moment.",
+            ),
+            Word::RequiresAction => Self::Open,
+            Word::Created | Word::Failed | Word::Canceled | Word::Expired => match Unpaid::of(order) {
+                Unpaid::Open => Self::Open,
+                unpaid => Self::Known("The payment was not finished", unpaid.text()),
+            },
+        }
     }
 }
 
 /// For payers whom the merchant did not tell where to go.
-async fn said(doors: &Doors, tenant: Tenant, order: OrderId) -> Result<Response, Problem> {
+async fn said(doors: &Doors, tenant: Tenant, order: OrderId, heard: bool) -> Result<Response, Problem> {
     let view = doors.engine.view(tenant, order).await?;
     let merchant = doors.directory.merchant(tenant.merchant);
-    let (title, text) = match status::word(&view.order) {
-        Word::Captured | Word::Authorized | Word::PartiallyCaptured | Word::Verified => {
-            ("Thank you", "Your payment went through.")
-        }
-        Word::Processing => ("Your bank is deciding", "Please do not pay again."),
-        Word::PartiallyRefunded | Word::Refunded => {
-            ("Your money is on its way back", "Banks take a few days to show it.")
-        }
-        Word::Created | Word::RequiresAction | Word::Failed | Word::Canceled | Word::Expired => {
-            ("The payment was not finished", "Nothing was charged.")
-        }
-    };
     let merchant = merchant.as_ref().map_or("the shop", |merchant| merchant.name.as_str());
-    let text = format!("{text} You can close this page: {merchant} tells you what comes next.");
     let facts = [
         ("Amount", written(view.order.due)),
         ("Reference", view.reference.clone()),
     ];
-    Ok(says_to_payer(StatusCode::OK, Some(merchant), title, &text, &facts))
+    let page = |title, text: &str| says_to_payer(StatusCode::OK, Some(merchant), title, text, &facts);
+    Ok(match Told::of(&view.order, heard) {
+        Told::Known(title, text) => {
+            let text = format!("{text} You can close this page: {merchant} tells you what comes next.");
+            page(title, &text)
+        }
+        Told::Open => looking_again(page(
+            "We do not know yet how your payment ended",
+            "Please do not pay again. This page looks again by itself every few seconds.",
+        )),
+    })
 }
 
 /// For payers whose address was cut short, and for those who guess.
@@ -142,7 +229,45 @@ pub(crate) fn nothing_here() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use florin_core::decline::{Code, Decline};
+    use florin_core::money::{Currency, Money};
+    use florin_core::order::{About, Alarm, End, Phase, StepName, Terms, Why};
+    use florin_core::time::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn nothing_was_charged_is_said_only_where_nobody_has_to_look() {
+        let id = OrderId::from_uuid(uuid::Uuid::from_u128(1));
+        let due = Money::new(1_099, Currency::EUR);
+        let (mut order, _) = Order::open(
+            id,
+            Terms::payment(due, Timestamp::from_millis(60_000)),
+            Timestamp::default(),
+        );
+        let untouched = Told::Known("The payment was not finished", "Nothing was charged.");
+        assert_eq!(Told::of(&order, false), untouched, "nobody began to pay");
+        for why in [
+            Why::Failed(Some(Decline::new(Code::DoNotHonor))),
+            Why::Canceled,
+            Why::Expired,
+        ] {
+            order.phase = Phase::Ended(End { why, winner: None });
+            assert_eq!(Told::of(&order, true), untouched);
+        }
+        order.alarms.push(Alarm {
+            about: About::Step(StepName::authorize(1)),
+            said: due,
+        });
+        let Told::Known(title, text) = Told::of(&order, true) else {
+            panic!("it is over")
+        };
+        assert!(
+            title == "The payment was not finished" && !text.contains("Nothing"),
+            "{text}"
+        );
+        assert_eq!(Unpaid::of(&order), Unpaid::Odd);
+    }
 
     #[test]
     fn a_token_holds_its_order_and_128_bits_that_nobody_can_guess() {

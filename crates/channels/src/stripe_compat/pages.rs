@@ -32,7 +32,7 @@ use serde_json::Value;
 use super::note::Note;
 use super::{Door, DoorKind, gate};
 use crate::policy::{BODY_BYTES_MAX, Reports};
-use crate::returned::opened_by;
+use crate::returned::{is_heard, opened_by};
 
 /// Where browsers report what the policy stopped.
 const REPORTS: &str = "/c/reports";
@@ -40,11 +40,11 @@ const REPORTS: &str = "/c/reports";
 const PARAMS_MAX: usize = 32;
 /// Longest value of one.
 const VALUE_CHARS_MAX: usize = 2_048;
+/// Letters of an amount that stand in one line of the smallest screen, written large.
+const AMOUNT_CHARS: usize = 14;
 /// How long a page waits for a bank before it shows itself, and how often it looks.
 const PATIENCE: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(100);
-/// After how many seconds a page that says "wait" looks again.
-const WAIT_S: &str = "3";
 
 /// What all pages share.
 pub(super) struct Pages {
@@ -140,6 +140,13 @@ struct Due {
     description: Option<String>,
 }
 
+impl Due {
+    /// Whether the amount needs smaller letters to stand in one line of a small screen.
+    fn is_long(&self) -> bool {
+        self.total.chars().count() > AMOUNT_CHARS
+    }
+}
+
 struct DueLine {
     name: String,
     /// Quantity and price of one, if there are several.
@@ -233,8 +240,8 @@ impl Door {
         self.plain(
             StatusCode::NOT_FOUND,
             "This page does not exist",
-            "Nothing was charged",
-            "Check the address, or go back to the shop and start again.",
+            "Opening this page charges nothing",
+            "Check the address, or go back to the shop: it knows how your payment went.",
         )
     }
 
@@ -294,16 +301,20 @@ impl Door {
         );
     }
 
-    /// Asks about an order on behalf of its payer. Whatever the answer is, the page that follows shows how it stands.
-    async fn try_ask(&self, view: &View, what: What) {
+    /// Asks about an order on behalf of its payer, and tells whether that came to its end. Whatever the answer is, the page that follows
+    /// shows how the order stands.
+    async fn try_ask(&self, view: &View, what: What) -> bool {
         let ask = Ask {
             tenant: view.tenant,
             key: None,
             what,
         };
-        if let Err(denied) = self.doors.engine.ask(ask).await {
+        let answer = self.doors.engine.ask(ask).await;
+        let heard = is_heard(&answer);
+        if let Err(denied) = answer {
             tracing::debug!(order = %view.order.id, %denied, "what a payer asked for was denied");
         }
+        heard
     }
 
     /// The order once its bank has answered, or as it stands when patience is over.
@@ -327,14 +338,6 @@ impl Door {
             tokio::time::sleep(LOOK).await;
         }
     }
-}
-
-/// Has a page that says "wait" look again by itself.
-fn looking_again(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::REFRESH, HeaderValue::from_static(WAIT_S));
-    response
 }
 
 fn due_of(view: &View) -> Due {

@@ -9,6 +9,7 @@ mod keys;
 mod lists;
 mod pages;
 mod promises;
+mod returning;
 mod schema;
 mod script;
 mod world;

@@ -24,14 +24,14 @@ fn card(number: &str) -> [(&str, &str); 4] {
     ]
 }
 
-async fn opened(world: &World) -> (String, String) {
+pub(crate) async fn opened(world: &World) -> (String, String) {
     let session = world.post("/v1/checkout/sessions", CHECKOUT).await;
     let text = |name: &str| session[name].as_str().expect("a text").to_owned();
     (text("id"), text("url"))
 }
 
 /// Where a page leads at once.
-fn onward(text: &str) -> Option<String> {
+pub(crate) fn onward(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("http-equiv=\"refresh\" content=\"0; url=")?;
     Some(rest.split('"').next()?.replace("&#38;", "&").replace("&amp;", "&"))
 }
@@ -270,6 +270,25 @@ async fn a_merchants_own_page_sends_the_payer_to_the_provider_and_takes_no_card(
 }
 
 #[tokio::test]
+async fn an_amount_that_is_long_is_written_smaller() {
+    let world = World::merchant().await;
+    for (currency, unit, long) in [("eur", "49999999", false), ("idr", "99999999999", true)] {
+        let form: Vec<_> = CHECKOUT
+            .iter()
+            .map(|(name, value)| match name.rsplit('[').next() {
+                Some("currency]") => (*name, currency),
+                Some("unit_amount]") => (*name, unit),
+                _ => (*name, *value),
+            })
+            .collect();
+        let session = world.post("/v1/checkout/sessions", &form).await;
+        let page = world.page(session["url"].as_str().unwrap()).await;
+        assert_eq!(page.text.contains("amount money long"), long, "{}", page.text);
+        assert_eq!(page.text.contains("receipt long"), long, "{}", page.text);
+    }
+}
+
+#[tokio::test]
 async fn a_page_opens_for_nobody_who_guesses() {
     let world = World::provider().await;
     let (_, url) = opened(&world).await;
@@ -355,5 +374,9 @@ async fn whoever_mistypes_the_address_of_a_page_reads_a_page() {
         let page = world.page(&format!("{ORIGIN}{path}")).await;
         assert_eq!(page.status, 404, "{path}");
         assert!(page.text.contains("This page does not exist"), "{path}: {}", page.text);
+        // It may be the page of somebody who has paid.
+        for wrong in ["Nothing was charged", "start again"] {
+            assert!(!page.text.contains(wrong), "{path}: {}", page.text);
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use florin_core::decline::{Code, Decline};
 use florin_core::rail::{
-    Action, Can, Event, Happened, Heard, Instrument, Next, Outcome, Rail, Report, Step, Table, Task, Turn, Unsupported,
-    Wait, What, Why,
+    Action, Body, Can, Event, Exchange, Happened, Heard, Instrument, Method, Next, Outcome, Rail, Repeat, Report, Step,
+    Table, Task, Turn, Unsupported, Wait, What, Why,
 };
 
 /// The rail `script`.
@@ -35,7 +35,7 @@ static TABLE: Table = Table {
     currencies: &[],
     hosts: &["loopback"],
     secrets: &[],
-    exchanges: &[],
+    exchanges: &["look"],
     waits: &["challenge", "page", "slow", "stuck", "finished"],
     refs: &[],
     remembers_s: 3_600,
@@ -74,8 +74,9 @@ impl Rail for Script {
         })
     }
 
-    fn read(&self, _: &Task, _: &str, _: Heard<'_>) -> Turn {
-        Turn::new(Next::Unclear)
+    /// A question that nobody answered: the payer still has to act, as far as anybody knows.
+    fn read(&self, task: &Task, _: &str, _: Heard<'_>) -> Turn {
+        self.start(task).unwrap_or_else(|_| Turn::new(Next::Unclear))
     }
 
     fn wake(&self, task: &Task, place: &str, event: Event<'_>) -> Turn {
@@ -83,12 +84,29 @@ impl Rail for Script {
             ("challenge" | "page", Event::Back(params)) => match params.get("result").map(String::as_str) {
                 Some("passed") => approved(task),
                 Some("failed") => declined(Code::AuthenticationFailed, ""),
+                Some("asked") => look(task),
                 _ => self.start(task).unwrap_or_else(|_| Turn::new(Next::Unclear)),
             },
             ("finished", _) => Turn::new(Next::Unclear),
             (_, _) => self.start(task).unwrap_or_else(|_| Turn::new(Next::Unclear)),
         }
     }
+}
+
+/// Asks at the connection's address, where nobody answers.
+fn look(task: &Task) -> Turn {
+    Turn::new(Next::Send(Exchange {
+        name: Cow::Borrowed("look"),
+        method: Method::Get,
+        url: format!("{}/look", task.account.base),
+        headers: Vec::new(),
+        body: Body::None,
+        repeat: Repeat::Same {
+            every_s: 1,
+            for_s: 3_600,
+        },
+        asks: true,
+    }))
 }
 
 fn approved(task: &Task) -> Turn {

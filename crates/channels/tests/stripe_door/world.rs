@@ -204,15 +204,27 @@ impl World {
             .oneshot(request)
             .await
             .expect("a router never fails");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = axum::body::to_bytes(response.into_body(), 4 << 20)
-            .await
-            .expect("a whole body");
-        Said {
-            status,
-            headers,
-            text: String::from_utf8(body.to_vec()).expect("text"),
-        }
+        said(response).await
+    }
+
+    /// Something of the native API, which stands beside the door: its answer.
+    pub(crate) async fn native(&self, method: &str, path: &str, body: Option<Value>) -> Said {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "api.test")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
+            .header("idempotency-key", self.doors.directory.new_uuid().to_string())
+            .header(header::CONTENT_TYPE, "application/json");
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = request.body(body).expect("a request");
+        let router = florin_channels::api::router(self.doors.clone());
+        said(router.oneshot(request).await.expect("a router never fails")).await
+    }
+
+    /// From now on payments go to this address.
+    pub(crate) async fn provider_at(&self, base: &str) -> ConnectionId {
+        connection(&self.doors, self.tenant, base).await
     }
 
     /// A page as a browser opens it.
@@ -245,6 +257,18 @@ impl World {
     }
 }
 
+async fn said(response: axum::response::Response) -> Said {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = axum::body::to_bytes(response.into_body(), 4 << 20)
+        .await
+        .expect("a whole body");
+    Said {
+        status,
+        headers,
+        text: String::from_utf8(body.to_vec()).expect("text"),
+    }
+}
+
 async fn tenant(doors: &Doors, name: &str, scopes: &[Scope]) -> (Tenant, String) {
     let directory = &doors.directory;
     let merchant = directory
@@ -257,26 +281,30 @@ async fn tenant(doors: &Doors, name: &str, scopes: &[Scope]) -> (Tenant, String)
         merchant,
         mode: Mode::Test,
     };
+    connection(doors, tenant, "http://127.0.0.1:9").await;
+    let key = directory
+        .create_key(tenant, "test", scopes.to_vec(), None)
+        .await
+        .expect("a key");
+    (tenant, key.secret.expect("a new key").expose().clone())
+}
+
+/// A tenant's new default connection.
+async fn connection(doors: &Doors, tenant: Tenant, base: &str) -> ConnectionId {
+    let directory = &doors.directory;
     let connection = Connection {
         id: ConnectionId::from_uuid(directory.new_uuid()),
         tenant,
         rail: "script".to_owned(),
-        base: "http://127.0.0.1:9".to_owned(),
+        base: base.to_owned(),
         secrets: Default::default(),
         settings: Default::default(),
         default: true,
         enabled: true,
         created_at: directory.now(),
     };
-    directory
-        .make(Some(tenant), connection, None)
-        .await
-        .expect("a connection");
-    let key = directory
-        .create_key(tenant, "test", scopes.to_vec(), None)
-        .await
-        .expect("a key");
-    (tenant, key.secret.expect("a new key").expose().clone())
+    let made = directory.make(Some(tenant), connection, None).await;
+    made.expect("a connection").document.id
 }
 
 /// A bank that decides, and tells it with the next refund.

@@ -7,8 +7,10 @@ use axum::response::Response;
 use florin_services::ask::What;
 
 use super::{Door, Opened, Says, Tone, params_of, written};
-use crate::stripe_compat::ids;
+use crate::returned::Unpaid;
+use crate::stripe_compat::shape::session::Stands;
 use crate::stripe_compat::shape::{self, Seen};
+use crate::stripe_compat::{ids, sessions};
 
 /// `GET`: the payer is back.
 pub(super) async fn back(
@@ -24,23 +26,31 @@ pub(super) async fn back(
     } else {
         What::Back { order, params }
     };
-    door.try_ask(&opened.view, what).await;
+    let heard = door.try_ask(&opened.view, what).await;
     let opened = door.settled(&opened.view).await?;
+    let seen = Seen::new(&opened.view);
+    // They may have paid: who cannot be asked has not said no.
+    let acting = shape::intent::acting(&seen);
+    if acting.is_some_and(|attempt| !heard || attempt.ends()) {
+        return Ok(door.waiting(&opened));
+    }
+    let unpaid = Unpaid::of(&opened.view.order);
     if let Some(session) = &opened.note.session {
-        let shop = session.cancel_url.clone().filter(|_| left);
+        let payable = Stands::of(&seen) == Stands::Open && sessions::is_payable(&opened.view);
+        let shop = session.cancel_url.clone().filter(|_| left && payable);
         return Ok(match shop {
-            Some(shop) => door.on_to(&opened, shop, "You have not paid", "Nothing was charged."),
+            Some(shop) => door.on_to(&opened, shop, "You have not paid", unpaid.text()),
             None => door.to(&format!("/c/pay/{token}?go=1")),
         });
     }
-    let status = shape::intent_status(&Seen::new(&opened.view));
-    if status == "processing" {
-        return Ok(door.waiting(&opened));
-    }
-    let (headline, text, word) = match status {
-        "succeeded" => ("Thank you", "Your payment went through.", "succeeded"),
-        "requires_capture" => ("Thank you", "Your payment is confirmed.", "succeeded"),
-        _ => ("The payment was not finished", "Nothing was charged.", "failed"),
+    let (headline, text, word) = match shape::intent_status(&seen) {
+        "processing" => return Ok(door.waiting(&opened)),
+        "succeeded" => ("Thank you", "Your payment went through.", Some("succeeded")),
+        "requires_capture" => ("Thank you", "Your payment is confirmed.", Some("succeeded")),
+        // It is open still, and may be paid: that is no end, and has no word.
+        "requires_action" => ("The payment is not finished", "No payment has been heard of yet.", None),
+        _ if unpaid == Unpaid::Open => return Ok(door.waiting(&opened)),
+        _ => ("The payment was not finished", unpaid.text(), Some("failed")),
     };
     Ok(match address(&opened, word) {
         Some(shop) => door.on_to(&opened, shop, headline, text),
@@ -49,7 +59,7 @@ pub(super) async fn back(
 }
 
 /// The address that the merchant gave, with what Stripe adds to it.
-fn address(opened: &Opened, word: &str) -> Option<String> {
+fn address(opened: &Opened, word: Option<&str>) -> Option<String> {
     let mut url = url::Url::parse(opened.note.return_url.as_deref()?).ok()?;
     let intent = ids::intent(opened.view.order.id);
     url.query_pairs_mut()
@@ -57,8 +67,10 @@ fn address(opened: &Opened, word: &str) -> Option<String> {
         .append_pair(
             "payment_intent_client_secret",
             &format!("{intent}_secret_{}", opened.note.secret),
-        )
-        .append_pair("redirect_status", word);
+        );
+    if let Some(word) = word {
+        url.query_pairs_mut().append_pair("redirect_status", word);
+    }
     Some(url.into())
 }
 

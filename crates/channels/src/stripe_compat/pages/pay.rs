@@ -12,7 +12,8 @@ use florin_core::rail::Action;
 use florin_core::time::Timestamp;
 use florin_services::ask::{Ask, Denied, What};
 
-use super::{Alert, Door, Due, Frame, Opened, Says, Tone, due_of, is_ours, looking_again, params_of, written};
+use super::{Alert, Door, Due, Frame, Opened, Says, Tone, due_of, is_ours, params_of, written};
+use crate::returned::{Unpaid, looking_again};
 use crate::stripe_compat::cards::{Card, CardTable, Example};
 use crate::stripe_compat::form::{self, Node};
 use crate::stripe_compat::shape::session::Stands;
@@ -99,7 +100,7 @@ pub(super) async fn pay(
         return Err(door.plain(
             StatusCode::FORBIDDEN,
             "This form was sent from another page",
-            "Nothing was charged",
+            "Nothing was done",
             "Open the payment page again and pay there.",
         ));
     }
@@ -171,6 +172,8 @@ impl Door {
             Stands::Complete => Ok(self.paid(opened)),
             Stands::Expired => Ok(self.over(opened)),
             Stands::Open => match shape::intent::acting(&seen) {
+                // It is being left, or undone: it may have been paid before that.
+                Some(attempt) if attempt.ends() => Ok(self.waiting(opened)),
                 Some(attempt) => Ok(match &attempt.action {
                     Some(Action::Redirect { url }) => self.acting(opened, token, going, url),
                     None => self.waiting(opened),
@@ -272,6 +275,12 @@ impl Door {
     }
 
     fn over(&self, opened: &Opened) -> Response {
+        let unpaid = Unpaid::of(&opened.view.order);
+        let (headline, money) = match unpaid {
+            Unpaid::Open => return self.waiting(opened),
+            Unpaid::Untouched => ("Nothing was charged here", String::new()),
+            Unpaid::WentBack | Unpaid::Odd => ("The payment did not count", format!("{} ", unpaid.text())),
+        };
         let frame = self.frame(&opened.view, None);
         let back = opened
             .note
@@ -281,9 +290,9 @@ impl Door {
         let page = Says {
             title: "This payment page is closed".to_owned(),
             tone: Tone::Note,
-            headline: "Nothing was charged here",
+            headline,
             text: format!(
-                "This page can no longer be used. If you still want to pay, start again at {}.",
+                "{money}This page can no longer be used. If you still want to pay, start again at {}.",
                 frame.merchant
             ),
             facts: Vec::new(),

@@ -1,0 +1,95 @@
+//! What payers are told who come back while it is not clear how their payment ended.
+
+use crate::pages::{onward, opened};
+use crate::world::World;
+
+/// A provider that takes connections and answers nothing.
+async fn silence(world: &World) -> tokio::net::TcpListener {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    world.provider_at(&format!("http://{address}")).await;
+    listener
+}
+
+fn waits(page: &crate::world::Said) {
+    assert_eq!((page.status, page.header("refresh")), (200, "3"), "{}", page.text);
+    assert!(
+        page.text.contains("We do not know yet how your payment ended"),
+        "{}",
+        page.text
+    );
+    assert!(page.text.contains("do not pay again"), "{}", page.text);
+    for wrong in ["Nothing was charged", "redirect_status", "shop.test", "provider.test"] {
+        assert!(!page.text.contains(wrong), "{wrong} in {}", page.text);
+    }
+}
+
+#[tokio::test]
+async fn a_payer_who_comes_back_while_the_provider_is_silent_waits_and_is_told_nothing_untrue() {
+    let world = World::merchant().await;
+    let _provider = silence(&world).await;
+    let (_, url) = opened(&world).await;
+    world.press(&url, &[]).await;
+    let token = url.rsplit('/').next().unwrap();
+    waits(&world.page(&format!("/c/back/{token}?result=asked")).await);
+
+    let form = [
+        ("amount", "3000"),
+        ("currency", "eur"),
+        ("confirm", "true"),
+        ("payment_method", "pm_card_threeDSecure2Required"),
+        ("return_url", "https://shop.test/back"),
+    ];
+    let intent = world.post("/v1/payment_intents", &form).await;
+    let challenge = intent["next_action"]["redirect_to_url"]["url"].as_str().unwrap();
+    let token = challenge.rsplit('/').next().unwrap();
+    waits(&world.page(&format!("/c/back/{token}?result=asked")).await);
+    waits(
+        &world
+            .native("GET", &format!("/return/{token}?result=asked"), None)
+            .await,
+    );
+}
+
+#[tokio::test]
+async fn a_payer_who_comes_back_without_having_paid_can_go_on() {
+    let world = World::merchant().await;
+    let (_, url) = opened(&world).await;
+    world.press(&url, &[]).await;
+    let token = url.rsplit('/').next().unwrap();
+    let back = world.page(&format!("/c/back/{token}")).await;
+    let page = world.page(back.header("location")).await;
+    assert_eq!(onward(&page.text).as_deref(), Some("http://provider.test/pay/1"));
+    assert!(!page.text.contains("Nothing"), "{}", page.text);
+
+    // The provider cannot be reached at all: the merchant hears no word of an end.
+    let form = [
+        ("amount", "3000"),
+        ("currency", "eur"),
+        ("confirm", "true"),
+        ("payment_method", "pm_card_threeDSecure2Required"),
+        ("return_url", "https://shop.test/back"),
+    ];
+    let intent = world.post("/v1/payment_intents", &form).await;
+    let challenge = intent["next_action"]["redirect_to_url"]["url"].as_str().unwrap();
+    let token = challenge.rsplit('/').next().unwrap();
+    for path in [format!("/c/back/{token}?result=asked"), format!("/c/back/{token}")] {
+        let page = world.page(&path).await;
+        assert!(!page.text.contains("Nothing was charged"), "{}", page.text);
+        assert!(!page.text.contains("redirect_status"), "{}", page.text);
+    }
+}
+
+#[tokio::test]
+async fn who_paid_in_one_tab_and_leaves_in_another_is_not_told_that_they_have_not_paid() {
+    let world = World::merchant().await;
+    let (_, url) = opened(&world).await;
+    world.press(&url, &[]).await;
+    let token = url.rsplit('/').next().unwrap();
+    world.page(&format!("/c/back/{token}?result=passed")).await;
+    let left = world.page(&format!("/c/back/{token}?left=1")).await;
+    assert!(!left.text.contains("You have not paid"), "{}", left.text);
+    let page = world.page(left.header("location")).await;
+    let shop = onward(&page.text).expect("the payer is led on");
+    assert!(shop.starts_with("https://shop.test/thanks"), "{shop}");
+}
