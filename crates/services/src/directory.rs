@@ -288,6 +288,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_connection_of_a_tenant_is_the_default_whichever_became_it_last() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()));
+        let (one, two) = (over(Arc::clone(&store)).await, over(store).await);
+        let merchant = one.create_merchant("Ada", None).await.unwrap().document;
+        let [test, live] = [Mode::Test, Mode::Live].map(|mode| Tenant {
+            merchant: merchant.id,
+            mode,
+        });
+        let made = async |directory: &Directory, tenant: Tenant| {
+            let connection = Connection {
+                id: ConnectionId::from_uuid(directory.new_uuid()),
+                tenant,
+                rail: "stripe".into(),
+                base: "https://api.stripe.com".into(),
+                secrets: Default::default(),
+                settings: Default::default(),
+                default: true,
+                enabled: true,
+                created_at: directory.now(),
+            };
+            let made = directory.make(Some(tenant), connection, None).await;
+            made.unwrap().document.id
+        };
+        let defaults = |directory: &Directory, tenant: Tenant| -> Vec<ConnectionId> {
+            let all = directory.connections(tenant);
+            all.iter().filter(|each| each.default).map(|each| each.id).collect()
+        };
+        let other = made(&one, live).await;
+        let old = made(&one, test).await;
+        // The second node has heard of neither.
+        let new = made(&two, test).await;
+        assert_eq!(defaults(&two, test), [new]);
+
+        let again = |connection: &mut Connection| connection.default = true;
+        let changed = one
+            .change_once(test, &old.to_string(), key("k", 1), again)
+            .await
+            .unwrap();
+        assert!(changed.document.default && !changed.replayed);
+        two.refresh().await.unwrap();
+        for directory in [&one, &two] {
+            assert_eq!(defaults(directory, test), [old]);
+            assert_eq!(directory.default_connection(test).unwrap().id, old);
+            assert_eq!(defaults(directory, live), [other], "another mode has its own");
+        }
+    }
+
+    #[tokio::test]
     async fn the_same_call_makes_one_document_and_another_body_is_refused() {
         let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
         let first = directory.create_merchant("Ada", key("k", 1)).await.unwrap();

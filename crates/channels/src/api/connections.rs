@@ -63,7 +63,7 @@ pub struct ConnectionBody {
     /// Anything else that the provider's sheet asks for.
     #[serde(default, deserialize_with = "distinct")]
     pub settings: BTreeMap<String, String>,
-    /// Use it when a call names none.
+    /// Use it when a call names none: the merchant's other connections of this mode are the default no longer.
     #[serde(default)]
     pub default: bool,
 }
@@ -72,7 +72,7 @@ pub struct ConnectionBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionChange {
-    /// Use it when a call names none.
+    /// Use it when a call names none: the merchant's other connections of this mode are the default no longer.
     pub default: Option<bool>,
     /// Whether new attempts may use it.
     pub enabled: Option<bool>,

@@ -2,6 +2,7 @@
 //! card. Every answer is held against Stripe's published schema where `FLORIN_SPECS` brings it.
 
 mod changes;
+mod connections;
 mod errors;
 mod events;
 mod flows;

@@ -73,7 +73,7 @@ pub struct Connection {
     /// Anything else the rail's sheet asks for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
-    /// The one that is used when a call names none.
+    /// The one that is used when a call names none: one of a tenant's at most.
     pub default: bool,
     /// Whether new attempts may use it.
     pub enabled: bool,

@@ -17,6 +17,8 @@ pub(super) const TRIES_MAX: u32 = 8;
 pub(super) const KEYS_MAX: usize = 100;
 /// Connections that a tenant may have.
 pub(super) const CONNECTIONS_MAX: usize = 50;
+/// Documents of a tenant among which one is chosen: more than there may be of any such kind.
+const CHOICE_MAX: u32 = 500;
 /// Webhook endpoints that a tenant may have: each event of an order is a delivery to each.
 pub(super) const ENDPOINTS_MAX: usize = 50;
 
@@ -32,6 +34,12 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
     fn room(_directory: &Directory, _tenant: Tenant) -> Option<(usize, usize)> {
         None
     }
+    /// Whether it is what only one of its tenant's may be.
+    fn is_chosen(&self) -> bool {
+        false
+    }
+    /// Another one is that now.
+    fn step_back(&mut self) {}
     /// Another unique name.
     fn alias(&self) -> Option<String> {
         None
@@ -43,7 +51,7 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
 }
 
 macro_rules! documents {
-    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)? $(, room $room:expr)?;)*) => {$(
+    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)? $(, room $room:expr)? $(, chosen $chosen:ident)?;)*) => {$(
         impl Document for $type {
             const KIND: &'static str = $kind;
             const CACHED: bool = $cached;
@@ -62,6 +70,12 @@ macro_rules! documents {
                 let room: fn(&Directory, Tenant) -> (usize, usize) = $room;
                 Some(room(directory, tenant))
             })?
+            $(fn is_chosen(&self) -> bool {
+                self.$chosen
+            }
+            fn step_back(&mut self) {
+                self.$chosen = false;
+            })?
         }
     )*};
 }
@@ -71,7 +85,8 @@ documents! {
     ApiKey = "key", true, alias |key| Some(key.hash.clone()), room |directory, tenant| {
         (KEYS_MAX, directory.keys(tenant).iter().filter(|key| directory.in_force(key)).count())
     };
-    Connection = "connection", true, room |directory, tenant| (CONNECTIONS_MAX, directory.connections(tenant).len());
+    Connection = "connection", true, room |directory, tenant| (CONNECTIONS_MAX, directory.connections(tenant).len()),
+        chosen default;
     Endpoint = "endpoint", true, room |directory, tenant| (ENDPOINTS_MAX, directory.endpoints(tenant).len());
     Customer = "customer", false;
     Method = "method", false, parent |method| method.customer.map(|customer| customer.to_string());
@@ -334,7 +349,8 @@ impl Directory {
         })
     }
 
-    /// Writes records of one kind together; a document that every node keeps in memory moves the marker in the same transaction.
+    /// Writes records of one kind together; a document that every node keeps in memory moves the marker in the same transaction. Where only
+    /// one of a tenant's may be chosen, a chosen one takes that from the others.
     pub(super) async fn write<D: Document>(
         &self,
         mut records: Vec<Record>,
@@ -345,7 +361,11 @@ impl Directory {
             false => None,
         };
         if turn.is_some() {
-            records.push(self.marked().await?);
+            // The marker first: what another node writes while we look at the others makes this write fail, and it is tried again.
+            let marker = self.marked().await?;
+            let others = self.stepping_back::<D>(&records).await?;
+            records.extend(others);
+            records.push(marker);
         }
         crash::point("before_put");
         let done = self.store.put(&records, keys).await? == Outcome::Done;
@@ -355,6 +375,28 @@ impl Directory {
             self.reload().await?;
         }
         Ok(done)
+    }
+
+    /// The others of the tenants of these records that are chosen no longer when these are written.
+    async fn stepping_back<D: Document>(&self, records: &[Record]) -> Result<Vec<Record>, DirectoryError> {
+        let mut others = Vec::new();
+        for record in records.iter().filter(|record| !record.removed) {
+            if !read::<D>(record)?.is_chosen() {
+                continue;
+            }
+            let list = ListRecords::of(D::KIND, record.tenant, CHOICE_MAX);
+            for mut other in self.store.list(&list).await? {
+                let mut document: D = read(&other)?;
+                if other.id == record.id || !document.is_chosen() {
+                    continue;
+                }
+                document.step_back();
+                other.version += 1;
+                other.body = body_of(&document)?;
+                others.push(other);
+            }
+        }
+        Ok(others)
     }
 
     pub(super) async fn made_before<D: Document>(
