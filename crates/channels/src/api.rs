@@ -16,6 +16,7 @@ mod openapi;
 mod orders;
 pub mod params;
 mod reference;
+mod refused;
 pub mod settings;
 pub mod shapes;
 

@@ -47,10 +47,10 @@ pub(crate) async fn receive(
         Err(Unproven::Unknown) => Err(unknown()),
         Err(Unproven::Refused) => {
             metrics::counter!("florin_notices_refused_total").increment(1);
-            Err(Problem::new(
-                "invalid_request",
-                "the signature or the age of this notice does not hold",
-            ))
+            // The same for all: what this server lacks is said in its log, not to whoever calls.
+            let detail = "this notice is not proven: its signature or its age does not hold, or there is no secret to check it by";
+            let fix = "sign it with the secret that this connection's `webhook_secret` names, and send it at once";
+            Err(Problem::new("invalid_request", detail).fix(fix))
         }
         Err(Unproven::Denied(denied)) => Err(denied.into()),
     }

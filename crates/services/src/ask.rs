@@ -56,7 +56,7 @@ pub enum What {
         /// Nothing more will be taken.
         last: bool,
     },
-    /// Give the hold back, or undo an untouched sale.
+    /// Give the hold back; a sale that is untouched is undone where the rail can.
     Void {
         /// Which.
         order: OrderId,

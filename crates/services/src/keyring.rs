@@ -139,6 +139,17 @@ impl Keyring {
         !checks.is_empty() && checks.iter().all(hold)
     }
 
+    /// The secret that these checks need and that is not there.
+    pub fn lacks(&self, connection: &Connection, notice: &Notice, checks: &[Check]) -> Option<KeyringError> {
+        checks.iter().find_map(|check| match check {
+            Check::Equal { formula, .. } => {
+                let (formula, mut unused) = (std::slice::from_ref(formula), zeroize::Zeroizing::new(Vec::new()));
+                self.evaluate(connection, formula, Some(notice), 0, &mut unused).err()
+            }
+            Check::Fresh { .. } => None,
+        })
+    }
+
     fn equals(
         &self,
         connection: &Connection,
@@ -360,5 +371,21 @@ mod tests {
         assert_eq!(named("gone"), Err(KeyringError::Missing("nowhere".into())));
         assert!(matches!(named("other"), Err(KeyringError::Unnamed { .. })));
         assert!(!format!("{ring:?}{:?}", named("hook")).contains("canary"));
+    }
+
+    #[test]
+    fn a_check_that_cannot_be_made_names_the_secret_that_is_missing() {
+        let notice = Notice {
+            headers: BTreeMap::new(),
+            body: b"x".to_vec(),
+        };
+        let check = |word: &'static str| Check::Equal {
+            formula: Part::HmacSha256Hex(vec![Part::Secret(Cow::Borrowed(word))], vec![Part::Received]),
+            one_of: vec!["0".to_owned()],
+        };
+        let keys = keyring(&["whsec_x"]);
+        let lacks = |word| keys.lacks(&connection(), &notice, &[check(word)]);
+        assert_eq!(lacks("hook"), None, "it does not hold, but it can be checked");
+        assert_eq!(lacks("gone"), Some(KeyringError::Missing("nowhere".to_owned())));
     }
 }

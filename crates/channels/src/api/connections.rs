@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use florin_core::id::ConnectionId;
+use florin_core::rail::Table;
 use florin_services::directory::{Connection, Scope};
 use florin_services::keyring::KeyringError;
 use serde::{Deserialize, Serialize};
@@ -125,19 +126,8 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
             return Err(Problem::new("forbidden", detail).at("secrets").fix(fix));
         }
     }
-    let base = match url("base", body.base.as_ref())? {
-        // Only an operator may point a connection somewhere else: the call would carry the credential there.
-        Some(base) if !doors.settings.any_provider_address => {
-            let host = table.hosts.iter().any(|host| base == format!("https://{host}"));
-            if !host {
-                let detail = format!("the address can be {}", table.hosts.join(", "));
-                return Err(Problem::new("invalid_value", detail).at("base"));
-            }
-            base
-        }
-        Some(base) => base,
-        None => format!("https://{}", table.hosts.first().copied().unwrap_or_default()),
-    };
+    let base = url("base", body.base.as_ref())?;
+    let base = address_of(table, base, doors.settings.any_provider_address)?;
     let connection = Connection {
         id: ConnectionId::from_uuid(doors.directory.new_uuid()),
         tenant: call.caller.tenant,
@@ -160,6 +150,31 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
         .make(Some(call.caller.tenant), connection, call.key.clone())
         .await?;
     Ok(made_answer(made.replayed, ConnectionShape::of(&made.document, &doors)))
+}
+
+/// Where the provider is that a new connection speaks to.
+fn address_of(table: &Table, named: Option<String>, any: bool) -> Result<String, Problem> {
+    // What is on this machine is nobody's provider without the word of its operator.
+    let hosts = table.hosts.iter().filter(|host| **host != "loopback");
+    let known: Vec<String> = hosts.map(|host| format!("https://{host}")).collect();
+    // Only an operator may point a connection somewhere else: the call would carry the credential there.
+    let found = match named {
+        Some(base) => (any || known.contains(&base)).then_some(base),
+        None => known.first().cloned(),
+    };
+    found.ok_or_else(|| {
+        let (detail, fix) = match known.as_slice() {
+            [] => (
+                format!("the provider `{}` is a simulated one, and has no address of its own", table.name),
+                "send its address as `base`; who runs this server has to allow that with `any_address` under [providers]",
+            ),
+            known => (
+                format!("the address can be {}", known.join(", ")),
+                "leave out `base`; who runs this server can allow any address with `any_address` under [providers]",
+            ),
+        };
+        Problem::new("invalid_value", detail).at("base").fix(fix)
+    })
 }
 
 /// Connections, newest first.
@@ -246,5 +261,48 @@ impl ConnectionShape {
             hook_url: format!("{}/hooks/{}", doors.settings.api_url, connection.id),
             created_at: rfc3339(connection.created_at),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_speaks_to_its_provider_and_to_others_only_if_the_operator_allows_it() {
+        let table = |hosts| Table {
+            name: "acme",
+            steps: &[],
+            currencies: &[],
+            hosts,
+            secrets: &[],
+            exchanges: &[],
+            waits: &[],
+            refs: &[],
+            remembers_s: 0,
+            refund_days: 0,
+        };
+        let (real, simulated) = (table(&["api.acme.test", "loopback"]), table(&["loopback"]));
+        let of = |table: &Table, base: Option<&str>, any| {
+            address_of(table, base.map(str::to_owned), any).map_err(|problem| problem.detail + "; " + &problem.fix)
+        };
+        assert_eq!(of(&real, None, false).unwrap(), "https://api.acme.test");
+        assert_eq!(
+            of(&real, Some("https://api.acme.test"), false).unwrap(),
+            "https://api.acme.test"
+        );
+        for elsewhere in ["https://loopback", "http://127.0.0.1:4003"] {
+            let said = of(&real, Some(elsewhere), false).unwrap_err();
+            assert!(
+                said.contains("https://api.acme.test") && said.contains("any_address"),
+                "{said}"
+            );
+            assert!(!said.contains("loopback"), "{said}");
+            assert_eq!(of(&real, Some(elsewhere), true).unwrap(), elsewhere);
+        }
+        assert!(
+            of(&simulated, None, true).is_err(),
+            "it is nowhere unless somebody says where"
+        );
     }
 }

@@ -20,6 +20,7 @@ use super::ask::{
 };
 use super::gate::{Call, Caller};
 use super::params::Params;
+use super::refused;
 use super::shapes::{AttemptShape, List, OrderShape, StepShape};
 use crate::Doors;
 use crate::problem::Problem;
@@ -145,19 +146,17 @@ pub(super) async fn capture(
         amount,
         last: body.last,
     };
-    answer(
-        &doors,
-        Ask {
-            tenant: call.caller.tenant,
-            key: Some(key),
-            what,
-        },
-        StatusCode::OK,
-    )
-    .await
+    let ask = Ask {
+        tenant: call.caller.tenant,
+        key: Some(key),
+        what,
+    };
+    let answered = doors.engine.ask(ask).await;
+    let answered = answered.map_err(|denied| refused::capture(denied, body.last))?;
+    Ok(shown(&doors, &answered, StatusCode::OK))
 }
 
-/// Gives a hold back, or undoes a sale that is whole and untouched.
+/// Gives a hold back.
 #[utoipa::path(post, path = "/v1/orders/{id}/void", tag = "orders", request_body = Nothing,
     params(("id" = String, Path, description = "The order"), ("Idempotency-Key" = String, Header, description = "A new value per call, any text will do; the same one for a repeat", min_length = 1, max_length = 255)),
     responses((status = 200, description = "Voided, or refused by the provider", body = OrderShape),
@@ -236,7 +235,8 @@ pub(super) async fn refund(
             key: Some(key),
             what,
         })
-        .await?;
+        .await
+        .map_err(refused::refund)?;
     let made = answered
         .step
         .filter(|step| step.kind == StepKind::Refund)

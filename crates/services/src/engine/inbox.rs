@@ -128,6 +128,12 @@ impl Engine {
             .keyring
             .holds(&connection, &notice, &opened.checks, inner.clock.wall())
         {
+            if let Some(error) = inner.keyring.lacks(&connection, &notice, &opened.checks) {
+                tracing::warn!(
+                    connection = %connection.id, rail = %connection.rail, %error,
+                    "a webhook of this provider was refused, because there is nothing to check it by; `florin doctor` says how to mend it"
+                );
+            }
             return Err(Unproven::Refused);
         }
         let now = inner.clock.now();
