@@ -70,6 +70,36 @@ def _():
     assert "send the payer to http" in said and "{" not in said, said
 
 
+@kit.test("a payment of which nobody knows ends with 6, and says how to look what became of it")
+def _():
+    said, aside = run("pay", "1000", "--method", "card_threeDSecureRequired", "--reference", "cli-act", code=UNREACHABLE)
+    assert "requires_action" in said and "the payer has to act" in aside and "florin get cli-act" in aside, said + aside
+
+
+@kit.test("what cannot be is refused in words that the command line knows")
+def _():
+    _, aside = run("pay", "0", code=USAGE)
+    assert "`param`" not in aside and "`detail`" not in aside, aside
+    order = asked("pay", "1000")["id"]
+    run("refund", order)
+    _, aside = run("refund", order, code=CONFLICT)
+    assert "nothing is left to refund (EUR 10.00 refunded)" in aside and "leave out" not in aside, aside
+    held = asked("pay", "1000", "--hold")["id"]
+    _, aside = run("capture", held, "--amount", "400", "--keep-rest", code=USAGE)
+    assert "one capture" in aside and "`final: false`" in aside, aside
+
+
+@kit.test("attempts, keys and deliveries say in a line how they stand")
+def _():
+    order = asked("pay", "1000", "--method", "card_visa_chargeDeclined", code=FAILED)
+    said, _ = run("attempts", "list", order["id"])
+    assert "EUR 10.00  declined  " in said and "pi_" in said, said
+    key = asked("keys", "create", "--label", "short")
+    run("keys", "revoke", key["id"])
+    said, _ = run("keys", "list")
+    assert f"test  short  {key['hint']}  revoked  " in said, said
+
+
 @kit.test("each kind of failure has its exit code, and says what to do")
 def _():
     for arguments, code, words in (

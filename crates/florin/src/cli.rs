@@ -1,7 +1,7 @@
 //! What can be typed. One binary: server, tools, client.
 //!
 //! Data goes to standard output, everything else to standard error. `--json` on every command (a list is one JSON object a line); errors
-//! too. Exit codes: 0 ok, 1 failed, 2 usage, 3 not allowed, 4 not found, 5 conflict, 6 cannot be reached.
+//! too. Exit codes stand in [`crate::client::EXIT_CODES`].
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     version,
     about,
     propagate_version = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    after_help = crate::client::EXIT_CODES
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -58,7 +59,7 @@ pub(crate) enum Command {
     Pay(Pay),
     /// Take money that is held
     Capture(Capture),
-    /// Give a hold back, or undo a sale that is untouched
+    /// Give a hold back
     Void(OrderArg),
     /// Call an unpaid order off
     Cancel(OrderArg),

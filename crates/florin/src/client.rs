@@ -23,13 +23,24 @@ pub(crate) struct Failure {
     passing: bool,
 }
 
-/// Exit codes (`docs/decisions`, conventions of the command line).
+/// Exit codes; [`EXIT_CODES`] tells people about them.
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 pub(crate) const NOT_ALLOWED: u8 = 3;
 pub(crate) const NOT_FOUND: u8 = 4;
 pub(crate) const CONFLICT: u8 = 5;
+/// Nobody answered that can be reached, or nobody knows how it ended: look before it is asked for once more.
 pub(crate) const UNREACHABLE: u8 = 6;
+
+/// What `--help` and the manual page say of them.
+pub(crate) const EXIT_CODES: &str = "Exit codes:
+  0  done; after `pay`: the money is taken or held (`--method hosted`: there is a link)
+  1  it failed: declined, or something is wrong
+  2  the command line, or a value in it, cannot be
+  3  the key is missing, not in force, or may not do this
+  4  there is no such thing
+  5  it conflicts with what is there
+  6  nobody can be reached, or the outcome is not known: look before you repeat it";
 
 /// Letters that are shown of an answer that nobody can read.
 const SHOWN_CHARS: usize = 60;
@@ -111,13 +122,21 @@ impl Failure {
         let detail = text("detail").or_else(|| text("title"));
         let detail = detail.unwrap_or("the server gave no reason");
         crate::say::note(&plain(&format!("florin: {detail}")));
-        if let Some(fix) = text("fix") {
+        if let Some(fix) = text("fix").and_then(in_text) {
             crate::say::note(&plain(&format!("  {fix}")));
+        }
+        if let Some(order) = text("order") {
+            crate::say::note(&plain(&format!("  order {order}")));
         }
         if let Some(id) = text("request_id") {
             crate::say::note(&plain(&format!("  request {id}")));
         }
     }
+}
+
+/// A `fix` for who reads text and no JSON: the line above is the `detail`, and what `param` names is no name of the command line.
+fn in_text(fix: &str) -> Option<String> {
+    (!fix.contains("`param`")).then(|| fix.replace("`detail`", "the line above"))
 }
 
 /// The server and the key.
@@ -366,6 +385,19 @@ mod tests {
             let fix = failure.problem["fix"].as_str().unwrap();
             assert!(fix.contains("florin get A-17"), "{fix}");
         }
+    }
+
+    #[test]
+    fn a_fix_in_text_names_no_member_that_text_does_not_show() {
+        assert_eq!(
+            in_text("change what `param` names as `detail` says, and call again"),
+            None
+        );
+        assert_eq!(
+            in_text("use a key with the scope that `detail` names").unwrap(),
+            "use a key with the scope that the line above names"
+        );
+        assert_eq!(in_text("make a new order").unwrap(), "make a new order");
     }
 
     #[tokio::test]

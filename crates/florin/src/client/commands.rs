@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, FAILED, Failure, NOT_FOUND, piece, print, query_text};
+use super::{Api, FAILED, Failure, NOT_FOUND, UNREACHABLE, piece, print, query_text};
 use crate::cli::{
     Attempts, Capture, Events, Get, Keys, Ledger, Merchants, OrderArg, Orders, Output, Pay, Refund, Webhooks,
 };
@@ -106,19 +106,44 @@ pub(crate) async fn pay(output: Output, pay: &Pay) -> Result<(), Failure> {
         .await
         .map_err(|failure| failure.look_first(&reference))?;
     print::object(output, &order);
-    // The order is there and open; but who asked for a payment has none.
-    let declined = order.pointer("/last_attempt/status").and_then(Value::as_str) == Some("declined");
-    if declined {
-        let message = order.pointer("/last_attempt/decline/message").and_then(Value::as_str);
+    outcome(&order, &reference, pay.method == "hosted")
+}
+
+/// Whether somebody who asked for a payment has one: the order is there and printed, but a script goes by the exit code.
+fn outcome(order: &Value, reference: &str, hosted: bool) -> Result<(), Failure> {
+    let text = |path: &str| order.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let failed = |what: &str, detail: String| {
         let fix = "pay the order with another method, or make another one";
-        return Err(Failure::new(
-            FAILED,
-            "declined",
-            message.unwrap_or("the payment was declined"),
-            fix,
-        ));
+        Err(Failure::new(FAILED, what, detail, fix))
+    };
+    let unknown = |detail: &str, fix: &str| {
+        let look =
+            format!("{fix}: `florin get {reference}` shows it, and `--reference {reference}` makes no second order");
+        Err(Failure::new(UNREACHABLE, "outcome_unknown", detail, &look))
+    };
+    let status = text("/payment_order_status");
+    match (status, text("/last_attempt/status")) {
+        ("captured" | "authorized", _) => Ok(()),
+        (_, "declined") => {
+            let message = text("/last_attempt/decline/message");
+            let message = if message.is_empty() {
+                "the payment was declined"
+            } else {
+                message
+            };
+            failed("declined", message.to_owned())
+        }
+        ("requires_action", _) if hosted => Ok(()),
+        ("requires_action", _) => unknown(
+            "the payer has to act first: whether it will be paid is not known",
+            "send the payer to the address above, and look what became of it",
+        ),
+        ("processing", _) => unknown(
+            "the provider has not answered yet: whether it is paid is not known",
+            "look what became of it before you repeat the command",
+        ),
+        _ => failed("not_paid", format!("the order is {status}, and not paid")),
     }
-    Ok(())
 }
 
 pub(crate) async fn capture(output: Output, capture: &Capture) -> Result<(), Failure> {
@@ -442,4 +467,41 @@ fn csv(entry: &Value) -> String {
     ]
     .map(at)
     .join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_payment_that_is_taken_or_held_ends_well_and_one_that_nobody_knows_of_ends_with_6() {
+        let order = |status: &str, attempt: &str| {
+            json!({
+                "payment_order_status": status,
+                "last_attempt": { "status": attempt, "decline": { "message": "not enough money" } },
+            })
+        };
+        let code = |status: &str, attempt: &str, hosted| {
+            let said = outcome(&order(status, attempt), "A-17", hosted);
+            said.map_or_else(|failure| failure.code, |()| 0)
+        };
+        assert_eq!(code("captured", "succeeded", false), 0);
+        assert_eq!(code("authorized", "succeeded", false), 0);
+        assert_eq!(
+            code("requires_action", "requires_action", true),
+            0,
+            "a link was asked for"
+        );
+        assert_eq!(code("requires_action", "requires_action", false), UNREACHABLE);
+        for hosted in [true, false] {
+            assert_eq!(code("processing", "processing", hosted), UNREACHABLE);
+            assert_eq!(code("created", "declined", hosted), FAILED);
+            assert_eq!(code("created", "canceled", hosted), FAILED);
+            assert_eq!(code("expired", "reversed", hosted), FAILED);
+        }
+        let unknown = outcome(&order("processing", "processing"), "A-17", false).unwrap_err();
+        assert!(unknown.problem["fix"].as_str().unwrap().contains("florin get A-17"));
+        let declined = outcome(&order("created", "declined"), "A-17", false).unwrap_err();
+        assert_eq!(declined.problem["detail"], "not enough money");
+    }
 }

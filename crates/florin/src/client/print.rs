@@ -49,20 +49,27 @@ fn summary(value: &Value) -> String {
         let found = names.iter().copied().map(text).find(|text| !text.is_empty());
         found.unwrap_or_default().to_owned()
     };
-    let happened = matches!(text("object"), "event" | "delivery");
+    let when = |is: bool, part: String| if is { part } else { String::new() };
+    let object = text("object");
     let parts = [
-        if happened {
-            second(text("created_at"))
-        } else {
-            String::new()
-        },
+        when(matches!(object, "event" | "delivery"), second(text("created_at"))),
         money(value),
+        when(object == "key", text("mode").to_owned()),
         first(&["payment_order_status", "status"]),
         trouble(value),
+        value
+            .get("decline")
+            .filter(|member| member.is_object())
+            .map(decline)
+            .unwrap_or_default(),
         text("type").to_owned(),
         first(&["label", "name", "url", "email"]),
         text("reference").to_owned(),
+        text("hint").to_owned(),
+        when(object == "key", life(value)),
         value.get("scopes").map(shown).unwrap_or_default(),
+        when(object == "attempt", text("provider_reference").to_owned()),
+        when(object == "delivery", told(value)),
         text("id").to_owned(),
     ];
     parts
@@ -72,11 +79,45 @@ fn summary(value: &Value) -> String {
         .join("  ")
 }
 
-/// What nobody should miss in a list of orders that else look well: money that is taken back, and what waits for a person.
-fn trouble(order: &Value) -> String {
-    let dispute = order.get("dispute_status").and_then(Value::as_str);
-    let attention = order.get("attention").and_then(Value::as_array);
+/// Whether a key still opens something.
+fn life(key: &Value) -> String {
+    let text = |name: &str| key.get(name).and_then(Value::as_str);
+    match (text("revoked_at"), text("expires_at")) {
+        (Some(_), _) => "revoked".to_owned(),
+        (None, Some(end)) => format!("until {}", second(end)),
+        (None, None) => String::new(),
+    }
+}
+
+/// What was told to whom, what the last try came to, and when it is tried again.
+fn told(delivery: &Value) -> String {
+    let text = |name: &str| delivery.get(name).and_then(Value::as_str);
+    let tries = delivery.get("attempts").and_then(Value::as_array);
     let parts = [
+        text("event").map(str::to_owned),
+        text("endpoint").map(|endpoint| format!("to {endpoint}")),
+        tries.and_then(|tries| tries.last()).map(came_to),
+        text("next_try_at").map(|at| format!("next try {}", second(at))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+/// `answered 500`, or why there was no answer.
+fn came_to(one_try: &Value) -> String {
+    let error = one_try.get("error").and_then(Value::as_str);
+    let status = one_try.get("status_code").and_then(Value::as_u64);
+    let answered = status.map(|status| format!("answered {status}"));
+    answered.or(error.map(str::to_owned)).unwrap_or_default()
+}
+
+/// What nobody should miss in a list of things that else look well: that nobody knows how one of them ended, money that is taken back, and what
+/// waits for a person.
+fn trouble(value: &Value) -> String {
+    let uncertain = value.get("uncertain").and_then(Value::as_bool).unwrap_or_default();
+    let dispute = value.get("dispute_status").and_then(Value::as_str);
+    let attention = value.get("attention").and_then(Value::as_array);
+    let parts = [
+        uncertain.then(|| "uncertain".to_owned()),
         dispute.map(|status| format!("dispute {status}")),
         attention
             .filter(|reasons| !reasons.is_empty())
@@ -106,7 +147,7 @@ fn money(value: &Value) -> String {
 
 /// Everything else that says something to a person; `--json` has it all.
 fn details(value: &Value) -> Vec<(String, String)> {
-    const SAID: [&str; 14] = [
+    const SAID: [&str; 19] = [
         "id",
         "object",
         "amount",
@@ -121,6 +162,11 @@ fn details(value: &Value) -> Vec<(String, String)> {
         "scopes",
         "kind",
         "version",
+        "uncertain",
+        "decline",
+        "provider_reference",
+        "hint",
+        "next_try_at",
     ];
     let Some(members) = value.as_object() else {
         return Vec::new();
@@ -139,7 +185,7 @@ fn details(value: &Value) -> Vec<(String, String)> {
         }
         ("last_attempt", _) => attempt(member),
         ("next_action", _) => action(member),
-        ("decline", _) => decline(member),
+        ("attempts", _) => tries(member),
         (_, _) => shown(member),
     };
     members
@@ -161,6 +207,14 @@ fn attempt(value: &Value) -> String {
         text("rail"),
         text("id")
     )
+}
+
+/// Every try of a delivery, oldest first: `2026-11-21T10:00:00Z answered 500, …`.
+fn tries(value: &Value) -> String {
+    let at = |one_try: &Value| second(one_try.get("at").and_then(Value::as_str).unwrap_or_default());
+    let said = |one_try: &Value| format!("{} {}", at(one_try), came_to(one_try));
+    let all = value.as_array().map(|tries| tries.iter().map(said).collect::<Vec<_>>());
+    all.unwrap_or_default().join(", ")
 }
 
 fn action(value: &Value) -> String {
@@ -234,5 +288,64 @@ mod tests {
             "id": "evt_1", "object": "event", "type": "order.captured", "created_at": "2026-11-21T10:00:00.123Z",
         });
         assert_eq!(summary(&event), "2026-11-21T10:00:00Z  order.captured  evt_1");
+    }
+
+    #[test]
+    fn a_delivery_says_what_was_told_to_whom_and_what_came_of_it() {
+        let delivery = serde_json::json!({
+            "id": "del_1", "object": "delivery", "endpoint": "whe_1", "event": "evt_1", "type": "order.captured",
+            "order": "ord_1", "status": "pending", "created_at": "2026-11-21T10:00:00.123Z",
+            "attempts": [
+                { "at": "2026-11-21T10:00:00.200Z", "status_code": null, "duration_ms": 3, "error": "connection refused" },
+                { "at": "2026-11-21T10:00:05.200Z", "status_code": 500, "duration_ms": 3, "error": null },
+            ],
+            "next_try_at": "2026-11-21T10:00:35.200Z",
+        });
+        assert_eq!(
+            summary(&delivery),
+            "2026-11-21T10:00:00Z  pending  order.captured  evt_1  to whe_1  answered 500  next try 2026-11-21T10:00:35Z  del_1"
+        );
+        let said: Vec<String> = details(&delivery).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(
+            said[0],
+            "2026-11-21T10:00:00Z connection refused, 2026-11-21T10:00:05Z answered 500"
+        );
+    }
+
+    #[test]
+    fn an_attempt_says_why_it_was_declined_and_by_which_name_the_provider_knows_it() {
+        let declined = serde_json::json!({
+            "id": "att_1", "object": "attempt", "amount": 1099, "currency": "EUR", "status": "declined", "uncertain": false,
+            "decline": { "code": "insufficient_funds", "message": "not enough money" }, "provider_reference": "pi_1",
+        });
+        assert_eq!(
+            summary(&declined),
+            "EUR 10.99  declined  not enough money (insufficient_funds)  pi_1  att_1"
+        );
+        let silent = serde_json::json!({
+            "id": "att_2", "object": "attempt", "amount": 1099, "currency": "EUR", "status": "processing", "uncertain": true,
+            "decline": null, "provider_reference": null,
+        });
+        assert_eq!(summary(&silent), "EUR 10.99  processing  uncertain  att_2");
+    }
+
+    #[test]
+    fn a_key_says_how_it_begins_its_mode_and_whether_it_still_opens_something() {
+        let key = |revoked: Option<&str>, ends: Option<&str>| {
+            summary(&serde_json::json!({
+                "id": "key_1", "object": "key", "mode": "live", "label": "till", "scopes": ["read", "pay"],
+                "hint": "sk_live_ab", "revoked_at": revoked, "expires_at": ends,
+            }))
+        };
+        assert_eq!(key(None, None), "live  till  sk_live_ab  read, pay  key_1");
+        let end = "2026-11-21T10:00:00.000Z";
+        assert_eq!(
+            key(None, Some(end)),
+            "live  till  sk_live_ab  until 2026-11-21T10:00:00Z  read, pay  key_1"
+        );
+        assert_eq!(
+            key(Some(end), Some(end)),
+            "live  till  sk_live_ab  revoked  read, pay  key_1"
+        );
     }
 }
