@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use florin_core::id::NodeId;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 /// What somebody reads who opens the address itself.
@@ -24,29 +25,39 @@ pub type Ready = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>>
 /// Called before metrics are rendered, so that ages and depths are of this moment.
 pub type Gather = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
+/// The header in which `/readyz` says which node answers, so that a tool can tell this server from another one at the same address.
+pub const NODE: &str = "florin-node";
+
 #[derive(Clone)]
 struct Admin {
     metrics: PrometheusHandle,
     ready: Ready,
     gather: Gather,
+    node: NodeId,
 }
 
-/// Routes of the admin door.
-pub fn router(metrics: PrometheusHandle, ready: Ready, gather: Gather) -> Router {
+/// Routes of the admin door of this node.
+pub fn router(metrics: PrometheusHandle, ready: Ready, gather: Gather, node: NodeId) -> Router {
     Router::new()
         .route("/", get(|| async { FRONT }))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/startupz", get(readyz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render))
-        .with_state(Admin { metrics, ready, gather })
+        .with_state(Admin {
+            metrics,
+            ready,
+            gather,
+            node,
+        })
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    match (admin.ready)().await {
+    let (status, says) = match (admin.ready)().await {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
-    }
+    };
+    (status, [(NODE, admin.node.to_string())], says)
 }
 
 async fn render(State(admin): State<Admin>) -> impl IntoResponse {

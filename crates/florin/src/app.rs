@@ -11,9 +11,8 @@ use florin_channels::teller::{StripeWords, Telegraph};
 use florin_channels::{Doors, Parts, Settings};
 use florin_core::id::{Ids, NodeId};
 use florin_core::rail::Rail;
-use florin_core::secret::Secret;
 use florin_services::clock::{Clock, HeldClock, SystemClock};
-use florin_services::dice::{self, SystemIds};
+use florin_services::dice::SystemIds;
 use florin_services::directory::{Directory, Surroundings, hash_of};
 use florin_services::engine::{self, Engine};
 use florin_services::keyring::{Keyring, Values};
@@ -26,6 +25,8 @@ use florin_store::sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::root;
 
 /// How often other nodes' changes of merchants, keys and endpoints are looked for.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -41,7 +42,7 @@ pub(crate) struct Plan {
     pub(crate) checkpoint_pages: u32,
     pub(crate) rails: &'static [&'static dyn Rail],
     pub(crate) secrets: Values,
-    pub(crate) root_key: Secret<[u8; 32]>,
+    pub(crate) root_key: root::Given,
     pub(crate) node: NodeId,
     pub(crate) engine: engine::Settings,
     pub(crate) doors: Settings,
@@ -51,6 +52,7 @@ pub(crate) struct Plan {
 pub(crate) struct App {
     pub(crate) doors: Doors,
     pub(crate) watch: Arc<Watch>,
+    pub(crate) node: NodeId,
     notifier: Arc<Notifier>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -87,10 +89,16 @@ impl App {
             ids: Mutex::new(Box::new(SystemIds::new(now.clone())) as Box<dyn Ids + Send>),
         };
         let directory = Directory::load(Arc::clone(&store), around).await?;
+        let lost = plan.root_key.lost;
+        let root_key = plan.root_key.of_database(&plan.data, &directory)?;
+        let keyring = Keyring::new(plan.secrets, &root_key);
+        if !lost {
+            root::check(&keyring, &directory)?;
+        }
         let engine = Engine::start(engine::Parts {
             store: Arc::clone(&store),
             directory: Arc::clone(&directory),
-            keyring: Arc::new(Keyring::new(plan.secrets, &plan.root_key)),
+            keyring: Arc::new(keyring),
             rails: plan.rails,
             clock: Arc::clone(&clock),
             ids: Box::new(SystemIds::new(now)),
@@ -135,6 +143,7 @@ impl App {
         Ok(Self {
             doors,
             watch,
+            node: plan.node,
             notifier,
             stop,
             tasks,
@@ -270,34 +279,17 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// 64 hex digits as the root key.
-pub(crate) fn root_key(text: &str) -> anyhow::Result<Secret<[u8; 32]>> {
-    let mut key = [0_u8; 32];
-    let digits = text.trim();
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        bail!(
-            "the root key is 64 hex digits (32 random bytes); make one with `head -c 32 /dev/urandom | xxd -p -c 64`"
-        );
-    }
-    for (at, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).context("the root key is hex digits")?;
-    }
-    Ok(Secret::new(key))
-}
-
-/// A new root key, as text.
-pub(crate) fn new_root_key() -> String {
-    dice::token::<32>()
-}
+/// The file that holds it.
+pub(crate) const NODE_FILE: &str = "node";
 
 /// This node's id: made once, kept in the data folder.
 pub(crate) fn node_id(data: &Path) -> anyhow::Result<NodeId> {
-    let text = kept(data, "node", || {
+    let text = kept(data, NODE_FILE, || {
         let mut ids = SystemIds::new(|| SystemClock.now());
         NodeId::from_uuid(ids.next_uuid()).to_string()
     })?;
     text.parse()
-        .with_context(|| format!("{} holds no node id: remove it", data.join("node").display()))
+        .with_context(|| format!("{} holds no node id: remove it", data.join(NODE_FILE).display()))
 }
 
 /// The id of a node that has a name: the same name is the same node.

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::cli::{Backup, Output, Restore};
 use crate::config::Config;
-use crate::{app, installation, serve};
+use crate::{app, installation, root, serve};
 
 /// How far before the copy's last event payments are compared: a hold that was captured since, or a sale that was refunded since, was
 /// made before.
@@ -38,23 +38,23 @@ pub(crate) async fn backup(output: Output, args: &Backup) -> anyhow::Result<Exit
         bail!("the copy does not hold: {}", wrong.join("; "));
     }
     let bytes = std::fs::metadata(&args.to)?.len();
-    let (_, root) = installation::keyring(&config)?;
+    let place = root::find(&config)?.map(|(_, place)| place);
     if output.json {
         crate::say::data(&json!({ "object": "backup", "file": args.to, "bytes": bytes }).to_string());
     } else {
         crate::say::data(&format!("{} ({bytes} bytes), whole and checked", args.to.display()));
         if !output.quiet {
-            match root {
-                installation::RootKey::File(file) => crate::say::note(&format!(
+            match place {
+                Some(root::Place::File(file)) => crate::say::note(&format!(
                     "It holds webhook secrets sealed under the root key in {}: keep that key too, and somewhere else.",
                     file.display()
                 )),
-                installation::RootKey::Configured => {
+                Some(root::Place::Configured) => {
                     crate::say::note(
                         "It holds webhook secrets sealed under the configured root key: keep that key too, and somewhere else.",
                     );
                 }
-                installation::RootKey::Missing => {}
+                None => {}
             }
         }
     }
@@ -87,7 +87,7 @@ pub(crate) async fn restore(output: Output, args: &Restore) -> anyhow::Result<Ex
         );
     }
     // Without it nothing can be compared, and the copy would lie there half restored.
-    if installation::keyring(&config)?.0.is_none() {
+    if root::find(&config)?.is_none() {
         bail!(no_root_key(&config));
     }
     let file = installation::database_file(&config);
@@ -209,7 +209,7 @@ async fn settle(
     );
     reader.catch_up().await?;
     let newest = newest(&**store).await?;
-    let (keyring, _) = installation::keyring(config)?;
+    let keyring = installation::keyring(config)?;
     let (mut lacking, mut unasked) = (0_u64, 0_u64);
     let mut report = |lack: Lack| {
         lacking += 1;
@@ -217,7 +217,7 @@ async fn settle(
         said(output, &lack);
     };
     let looked_at = match keyring {
-        Some(keyring) => {
+        Some((keyring, _)) => {
             let since = newest.plus_seconds(-COMPARED_DAYS * DAY_S);
             let egress = Egress::new(Arc::new(keyring));
             restore::lacks(&**store, &directory, &egress, florin_rails::ALL, since, &mut report).await?

@@ -132,6 +132,10 @@ pub(crate) struct Serve {
     /// First port instead of the configured addresses; 0: any free ports.
     #[arg(long)]
     pub(crate) port: Option<u16>,
+    /// The root key of this database is lost: start with another one. Webhook secrets that it sealed do not open any more: remove these
+    /// endpoints and make new ones.
+    #[arg(long)]
+    pub(crate) root_key_lost: bool,
     /// For `florin bench`: a stand-in provider that every merchant's test connection speaks to.
     #[arg(long, hide = true)]
     pub(crate) bench_provider: Option<String>,

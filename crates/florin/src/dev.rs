@@ -21,7 +21,7 @@ use crate::cli::{Dev, Output, Sandbox};
 use crate::config::{Log, LogFormat};
 use crate::places::Places;
 use crate::serve::{admin_door, point};
-use crate::{log, stripe, web};
+use crate::{log, root, stripe, web};
 
 /// Names of the secrets of the connection between product and pretend provider.
 pub(crate) const PROVIDER_KEY: &str = "dev_provider_key";
@@ -73,7 +73,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
             (PROVIDER_HOOK.to_owned(), vec![Secret::new(kept.provider_hook.clone())]),
         ]
         .into(),
-        root_key: app::root_key(&kept.root_key)?,
+        root_key: root::read(&kept.root_key)?.into(),
         node: app::node_id(&args.data)?,
         engine: engine::Settings {
             lanes: if args.database.is_some() { 2 } else { 1 },
@@ -232,7 +232,7 @@ impl World {
             checkpoint_pages: PROVIDER_CHECKPOINT_PAGES,
             rails: florin_rails::ALL,
             secrets: [(ISSUER_HOOK.to_owned(), vec![hook_secret.clone()])].into(),
-            root_key: app::root_key(&kept.root_key)?,
+            root_key: root::read(&kept.root_key)?.into(),
             node: app::node_id(&folder)?,
             engine: engine::Settings::default(),
             doors: Settings {
@@ -352,7 +352,7 @@ impl Kept {
                 "admin_key": format!("fl_admin_{}", dice::token::<24>()),
                 "provider_key": format!("sk_test_{}", dice::token::<24>()),
                 "provider_hook": sign::new_secret().expose().clone(), // kept in a file that only its owner reads
-                "root_key": app::new_root_key(),
+                "root_key": root::new(),
             })
             .to_string()
         })?;
@@ -398,6 +398,7 @@ fn welcome(output: Output, line: &Value, data: &Path) {
          Shop      {}   buy something with card {}\n  \
          API       {}   reference at {}/docs\n  \
          Stripe    {}   for programs written with Stripe's libraries\n  \
+         Provider  {}   the pretend one, Stripe's calls; its key is `provider_key` in {}\n  \
          Issuer    {}/book   what the card issuer saw\n  \
          Admin     {}/metrics\n  \
          Key       {}\n\n\
@@ -407,6 +408,8 @@ fn welcome(output: Output, line: &Value, data: &Path) {
         text("api"),
         text("api"),
         text("stripe"),
+        text("provider"),
+        data.join("secrets.json").display(),
         text("issuer"),
         text("admin"),
         text("key"),

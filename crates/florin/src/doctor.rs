@@ -11,14 +11,12 @@ use florin_rails::ALL;
 use florin_services::clock::{Clock, SystemClock};
 use florin_services::directory::{Directory, tenants_of};
 use florin_services::keyring::{Keyring, KeyringError};
-use florin_services::notify::ENDPOINT_SECRET;
 use florin_store::{Store, postgres, sqlite};
 use serde_json::json;
 
 use crate::cli::{Local, Output};
 use crate::config::Config;
-use crate::installation::{self, RootKey};
-use crate::serve;
+use crate::{installation, root, serve};
 
 /// Clocks of nodes and database that are further apart make leases and timers unreliable.
 const SKEW_MS: i64 = 2_000;
@@ -188,21 +186,20 @@ impl Doctor {
 
     fn secrets(&mut self, config: &Config, directory: &Arc<Directory>) {
         let keyring = match installation::keyring(config) {
-            Ok((Some(keyring), place)) => {
+            Ok(Some((keyring, place))) => {
                 let place = match place {
-                    RootKey::File(file) => format!("in {}", file.display()),
-                    RootKey::Configured | RootKey::Missing => "in the configuration".to_owned(),
+                    root::Place::File(file) => format!("in {}", file.display()),
+                    root::Place::Configured => "in the configuration".to_owned(),
                 };
                 self.good("root key", place);
                 keyring
             }
-            Ok((None, _)) => {
-                let mend = "put the key back that this database was used with, as `root_key` under [secrets] or in the data folder";
+            Ok(None) => {
                 let says = format!("there is none in the configuration or in {}", config.data.display());
                 if directory.merchants().is_empty() {
                     self.note("root key", says, "the first start makes one");
                 } else {
-                    self.wrong("root key", says, mend);
+                    self.wrong("root key", says, root::PUT_BACK);
                 }
                 return;
             }
@@ -219,31 +216,12 @@ impl Doctor {
     }
 
     /// Whether what was sealed opens.
-    fn sealed(&mut self, keyring: &Keyring, directory: &Directory) {
-        let tenants = directory
-            .merchants()
-            .into_iter()
-            .flat_map(|merchant| tenants_of(merchant.id));
-        let (mut opened, mut shut) = (0, Vec::new());
-        for endpoint in tenants.flat_map(|tenant| directory.endpoints(tenant)) {
-            let opens = endpoint
-                .secrets
-                .iter()
-                .all(|secret| keyring.open(ENDPOINT_SECRET, &secret.sealed).is_ok());
-            if opens {
-                opened += 1;
-            } else {
-                shut.push(endpoint.id.to_string());
-            }
-        }
+    fn sealed(&mut self, keyring: &Keyring, directory: &Arc<Directory>) {
+        let (opened, shut) = root::opened(keyring, directory);
         if shut.is_empty() {
             self.good("sealed", format!("webhook secrets open under the root key: {opened}"));
         } else {
-            self.wrong(
-                "sealed",
-                format!("the secrets of {} do not open under this root key", shut.join(", ")),
-                "the root key is another one: put the right one back, or give each endpoint a new secret with `florin webhooks rotate`",
-            );
+            self.wrong("sealed", root::said(&shut), root::ANOTHER);
         }
     }
 
@@ -286,7 +264,13 @@ impl Doctor {
                 }
             }
         }
-        if broken == 0 {
+        if broken == 0 && whole == 0 {
+            self.note(
+                "connections",
+                "no connection: nobody can pay",
+                "add one with `POST /v1/connections`, as the README shows under \"Run it for real\"",
+            );
+        } else if broken == 0 {
             self.good("connections", format!("with their rails and secrets: {whole}"));
         }
     }

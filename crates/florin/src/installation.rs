@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use florin_core::id::Ids;
 use florin_core::secret::Secret;
 use florin_services::clock::{Clock, SystemClock};
@@ -11,11 +11,10 @@ use florin_services::dice::SystemIds;
 use florin_services::directory::{Directory, Surroundings};
 use florin_services::keyring::{Keyring, Values};
 use florin_store::Store;
-use serde_json::Value;
 
 use crate::cli::Local;
 use crate::config::Config;
-use crate::{app, dev, serve};
+use crate::{app, dev, root, serve};
 
 /// Where `dev` keeps the pretend provider's database within its data folder.
 const PROVIDER_FILE: &str = "provider/provider.db";
@@ -61,47 +60,20 @@ pub(crate) async fn directory(store: &Arc<dyn Store>) -> anyhow::Result<Arc<Dire
     Ok(Directory::load(Arc::clone(store), around).await?)
 }
 
-/// Where the root key was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RootKey {
-    /// In the configuration or the environment.
-    Configured,
-    /// In this file.
-    File(PathBuf),
-    /// Nowhere.
-    Missing,
-}
-
-/// The secrets of an installation: the configuration's, and what `dev` keeps in its folder.
-pub(crate) fn keyring(config: &Config) -> anyhow::Result<(Option<Keyring>, RootKey)> {
+/// The secrets of an installation: the configuration's, and what `dev` keeps in its folder. None without a root key.
+pub(crate) fn keyring(config: &Config) -> anyhow::Result<Option<(Keyring, root::Place)>> {
     let mut values: Values = config.secrets.clone();
-    let kept = config.data.join("secrets.json");
-    let of_dev: Option<Value> = match std::fs::read_to_string(&kept) {
-        Ok(text) => Some(serde_json::from_str(&text).with_context(|| format!("{} does not read", kept.display()))?),
-        Err(_) => None,
-    };
-    let word = |name: &str| {
-        let found = of_dev.as_ref().and_then(|kept| kept.get(name)).and_then(Value::as_str);
-        found.map(str::to_owned)
-    };
+    let of_dev = root::kept_by_dev(config)?;
     for (name, member) in [
         (dev::PROVIDER_KEY, "provider_key"),
         (dev::PROVIDER_HOOK, "provider_hook"),
     ] {
-        if let Some(value) = word(member) {
+        if let Some(value) = of_dev.as_ref().and_then(|kept| kept.get(member)?.as_str()) {
             values
                 .entry(name.to_owned())
-                .or_insert_with(|| vec![Secret::new(value)]);
+                .or_insert_with(|| vec![Secret::new(value.to_owned())]);
         }
     }
-    let file = config.data.join("root.key");
-    let (root, place) = match values.get("root_key").and_then(|values| values.first()) {
-        Some(value) => (value.expose().clone(), RootKey::Configured), // read as 32 bytes below
-        None => match (std::fs::read_to_string(&file), word("root_key")) {
-            (Ok(text), _) => (text, RootKey::File(file)),
-            (Err(_), Some(text)) => (text, RootKey::File(kept)),
-            (Err(_), None) => return Ok((None, RootKey::Missing)),
-        },
-    };
-    Ok((Some(Keyring::new(values, &app::root_key(&root)?)), place))
+    let found = root::find(config)?;
+    Ok(found.map(|(key, place)| (Keyring::new(values, &key), place)))
 }

@@ -13,6 +13,7 @@ mod installation;
 mod log;
 mod otel;
 mod places;
+mod root;
 mod say;
 mod serve;
 mod stripe;

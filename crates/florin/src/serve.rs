@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{self, App, Plan};
 use crate::cli::{Output, Serve};
 use crate::config::Config;
-use crate::{log, web};
+use crate::{log, root, web};
 
 /// Lanes on PostgreSQL: a second one opens under load, never more than one per core (`sale-ceiling.md`).
 const LANES_MAX: usize = 2;
@@ -55,9 +55,9 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             format!("fl_admin_{}", dice::token::<24>())
         })?,
     };
-    let root = match config.secrets.get("root_key").and_then(|values| values.first()) {
-        Some(value) => app::root_key(value.expose())?,
-        None => app::root_key(&app::kept(&config.data, "root.key", app::new_root_key)?)?,
+    let root_key = root::Given {
+        key: root::find(&config)?.map(|(key, _)| key),
+        lost: args.root_key_lost,
     };
     let bench = args.bench_provider.is_some();
     let mut secrets = config.secrets.clone();
@@ -75,7 +75,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         checkpoint_pages: args.checkpoint_pages.unwrap_or(config.sqlite.checkpoint_pages),
         rails: florin_rails::ALL,
         secrets,
-        root_key: root,
+        root_key,
         node: match &config.node {
             Some(name) => app::node_of(name),
             None => app::node_id(&config.data)?,
@@ -212,7 +212,7 @@ pub(crate) fn admin_door(app: &App, metrics: PrometheusHandle) -> axum::Router {
         let watch = Arc::clone(&watch);
         Box::pin(async move { watch.gather().await })
     });
-    admin::router(metrics, ready, gather)
+    admin::router(metrics, ready, gather, app.node)
 }
 
 /// As many merchants as asked for, each with a key and a test connection to the stand-in; the same keys over the same data.

@@ -277,6 +277,95 @@ fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
     assert_eq!(wrong.len(), 4, "{wrong:#?}");
 }
 
+/// `florin serve` over a folder, killed at the end; what it said if it ended by itself.
+struct Server(Child);
+
+impl Server {
+    fn start(folder: &Path, arguments: &[&str]) -> Result<Self, String> {
+        let mut asked = command(&["serve", "--json", "--port", "0", "--data"]);
+        asked
+            .arg(folder)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = asked.spawn().unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        if line.is_empty() {
+            return Err(said(&child.wait_with_output().unwrap()));
+        }
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_server_starts_over_a_used_database_only_with_the_root_key_that_it_was_used_with() {
+    let mut dev = Dev::start("root");
+    dev.client(&["webhooks", "create", "http://127.0.0.1:9/hook"]);
+    dev.stop();
+    drop(Server::start(&dev.folder, &[]).expect("the key that `dev` made is the right one"));
+    assert!(!dev.folder.join("root.key").exists(), "and no other is made");
+
+    let kept = dev.folder.join("secrets.json");
+    let away = dev.folder.join("away.json");
+    std::fs::rename(&kept, &away).unwrap();
+    let refused = Server::start(&dev.folder, &[]).err().expect("there is no root key");
+    assert!(refused.contains("put the key back"), "{refused}");
+    assert!(
+        !dev.folder.join("root.key").exists(),
+        "a server that refuses makes none"
+    );
+
+    std::fs::write(dev.folder.join("root.key"), "0".repeat(64)).unwrap();
+    let refused = Server::start(&dev.folder, &[]).err().expect("it is another root key");
+    assert!(
+        refused.contains("do not open under this root key: the root key is another one"),
+        "{refused}"
+    );
+    drop(Server::start(&dev.folder, &["--root-key-lost"]).expect("whoever has lost it can go on"));
+
+    std::fs::remove_file(dev.folder.join("root.key")).unwrap();
+    std::fs::rename(&away, &kept).unwrap();
+    dev.go();
+    dev.stop();
+}
+
+#[test]
+fn the_doctor_takes_no_other_servers_word_for_this_ones_and_says_that_nobody_can_pay_without_a_connection() {
+    let dev = Dev::start("other");
+    let folder = dev.folder.join("empty");
+    drop(Server::start(&folder, &[]).unwrap());
+    let settings = folder.join("florin.toml");
+    let admin = dev.address("admin");
+    let admin = admin.strip_prefix("http://").unwrap();
+    std::fs::write(&settings, format!("[server]\nadmin = \"{admin}\"\n")).unwrap();
+    let mut asked = command(&["doctor", "--json", "--config"]);
+    let done = asked.arg(&settings).arg("--data").arg(&folder).output().unwrap();
+    assert!(done.status.success(), "notes are no faults: {}", said(&done));
+    let checks = of_kind(&done, "check");
+    let says = |check: &str| {
+        let found = checks
+            .iter()
+            .find(|line| line["check"] == check && line["grade"] == "note");
+        let found = found.unwrap_or_else(|| panic!("no note about {check}: {checks:#?}"));
+        found["says"].as_str().unwrap().to_owned()
+    };
+    assert!(
+        says("server").contains("not started from this folder"),
+        "{}",
+        says("server")
+    );
+    assert_eq!(says("connections"), "no connection: nobody can pay");
+}
+
 fn open_to_others(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();

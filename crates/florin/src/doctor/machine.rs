@@ -5,10 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use florin_channels::admin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Doctor;
+use crate::app;
 use crate::config::Config;
 
 /// Below this a busy day may fill the disk: SQLite writes up to 20 KB a sale.
@@ -119,7 +121,16 @@ fn free_kib(said: &str) -> Option<u64> {
 pub(super) async fn doors(doctor: &mut Doctor, config: &Config) {
     let admin = of_dev(config).unwrap_or(config.server.admin);
     match ready(admin).await {
-        Ready::Yes => return doctor.good("server", format!("it runs and is ready ({admin})")),
+        Ready::Yes(node) if node.is_some() && node == node_of(config) => {
+            return doctor.good("server", format!("it runs and is ready ({admin})"));
+        }
+        Ready::Yes(_) => {
+            return doctor.note(
+                "server",
+                format!("a server answers at {admin} that was not started from this folder; whether it is on this database is not known"),
+                "to ask about that server, name its --config or --data; to start another one here, give it an `admin` of its own under [server]",
+            );
+        }
         Ready::No(why) => {
             return doctor.wrong(
                 "server",
@@ -161,8 +172,18 @@ fn of_dev(config: &Config) -> Option<SocketAddr> {
     line.get("admin")?.as_str()?.strip_prefix("http://")?.parse().ok()
 }
 
+/// The node that a server of this installation on this machine is.
+fn node_of(config: &Config) -> Option<String> {
+    let kept = || std::fs::read_to_string(config.data.join(app::NODE_FILE)).ok();
+    match &config.node {
+        Some(name) => Some(app::node_of(name).to_string()),
+        None => kept().map(|text| text.trim().to_owned()),
+    }
+}
+
 enum Ready {
-    Yes,
+    /// The node that it says it is.
+    Yes(Option<String>),
     No(String),
     Nobody,
     SomebodyElse,
@@ -186,14 +207,21 @@ async fn ready(admin: SocketAddr) -> Ready {
         Ok(Err(ready)) => ready,
         Ok(Ok(reply)) => {
             let status = reply.split_whitespace().nth(1).unwrap_or_default();
-            let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
-            match (status, body) {
-                ("200", "ok") => Ready::Yes,
+            let (head, body) = reply.split_once("\r\n\r\n").unwrap_or((&reply, ""));
+            match (status, body.trim()) {
+                ("200", "ok") => Ready::Yes(header(head, admin::NODE)),
                 ("503", why) => Ready::No(why.to_owned()),
                 (_, _) => Ready::SomebodyElse,
             }
         }
     }
+}
+
+/// The value of a header.
+fn header(head: &str, name: &str) -> Option<String> {
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    let mut found = lines.filter(|(given, _)| given.eq_ignore_ascii_case(name));
+    found.next().map(|(_, value)| value.trim().to_owned())
 }
 
 #[cfg(test)]
