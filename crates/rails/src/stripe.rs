@@ -83,24 +83,7 @@ impl Rail for Stripe {
     }
 
     fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
-        let cannot = |why: String| Unsupported { rail: TABLE.name, why };
-        let intent = memo::id(task, "payment_intent");
-        let known = intent.ok_or_else(|| cannot("Stripe has no payment intent of this attempt".into()));
-        let first = match task.step {
-            Step::Sale | Step::Authorize => return pay(task).map_err(cannot),
-            Step::Capture => ask::capture(task, known?).map_err(cannot)?,
-            Step::Refund => ask::refund(task, known?).map_err(cannot)?,
-            Step::Void => return Ok(undo(task, "cancel").unwrap_or_else(|| send(ask::look(task, "look")))),
-            Step::Cancel => {
-                let first = undo(task, "expire").or_else(|| undo(task, "cancel"));
-                return Ok(first.unwrap_or_else(|| send(ask::look(task, "look"))));
-            }
-            Step::Reverse => ask::look(task, "look"),
-            Step::Verify | Step::Increment | Step::Payout => {
-                return Err(cannot(format!("it has no step {:?}", task.step)));
-            }
-        };
-        Ok(send(first))
+        first(task)
     }
 
     fn read(&self, task: &Task, exchange: &str, heard: Heard<'_>) -> Turn {
@@ -112,12 +95,9 @@ impl Rail for Stripe {
         match wait {
             "page" if over => undo(task, "expire").unwrap_or_else(|| send(ask::look(task, "look_last"))),
             "challenge" if over => undo(task, "cancel").unwrap_or_else(|| send(ask::look(task, "look_last"))),
-            "processing" | "unknown" | "expiring" | "canceling" | "refunding" if over => {
-                send(ask::look(task, "look_last"))
-            }
-            "page" | "challenge" | "processing" | "unknown" | "expiring" | "canceling" | "refunding" => {
-                send(ask::look(task, "look"))
-            }
+            "page" | "challenge" => send(ask::look(task, "look")),
+            "processing" | "unknown" | "expiring" | "canceling" | "refunding" | "unknown_again" | "expiring_again"
+            | "canceling_again" | "refunding_again" => send(ask::look(task, if over { "look_last" } else { "look" })),
             "asking" if over => stuck(task, waits::PERSON),
             "asking" => send(ask::look(task, "look_last")),
             "finished" => match (event, memo::id(task, "payment_intent")) {
@@ -144,6 +124,28 @@ impl Rail for Stripe {
     fn listed(&self, reply: &Reply) -> Option<Listed> {
         listed::read(reply)
     }
+}
+
+/// The first message of a step.
+fn first(task: &Task) -> Result<Turn, Unsupported> {
+    let cannot = |why: String| Unsupported { rail: TABLE.name, why };
+    let intent = memo::id(task, "payment_intent");
+    let known = intent.ok_or_else(|| cannot("Stripe has no payment intent of this attempt".into()));
+    let first = match task.step {
+        Step::Sale | Step::Authorize => return pay(task).map_err(cannot),
+        Step::Capture => ask::capture(task, known?).map_err(cannot)?,
+        Step::Refund => ask::refund(task, known?).map_err(cannot)?,
+        Step::Void => return Ok(undo(task, "cancel").unwrap_or_else(|| send(ask::look(task, "look")))),
+        Step::Cancel => {
+            let first = undo(task, "expire").or_else(|| undo(task, "cancel"));
+            return Ok(first.unwrap_or_else(|| send(ask::look(task, "look"))));
+        }
+        Step::Reverse => ask::look(task, "look"),
+        Step::Verify | Step::Increment | Step::Payout => {
+            return Err(cannot(format!("it has no step {:?}", task.step)));
+        }
+    };
+    Ok(send(first))
 }
 
 fn pays(step: Step) -> bool {

@@ -258,6 +258,7 @@ impl Engine {
             inner.spawn(drive::drive(Arc::clone(&inner), lane, from, (depth, at_work)));
         }
         inner.spawn(claims::watch(Arc::clone(&inner)));
+        inner.spawn(carry::scout(Arc::clone(&inner)));
         inner.spawn(inbox::watch(Arc::clone(&inner)));
         Arc::new(Self { inner })
     }

@@ -23,6 +23,8 @@ const DAY_S: i64 = 86_400;
 const MUCH_LATER_S: i64 = 6 * 3_600;
 /// The longest gap between tries of a message that never left: its provider may be back any moment, and costs nothing to look for.
 const UNSENT_GAP_S_MAX: i64 = 600;
+/// How long a message that never left is tried: then what it asks for was surely not done, and that is said.
+const UNSENT_S_MAX: i64 = 72 * 3_600;
 /// A step that waits for another one's exchange is looked at this often, in case nobody came back to it.
 const HELD_S: i64 = 60;
 /// How often a case for a person is looked at without one.
@@ -48,6 +50,9 @@ pub struct Entry {
     pub asked: u16,
     /// The order's fence up to which nobody unplanned has taken it over.
     pub fence: u32,
+    /// It is looked at before this, when it would have been due. Known to the lane that looks, and not written down.
+    #[serde(skip)]
+    pub early: Option<Timestamp>,
 }
 
 fn is_zero(number: &u16) -> bool {
@@ -130,9 +135,21 @@ impl Entry {
             due: now,
             asked: 0,
             fence,
+            early: None,
         };
         entry.put_off(now, fence);
         entry
+    }
+
+    /// A copy or question brought nothing. One that went before its time is none of those that are counted, and its plan stays.
+    pub fn brought_nothing(&mut self, now: Timestamp, fence: u32) {
+        let plan = self.early.take().filter(|due| *due > now);
+        if plan.is_none() {
+            self.asked = self.asked.saturating_add(1);
+        }
+        self.put_off(now, fence);
+        // A plan that was made by a clock that was ahead is none.
+        self.due = plan.map_or(self.due, |due| due.min(self.due));
     }
 
     /// What is to be done at `now`, whether it is due or not, under the order's fence.
@@ -148,7 +165,9 @@ impl Entry {
                     Repeat::Never if *sent => Act::Silence,
                     Repeat::Never => Act::Mark,
                     Repeat::Same { for_s, .. } => {
-                        let remembered = now < self.since.plus_seconds(i64::from(for_s));
+                        // What no copy of ever left, nobody has to remember.
+                        let for_s = if *sent { i64::from(for_s) } else { UNSENT_S_MAX };
+                        let remembered = now < self.since.plus_seconds(for_s);
                         if tries <= RESENDS_MAX && patience && remembered {
                             Act::Send { again: *sent }
                         } else if *sent {
@@ -177,7 +196,17 @@ impl Entry {
                     Repeat::Never => 0,
                     Repeat::Same { every_s, .. } => i64::from(every_s),
                 };
-                now.plus_seconds(self.gap_s(self.asked, now).max(every_s))
+                let copies = match self.act(now, fence + 1) {
+                    Act::Send { .. } | Act::Mark => true,
+                    Act::Silence | Act::Unsent | Act::Tick | Act::Over | Act::Rest => false,
+                };
+                // Where no copy goes any more, the rail finds out soon.
+                let gap_s = if copies {
+                    self.gap_s(self.asked, now).max(every_s)
+                } else {
+                    QUESTIONS_S[0]
+                };
+                now.plus_seconds(gap_s)
             }
             Place::Wait { poll, until, over, .. } => {
                 let ask = next_poll(self.since, poll, now).unwrap_or(now.plus_seconds(MUCH_LATER_S));
@@ -193,9 +222,20 @@ impl Entry {
     /// be out of reach for hours, and what cannot be sent must not be called refused for that.
     pub fn again(&mut self, now: Timestamp, fence: u32, after_s: u32, never_left: bool) {
         self.fence = fence + 1;
-        let gap_s = match &self.at {
-            Place::Out { agains, .. } if never_left => self.gap_s(*agains, now).min(UNSENT_GAP_S_MAX),
-            Place::Out { .. } | Place::Held | Place::Wait { .. } => 0,
+        self.early = None;
+        if let Place::Out { agains, .. } = &mut self.at {
+            // What never left may be tried for as long as its provider remembers keys; "not now" is heard so often and not more.
+            *agains = if never_left {
+                (*agains).max(1)
+            } else {
+                agains.saturating_add(1)
+            };
+        }
+        let waited_s = now.millis_since(self.since) / 1_000;
+        let gap_s = if never_left {
+            (waited_s / 2).clamp(0, UNSENT_GAP_S_MAX)
+        } else {
+            0
         };
         self.due = now.plus_seconds(gap_s.max(i64::from(after_s)));
     }
@@ -340,6 +380,45 @@ mod tests {
         entry.asked += 1;
         entry.put_off(now, fence);
         assert_eq!(entry.act(entry.due, fence + 1), Act::Silence);
+    }
+
+    #[test]
+    fn when_no_copy_goes_any_more_the_rail_finds_out_within_seconds() {
+        let mut entry = out(SAME);
+        entry.asked = u16::try_from(RESENDS_MAX).unwrap();
+        entry.brought_nothing(T, 0);
+        assert_eq!((entry.act(entry.due, 1), entry.due), (Act::Silence, T.plus_seconds(5)));
+    }
+
+    #[test]
+    fn a_copy_before_its_time_is_not_counted_and_the_plan_stays() {
+        let mut entry = out(SAME);
+        entry.brought_nothing(T, 0);
+        let plan = entry.clone();
+        for second in 1..5 {
+            entry.early = Some(entry.due);
+            entry.brought_nothing(T.plus_seconds(second), 0);
+            assert_eq!(entry, plan);
+        }
+        entry.early = Some(entry.due);
+        entry.brought_nothing(plan.due, 0);
+        assert_eq!(entry.asked, plan.asked + 1, "it took until its time came");
+    }
+
+    #[test]
+    fn what_cannot_leave_is_tried_for_as_long_as_its_key_is_remembered() {
+        for sent in [false, true] {
+            let (mut entry, mut now, mut tries) = (out(SAME), T, 0);
+            if let Place::Out { sent: left, .. } = &mut entry.at {
+                *left = sent;
+            }
+            while now < T.plus_seconds(85_000) {
+                assert_eq!(entry.act(now, tries), Act::Send { again: sent }, "try {tries}");
+                entry.again(now, tries, 5, true);
+                (now, tries) = (entry.due, tries + 1);
+            }
+            assert!(tries < 170, "{tries} tries");
+        }
     }
 
     #[test]

@@ -236,11 +236,12 @@ impl Carry {
             // The lane decides whether a copy goes, or the rail has to find out another way.
             Ended::Silence if written && out.repeat != florin_core::rail::Repeat::Never => Turn::new(Next::Unclear),
             Ended::Silence => rail.read(&self.effect.task, &out.name, Heard::Silence),
-            Ended::Unsent if written && again => Turn::new(Next::Unclear),
-            // Somebody waits for an authorisation, and may try elsewhere: the worker gives up. Nothing else is given up so fast.
+            // Somebody waits for an authorisation, and may try elsewhere: the worker gives up. Nothing else is given up so fast, and a
+            // copy that stayed here is none.
             Ended::Unsent if written && self.effect.step.kind != StepKind::Authorize => Turn::new(Next::Again {
                 after_s: UNSENT_AGAIN_S,
             }),
+            Ended::Unsent if written && again => Turn::new(Next::Unclear),
             Ended::Unsent => rail.read(&self.effect.task, &out.name, Heard::Unsent),
         };
         self.take(turn)

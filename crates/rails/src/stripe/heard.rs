@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use florin_core::decline::Code;
-use florin_core::rail::{Happened, Heard, Next, Outcome, Reply, Report, Task, Turn};
+use florin_core::rail::{Happened, Heard, Next, Outcome, Reply, Report, Step, Task, Turn};
 use serde::de::DeserializeOwned;
 
 use super::object::{self, Dispute, ErrorBody, Expandable, Intent, List, Refund, Session};
@@ -187,9 +187,14 @@ fn follow(task: &Task, said: Said, verdict: Verdict) -> Turn {
         (Verdict::Absent, Said::Quiet) if undoes(task.step) => {
             done(task, Report::new(Outcome::Released, Some(task.money.with_minor(0))))
         }
-        (Verdict::Todo(_) | Verdict::NotDone | Verdict::Absent, Said::Quiet) => {
-            declined(task, decline::named(Code::ProcessingError, Some("never arrived")))
-        }
+        (Verdict::Todo(next), Said::Quiet) => once_more(task, |task| undo(task, next)),
+        (Verdict::NotDone | Verdict::Absent, Said::Quiet) => once_more(task, |task| {
+            if task.step == Step::Reverse {
+                undo(task, "refund") // what it looked for was its refund
+            } else {
+                super::first(task).ok()
+            }
+        }),
         (Verdict::Todo(_) | Verdict::NotDone | Verdict::Absent, Said::Refused) => {
             let word = memo::own(task, "refused");
             declined(
@@ -207,6 +212,22 @@ fn follow(task: &Task, said: Said, verdict: Verdict) -> Turn {
             | Verdict::Unclear,
             said,
         ) => unclear(task, said),
+    }
+}
+
+/// The message surely did nothing: it goes again, once and under its key. Not for a payment: whoever paid was told that nobody knows, and may
+/// have left.
+fn once_more(task: &Task, message: impl FnOnce(&Task) -> Option<Turn>) -> Turn {
+    // What Stripe had under way for its whole time was no message that was lost.
+    let lost = memo::own(task, "at") != Some("processing");
+    let may = lost && !pays(task.step) && !waits::went_again(task);
+    let again = may.then(|| message(task)).flatten();
+    match again {
+        Some(mut turn) => {
+            waits::goes_again(&mut turn, task);
+            turn
+        }
+        None => declined(task, decline::named(Code::ProcessingError, Some("never arrived"))),
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `page`, `challenge` | the payer | often, as payers act within minutes | Stripe is told to take no more, then `look_last` |
 //! | `processing` | Stripe, which says so (bank debits take days) | by the common plan | `look_last` |
 //! | `unknown`; `expiring`, `canceling`, `refunding` on the way to undoing | nobody knows whether that message arrived; long enough that none can still be under way | often | `look_last` |
+//! | `unknown_again` and so on | the same of a message that went again, after it surely did nothing | often | `look_last` |
 //! | `asking` | Stripe does not answer, or with words that we do not know | by the common plan | a person |
 //! | `stuck`, `finished` | anything at all | when told | – |
 
@@ -25,6 +26,10 @@ pub(super) const NAMES: &[&str] = &[
     "expiring",
     "canceling",
     "refunding",
+    "unknown_again",
+    "expiring_again",
+    "canceling_again",
+    "refunding_again",
     "asking",
     "stuck",
     "finished",
@@ -57,9 +62,29 @@ pub(super) fn processing(task: &Task) -> Turn {
 
 /// A message may or may not have arrived: the last one that was sent.
 pub(super) fn unknown(task: &Task) -> Turn {
-    let undoing = [("refund", "refunding"), ("cancel", "canceling"), ("expire", "expiring")];
-    let sent = undoing.into_iter().find(|(exchange, _)| sent(task, exchange));
-    turn::unknown(task, sent.map_or("unknown", |(_, wait)| wait))
+    let (wait, again, _) = last_sent(task);
+    turn::unknown(task, if went_again(task) { again } else { wait })
+}
+
+/// The waits for the message that was sent last, and the note that it went again.
+fn last_sent(task: &Task) -> (&'static str, &'static str, &'static str) {
+    let undoing = [
+        ("refund", ("refunding", "refunding_again", "again_refund")),
+        ("cancel", ("canceling", "canceling_again", "again_cancel")),
+        ("expire", ("expiring", "expiring_again", "again_expire")),
+    ];
+    let found = undoing.into_iter().find(|(exchange, _)| sent(task, exchange));
+    found.map_or(("unknown", "unknown_again", "again_first"), |(_, waits)| waits)
+}
+
+/// Whether the message that was sent last went again, after it surely did nothing.
+pub(super) fn went_again(task: &Task) -> bool {
+    memo::own(task, last_sent(task).2).is_some()
+}
+
+/// The turn sends it again.
+pub(super) fn goes_again(turn: &mut Turn, task: &Task) {
+    memo::learn_own(turn, task, last_sent(task).2, "yes");
 }
 
 /// A question brought nothing: wait on where we were. The clock and the end of a wait that is entered again are those that it had.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use florin_core::id::{ConnectionId, OrderId};
 use florin_core::rail::Exchange;
+use florin_core::time::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -23,7 +24,9 @@ const EXCHANGES_MAX: usize = 512;
 const PLACE_WAIT: Duration = Duration::from_secs(LEASE_S as u64 - EXCHANGE_S_MAX - 3);
 /// Pauses between tries to reach a provider that refuses connections; nothing has left meanwhile.
 const CONNECT_PAUSES_MS: [u64; 2] = [200, 800];
-/// How many of them are asked about in a second when it is back.
+/// How often it is looked whether a breaker's pause is over.
+const SCOUT_EVERY: Duration = Duration::from_secs(1);
+/// How many orders are asked about in a second when a provider is back.
 const NUDGES_PER_S: usize = 50;
 
 /// The providers of a node: what is out at each, and whether it answers.
@@ -53,6 +56,23 @@ impl Providers {
             })
         });
         Arc::clone(gate)
+    }
+
+    /// Whom to ask about so that it is found out which providers are back.
+    fn scouts(&self, now: Timestamp) -> Vec<OrderId> {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.values().filter_map(|gate| gate.breaker().scout(now)).collect()
+    }
+}
+
+/// Finds out which providers are back, also while nobody else has a message for them.
+pub(super) async fn scout(inner: Arc<Inner>) {
+    loop {
+        tokio::time::sleep(SCOUT_EVERY).await;
+        // What cannot be carried out here is left to nodes that can.
+        if !inner.draining.load(Ordering::Relaxed) && !inner.broken.load(Ordering::Relaxed) {
+            nudge(&inner, inner.providers.scouts(inner.clock.now())).await;
+        }
     }
 }
 
@@ -176,7 +196,7 @@ impl Inner {
         let mut breaker = gate.breaker();
         let was_open = breaker.is_open();
         let lost = if answered {
-            breaker.answered()
+            breaker.answered(self.clock.now())
         } else {
             breaker.failed(order, self.clock.now());
             BTreeSet::new()

@@ -81,7 +81,8 @@ async fn claim(inner: &Inner, own: bool) -> bool {
 /// Why open work is looked at before it is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// This node started: the clock may have been put right while it was away. Then something began later than now.
+    /// This node started. Its provider may have come back while it was away, so messages that were lost are sent. The clock may have been put
+    /// right, too: then something began later than now.
     Started,
     /// The clock went back.
     PutRight,
@@ -91,22 +92,33 @@ enum Why {
 async fn look_again(inner: Arc<Inner>, why: Why) {
     let now = inner.clock.now();
     match waiting(&inner, now).await {
-        Ok(open) if why == Why::PutRight || open.iter().any(|(_, ahead)| *ahead) => {
+        Ok(open) if why == Why::PutRight || open.iter().any(|waiting| waiting.ahead) => {
             if !open.is_empty() {
                 tracing::warn!(
                     orders = open.len(),
                     "the clock was ahead: what is open is asked about at once"
                 );
             }
-            carry::nudge(&inner, open.into_iter().map(|(order, _)| order)).await;
+            carry::nudge(&inner, open.into_iter().map(|waiting| waiting.order)).await;
         }
-        Ok(_) => {}
+        Ok(open) => {
+            let lost = open.into_iter().filter(|waiting| waiting.lost);
+            carry::nudge(&inner, lost.map(|waiting| waiting.order)).await;
+        }
         Err(fault) => tracing::warn!(%fault, "cannot look for what a clock that was ahead left behind"),
     }
 }
 
-/// Orders with open work that is due later, and whether some of it began after `now`.
-async fn waiting(inner: &Inner, now: Timestamp) -> Result<Vec<(OrderId, bool)>, Fault> {
+/// An order with open work that is due later.
+struct Waiting {
+    order: OrderId,
+    /// Some of it began after now.
+    ahead: bool,
+    /// A message of before now was lost, or could not be sent.
+    lost: bool,
+}
+
+async fn waiting(inner: &Inner, now: Timestamp) -> Result<Vec<Waiting>, Fault> {
     let mut open = Vec::new();
     let mut looked_at = 0;
     let mut after = Some((now, OrderId::from_uuid(uuid::Uuid::max())));
@@ -114,14 +126,21 @@ async fn waiting(inner: &Inner, now: Timestamp) -> Result<Vec<(OrderId, bool)>, 
         let rows = inner.store.waiting(Some(place), CLAIM_MAX).await?;
         looked_at += rows.len();
         let with_work = rows.iter().filter(|row| row.work.is_some());
-        open.extend(with_work.map(|row| (row.id, began_after(row, now.plus_millis(BACK_MS)))));
+        open.extend(with_work.map(|row| Waiting::of(row, now)));
         let full = rows.len() >= CLAIM_MAX as usize;
         after = rows.last().filter(|_| full).and_then(|row| Some((row.due?, row.id)));
     }
     Ok(open)
 }
 
-fn began_after(row: &OrderRow, moment: Timestamp) -> bool {
-    let work = snapshot::proven_work(row).unwrap_or_default(); // what is damaged is for the audit
-    row.created_at > moment || work.iter().any(|entry| entry.since > moment)
+impl Waiting {
+    fn of(row: &OrderRow, now: Timestamp) -> Self {
+        let work = snapshot::proven_work(row).unwrap_or_default(); // what is damaged is for the audit
+        let ahead = now.plus_millis(BACK_MS);
+        Self {
+            order: row.id,
+            ahead: row.created_at > ahead || work.iter().any(|entry| entry.since > ahead),
+            lost: (work.iter()).any(|entry| entry.is_out() && entry.was_put_off() && entry.since < now),
+        }
+    }
 }

@@ -222,9 +222,13 @@ impl Lane {
         let leased = (draft.orders.get_mut(&order)).is_some_and(|working| {
             working.kept.lease.is_some() && working.entry(step).is_some_and(|entry| entry.is_out())
         });
-        if !leased {
-            self.act(draft, order, step, now);
+        if leased {
+            return;
         }
+        if let Some(entry) = (draft.orders.get_mut(&order)).and_then(|working| working.entry(step)) {
+            entry.early = Some(entry.due).filter(|due| *due > now);
+        }
+        self.act(draft, order, step, now);
     }
 
     /// Does now what an entry is due for, unless a worker is at it or another node holds it.

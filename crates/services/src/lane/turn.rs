@@ -115,8 +115,7 @@ fn unclear(working: &mut Working, step: StepName, now: Timestamp) {
         // `start` proved nothing, and nothing was sent: the next look starts it again.
         return put(working, step, Place::stuck(), now);
     };
-    entry.asked = entry.asked.saturating_add(1);
-    entry.put_off(now, fence);
+    entry.brought_nothing(now, fence);
     let out = entry.is_out();
     working.dirty = true;
     if out {
@@ -127,8 +126,7 @@ fn unclear(working: &mut Working, step: StepName, now: Timestamp) {
 fn again(working: &mut Working, step: StepName, after_s: u32, from: Option<&Turned>, now: Timestamp) {
     let fence = working.kept.fence;
     let Some(entry) = working.entry(step) else { return };
-    if let Place::Out { sent, agains, .. } = &mut entry.at {
-        *agains = agains.saturating_add(1);
+    if let Place::Out { sent, .. } = &mut entry.at {
         // This copy surely did nothing; an earlier one may have. The next copy is marked before it goes.
         *sent &= !from.is_some_and(|turned| turned.sole);
     }

@@ -10,6 +10,7 @@
 //! A breaker that is open only delays: nothing is called declined because of it, but what never left.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use florin_core::id::OrderId;
 use florin_core::time::Timestamp;
@@ -22,6 +23,8 @@ pub const PAUSE_MS: i64 = 1_000;
 pub const PAUSE_MS_MAX: i64 = 30_000;
 /// Orders that are remembered until the provider is back; more are asked about by their plan.
 pub const LOST_MAX: usize = 50_000;
+/// Messages without an answer for as long as this are an outage too, however few they are.
+pub const OUTAGE_MS: i64 = 60_000;
 
 /// One connection's breaker. Pure: time is an argument.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,10 @@ pub struct Breaker {
     state: State,
     /// Whose messages were lost or held back since the last answer.
     lost: BTreeSet<OrderId>,
+    /// When the first of them was.
+    since: Option<Timestamp>,
+    /// Who was sent to find out whether it is back, last.
+    scout: Option<OrderId>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,19 +68,39 @@ impl Breaker {
                 true
             }
             State::Open { .. } | State::Probing { .. } => {
-                self.lose(order);
+                self.lose(order, now);
                 false
             }
         }
     }
 
-    /// A message was answered, with whatever words. If that ends an outage: the orders that are to be asked about now.
-    pub fn answered(&mut self) -> BTreeSet<OrderId> {
-        let was = std::mem::take(self);
-        if was.is_open() { was.lost } else { BTreeSet::new() }
+    /// An order to ask about now, so that it is found out whether the provider is back: it is, as a rule, the probe. One after the other has
+    /// its turn, because what was lost may be over meanwhile.
+    pub fn scout(&mut self, now: Timestamp) -> Option<OrderId> {
+        match self.state {
+            State::Open { until, .. } if now >= until => {
+                let last = self.scout.map_or(Bound::Unbounded, Bound::Excluded);
+                let next = self.lost.range((last, Bound::Unbounded)).next().or(self.lost.first());
+                self.scout = next.copied();
+                self.scout
+            }
+            State::Closed | State::Open { .. } | State::Probing { .. } => None,
+        }
     }
 
-    fn lose(&mut self, order: OrderId) {
+    /// A message was answered, with whatever words. If that ends an outage: the orders that are to be asked about now.
+    pub fn answered(&mut self, now: Timestamp) -> BTreeSet<OrderId> {
+        let was = std::mem::take(self);
+        let long = was.since.is_some_and(|since| now.millis_since(since) > OUTAGE_MS);
+        if was.is_open() || long {
+            was.lost
+        } else {
+            BTreeSet::new()
+        }
+    }
+
+    fn lose(&mut self, order: OrderId, now: Timestamp) {
+        self.since.get_or_insert(now);
         if self.lost.len() < LOST_MAX {
             self.lost.insert(order);
         }
@@ -81,7 +108,7 @@ impl Breaker {
 
     /// A message about an order had no answer, or could not be sent.
     pub fn failed(&mut self, order: OrderId, now: Timestamp) {
-        self.lose(order);
+        self.lose(order, now);
         self.failures = self.failures.saturating_add(1);
         let pause_ms = match self.state {
             State::Closed if self.failures < FAILURES_MAX => return,
@@ -124,7 +151,7 @@ mod tests {
         let later = T.plus_millis(PAUSE_MS);
         let admitted = (0..100).filter(|_| breaker.admits(order(0), later)).count();
         assert_eq!(admitted, 1);
-        breaker.answered();
+        breaker.answered(T);
         assert!(!breaker.is_open());
         assert_eq!((0..100).filter(|_| breaker.admits(order(0), later)).count(), 100);
     }
@@ -161,7 +188,7 @@ mod tests {
             fail(&mut breaker, FAILURES_MAX - 1);
             assert!(breaker.admits(order(0), T));
             assert!(
-                breaker.answered().is_empty(),
+                breaker.answered(T).is_empty(),
                 "that was no outage: each is asked about by its plan"
             );
         }
@@ -176,14 +203,37 @@ mod tests {
             .map(|number| order(number.into()))
             .chain([order(50)])
             .collect();
-        assert_eq!(breaker.answered().into_iter().collect::<Vec<_>>(), lost);
-        assert!(breaker.answered().is_empty());
+        assert_eq!(breaker.answered(T).into_iter().collect::<Vec<_>>(), lost);
+        assert!(breaker.answered(T).is_empty());
+    }
+
+    #[test]
+    fn few_messages_that_were_lost_for_long_are_an_outage_too() {
+        let mut breaker = Breaker::default();
+        fail(&mut breaker, 2);
+        assert!(breaker.answered(T.plus_millis(OUTAGE_MS)).is_empty());
+        fail(&mut breaker, 2);
+        assert_eq!(breaker.answered(T.plus_millis(OUTAGE_MS + 1)).len(), 2);
+    }
+
+    #[test]
+    fn one_after_the_other_finds_out_whether_the_provider_is_back() {
+        let mut breaker = Breaker::default();
+        assert_eq!(breaker.scout(T), None, "it answers");
+        fail(&mut breaker, FAILURES_MAX);
+        assert_eq!(breaker.scout(T), None, "its pause is not over");
+        let later = T.plus_millis(PAUSE_MS);
+        let sent: Vec<_> = (0..=FAILURES_MAX).map(|_| breaker.scout(later).unwrap()).collect();
+        let all = (0..FAILURES_MAX).chain([0]);
+        assert_eq!(sent, all.map(|number| order(number.into())).collect::<Vec<_>>());
+        assert!(breaker.admits(order(3), later));
+        assert_eq!(breaker.scout(later), None, "a probe is out");
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut breaker = Breaker::default();
         (0..LOST_MAX as u128 + 10).for_each(|number| breaker.failed(order(number), T));
-        assert_eq!(breaker.answered().len(), LOST_MAX);
+        assert_eq!(breaker.answered(T).len(), LOST_MAX);
     }
 }

@@ -111,7 +111,8 @@ impl Node {
     /// Tells the breaker how a message about an order ended. Answers the orders that are to be asked about, if the provider is back.
     pub(super) fn note(&mut self, order: OrderId, ended: &Ended, world_ms: i64) -> BTreeSet<OrderId> {
         if matches!(ended, Ended::Reply(reply) if reply.status < 500) {
-            return self.breaker.answered();
+            let now = self.now(world_ms);
+            return self.breaker.answered(now);
         }
         let now = self.now(world_ms);
         self.breaker.failed(order, now);

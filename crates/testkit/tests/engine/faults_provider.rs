@@ -390,3 +390,52 @@ async fn fault_26_a_provider_that_is_back_is_asked_about_everything_it_left_open
     }
     world.check().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_26_what_an_outage_swallowed_is_carried_out_when_the_provider_is_back() {
+    let world = World::new(Place::Memory).await;
+    let engine = world.engine_with(1, impatient()).await;
+    let hold = |name| world.create(name, 1000, CaptureAt::Later, Some("card_visa"));
+    let (taken, let_go) = (engine.ask(hold("A-1")).await, engine.ask(hold("A-2")).await);
+    let back = engine.ask(world.sale("A-3")).await;
+    let [taken, let_go, back] = [taken, let_go, back].map(|answer| answered(answer).order.order.id);
+    world.server.next("", Fate::BreakBefore, u32::MAX);
+    let capture = What::Capture {
+        order: taken,
+        amount: None,
+        last: true,
+    };
+    let refund = What::Refund {
+        order: back,
+        amount: None,
+    };
+    for (key, what) in [
+        ("capture", capture),
+        ("void", What::Void { order: let_go }),
+        ("refund", refund),
+    ] {
+        let answer = answered(engine.ask(world.ask(key, what)).await);
+        assert_eq!(answer.state, State::Running, "{key}");
+    }
+    for _ in 0..60 {
+        world.clock.pass(15); // a quarter of an hour: longer than all copies
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    world.server.heal();
+    let ends = [(taken, "captured"), (let_go, "canceled"), (back, "refunded")];
+    for _ in 0..100 {
+        world.clock.pass(10);
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let mut open = false;
+        for (order, end) in ends {
+            open |= word(&engine.view(world.tenant, order).await.unwrap()) != end;
+        }
+        if !open {
+            break;
+        }
+    }
+    for (order, end) in ends {
+        world.until(&engine, order, is(end)).await;
+    }
+    world.check().await;
+}

@@ -191,6 +191,10 @@ impl World {
             self.provider.passes(now);
             self.deliver_webhooks();
         }
+        let now = self.nodes[at].now(self.now_ms);
+        if let Some(order) = self.nodes[at].breaker.scout(now) {
+            self.nodes[at].lane.push(Job::Nudge { order, step: None });
+        }
         let own = !self.nodes[at].own_claimed;
         let claim = Claim {
             node: self.nodes[at].id,
