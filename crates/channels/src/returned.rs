@@ -139,7 +139,7 @@ impl Unpaid {
             Self::Open
         } else if !status::attention(order).is_empty() {
             Self::Odd
-        } else if order.winner().is_some_and(|winner| winner.taken() > 0) {
+        } else if order.attempts().any(|(_, attempt)| attempt.taken() > 0) {
             Self::WentBack
         } else {
             Self::Untouched

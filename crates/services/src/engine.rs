@@ -257,7 +257,7 @@ impl Engine {
         for (lane, from, depth, at_work) in lanes {
             inner.spawn(drive::drive(Arc::clone(&inner), lane, from, (depth, at_work)));
         }
-        inner.spawn(claims::watch(Arc::clone(&inner)));
+        inner.spawn(claims::watch(Arc::clone(&inner), inner.clock.now()));
         inner.spawn(carry::scout(Arc::clone(&inner)));
         inner.spawn(inbox::watch(Arc::clone(&inner)));
         Arc::new(Self { inner })

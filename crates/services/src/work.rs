@@ -200,11 +200,12 @@ impl Entry {
                     Act::Send { .. } | Act::Mark => true,
                     Act::Silence | Act::Unsent | Act::Tick | Act::Over | Act::Rest => false,
                 };
-                // Where no copy goes any more, the rail finds out soon.
+                // Where no copy goes any more, the rail finds out soon, and if it cannot, by the plan of questions.
                 let gap_s = if copies {
                     self.gap_s(self.asked, now).max(every_s)
                 } else {
-                    QUESTIONS_S[0]
+                    let copies = u16::try_from(RESENDS_MAX).unwrap_or(u16::MAX);
+                    self.gap_s(self.asked.saturating_sub(copies), now)
                 };
                 now.plus_seconds(gap_s)
             }

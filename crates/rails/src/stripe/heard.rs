@@ -220,7 +220,8 @@ fn follow(task: &Task, said: Said, verdict: Verdict) -> Turn {
 fn once_more(task: &Task, message: impl FnOnce(&Task) -> Option<Turn>) -> Turn {
     // What Stripe had under way for its whole time was no message that was lost.
     let lost = memo::own(task, "at") != Some("processing");
-    let may = lost && !pays(task.step) && !waits::went_again(task);
+    // A person who was asked may have done it by hand.
+    let may = lost && !pays(task.step) && !was_stuck(task) && !waits::went_again(task);
     let again = may.then(|| message(task)).flatten();
     match again {
         Some(mut turn) => {

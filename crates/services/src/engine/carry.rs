@@ -61,7 +61,7 @@ impl Providers {
     /// Whom to ask about so that it is found out which providers are back.
     fn scouts(&self, now: Timestamp) -> Vec<OrderId> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.values().filter_map(|gate| gate.breaker().scout(now)).collect()
+        gates.values().flat_map(|gate| gate.breaker().scouts(now)).collect()
     }
 }
 

@@ -27,15 +27,16 @@ const WAITING_MAX: usize = 100_000;
 /// A clock that is back by more than this has been put right.
 const BACK_MS: i64 = 5_000;
 
-pub(super) async fn watch(inner: Arc<Inner>) {
+/// `started`: before this node was asked for anything.
+pub(super) async fn watch(inner: Arc<Inner>, started: Timestamp) {
     // What this node had leased before it died is its own, at once.
     while claim(&inner, true).await {}
-    inner.spawn(look_again(Arc::clone(&inner), Why::Started));
+    inner.spawn(look_again(Arc::clone(&inner), Why::Started, started));
     let mut seen = (Instant::now(), inner.clock.now());
     loop {
         let (passed, now) = (seen.0.elapsed(), inner.clock.now());
         if now.millis_since(seen.1) < i64::try_from(passed.as_millis()).unwrap_or(i64::MAX) - BACK_MS {
-            inner.spawn(look_again(Arc::clone(&inner), Why::PutRight));
+            inner.spawn(look_again(Arc::clone(&inner), Why::PutRight, now));
         }
         seen = (Instant::now(), now);
         // What cannot be carried out here is left to nodes that can.
@@ -89,8 +90,7 @@ enum Why {
 }
 
 /// Has everything asked about that is open and not due yet, if the clock was ahead when it was written.
-async fn look_again(inner: Arc<Inner>, why: Why) {
-    let now = inner.clock.now();
+async fn look_again(inner: Arc<Inner>, why: Why, now: Timestamp) {
     match waiting(&inner, now).await {
         Ok(open) if why == Why::PutRight || open.iter().any(|waiting| waiting.ahead) => {
             if !open.is_empty() {

@@ -10,7 +10,6 @@
 //! A breaker that is open only delays: nothing is called declined because of it, but what never left.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
 use florin_core::id::OrderId;
 use florin_core::time::Timestamp;
@@ -25,6 +24,8 @@ pub const PAUSE_MS_MAX: i64 = 30_000;
 pub const LOST_MAX: usize = 50_000;
 /// Messages without an answer for as long as this are an outage too, however few they are.
 pub const OUTAGE_MS: i64 = 60_000;
+/// Orders that are asked about at a time to find out whether the provider is back: some are over by now, and one of the others is the probe.
+pub const SCOUTS: usize = 16;
 
 /// One connection's breaker. Pure: time is an argument.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +36,6 @@ pub struct Breaker {
     lost: BTreeSet<OrderId>,
     /// When the first of them was.
     since: Option<Timestamp>,
-    /// Who was sent to find out whether it is back, last.
-    scout: Option<OrderId>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,17 +73,14 @@ impl Breaker {
         }
     }
 
-    /// An order to ask about now, so that it is found out whether the provider is back: it is, as a rule, the probe. One after the other has
-    /// its turn, because what was lost may be over meanwhile.
-    pub fn scout(&mut self, now: Timestamp) -> Option<OrderId> {
+    /// Orders to ask about now, so that it is found out whether the provider is back. They are forgotten here: whoever of them still has
+    /// something to ask is lost anew.
+    pub fn scouts(&mut self, now: Timestamp) -> Vec<OrderId> {
         match self.state {
             State::Open { until, .. } if now >= until => {
-                let last = self.scout.map_or(Bound::Unbounded, Bound::Excluded);
-                let next = self.lost.range((last, Bound::Unbounded)).next().or(self.lost.first());
-                self.scout = next.copied();
-                self.scout
+                std::iter::from_fn(|| self.lost.pop_first()).take(SCOUTS).collect()
             }
-            State::Closed | State::Open { .. } | State::Probing { .. } => None,
+            State::Closed | State::Open { .. } | State::Probing { .. } => Vec::new(),
         }
     }
 
@@ -217,17 +213,23 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_finds_out_whether_the_provider_is_back() {
+    fn a_few_at_a_time_find_out_whether_the_provider_is_back() {
         let mut breaker = Breaker::default();
-        assert_eq!(breaker.scout(T), None, "it answers");
-        fail(&mut breaker, FAILURES_MAX);
-        assert_eq!(breaker.scout(T), None, "its pause is not over");
+        assert!(breaker.scouts(T).is_empty(), "it answers");
+        fail(&mut breaker, 20);
+        assert!(breaker.scouts(T).is_empty(), "its pause is not over");
         let later = T.plus_millis(PAUSE_MS);
-        let sent: Vec<_> = (0..=FAILURES_MAX).map(|_| breaker.scout(later).unwrap()).collect();
-        let all = (0..FAILURES_MAX).chain([0]);
-        assert_eq!(sent, all.map(|number| order(number.into())).collect::<Vec<_>>());
-        assert!(breaker.admits(order(3), later));
-        assert_eq!(breaker.scout(later), None, "a probe is out");
+        assert_eq!(breaker.scouts(later).len(), SCOUTS);
+        assert_eq!(
+            breaker.scouts(later),
+            (16..20).map(order).collect::<Vec<_>>(),
+            "all those were over"
+        );
+        breaker.failed(order(1), later);
+        breaker.failed(order(2), later);
+        assert!(breaker.admits(order(1), later));
+        assert!(breaker.scouts(later).is_empty(), "a probe is out");
+        assert_eq!(breaker.answered(later).len(), 2);
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl World {
             self.deliver_webhooks();
         }
         let now = self.nodes[at].now(self.now_ms);
-        if let Some(order) = self.nodes[at].breaker.scout(now) {
+        for order in self.nodes[at].breaker.scouts(now) {
             self.nodes[at].lane.push(Job::Nudge { order, step: None });
         }
         let own = !self.nodes[at].own_claimed;
