@@ -201,6 +201,7 @@ async fn fault_16_a_node_killed_while_its_message_is_out_is_followed_by_one_that
     world.server.arrived("POST /v1/payment_intents", 1).await;
     doomed.halt().await;
     call.abort();
+    world.clock.pass(1); // a life that begins in the millisecond of the last one's lease is no later one
     let next = world.engine(1).await;
     let order = answered(next.ask(world.sale("A-1")).await).order.order.id;
     world.until(&next, order, is("captured")).await;
