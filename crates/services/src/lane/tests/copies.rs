@@ -141,22 +141,27 @@ fn a_provider_that_says_not_now_for_ever_is_asked_what_it_did_if_a_copy_may_have
     }
 }
 
-#[test]
-fn what_cannot_be_sent_for_half_a_day_is_not_refused() {
+/// An order whose hold is being captured: the message is out.
+fn with_a_capture_out() -> Bench {
     let mut bench = Bench::new();
     bench.ask("hold", create(1, CaptureAt::Later, Some("card")));
     bench.run();
     bench.turn(Some("held"));
-    let last = true;
     bench.ask(
         "take",
         What::Capture {
             order: order(1),
             amount: None,
-            last,
+            last: true,
         },
     );
     bench.run();
+    bench
+}
+
+#[test]
+fn what_cannot_be_sent_for_half_a_day_is_not_refused() {
+    let mut bench = with_a_capture_out();
     let (began, mut tries) = (bench.now, 0);
     while bench.now < began.plus_seconds(12 * 3_600) {
         bench.unsent();
@@ -211,20 +216,7 @@ fn a_page_is_asked_about_by_its_plan_without_a_commit_for_each_question() {
 
 #[test]
 fn copies_that_stay_here_are_none_of_those_that_are_counted() {
-    let mut bench = Bench::new();
-    bench.ask("hold", create(1, CaptureAt::Later, Some("card")));
-    bench.run();
-    bench.turn(Some("held"));
-    let last = true;
-    bench.ask(
-        "take",
-        What::Capture {
-            order: order(1),
-            amount: None,
-            last,
-        },
-    );
-    bench.run();
+    let mut bench = with_a_capture_out();
     bench.turn(None); // it left, and no answer came
     for held in 0..12 {
         bench.until_due(1);
