@@ -15,7 +15,7 @@ use florin_services::clock::{Clock, HeldClock, SystemClock};
 use florin_services::dice::SystemIds;
 use florin_services::directory::{Directory, Surroundings, hash_of};
 use florin_services::engine::{self, Engine};
-use florin_services::keyring::{Keyring, Values};
+use florin_services::keyring::Values;
 use florin_services::notify::{Notifier, net};
 use florin_services::reader::Reader;
 use florin_services::watch::Watch;
@@ -89,12 +89,8 @@ impl App {
             ids: Mutex::new(Box::new(SystemIds::new(now.clone())) as Box<dyn Ids + Send>),
         };
         let directory = Directory::load(Arc::clone(&store), around).await?;
-        let lost = plan.root_key.lost;
-        let root_key = plan.root_key.of_database(&plan.data, &directory)?;
-        let keyring = Keyring::new(plan.secrets, &root_key);
-        if !lost {
-            root::check(&keyring, &directory)?;
-        }
+        let given = plan.root_key;
+        let keyring = given.keyring(plan.secrets, &plan.data, &*store, &directory).await?;
         let engine = Engine::start(engine::Parts {
             store: Arc::clone(&store),
             directory: Arc::clone(&directory),
@@ -246,31 +242,44 @@ pub(crate) fn private_folder(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
-/// A value that is made once and kept in a file of the data folder.
-pub(crate) fn kept(data: &Path, name: &str, make: impl FnOnce() -> String) -> anyhow::Result<String> {
+/// A value that is made once and kept in a file of the data folder, and whether it was made now. Of processes that make it at the same
+/// moment, one does, and the others read what it made.
+pub(crate) fn kept(data: &Path, name: &str, make: impl FnOnce() -> String) -> anyhow::Result<(String, bool)> {
     let path = data.join(name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => return Ok(text.trim().to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    let there = || match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    if let Some(text) = there()? {
+        return Ok((text, false));
+    }
+    let making = path.with_extension("making");
+    let lock = private(&making).with_context(|| format!("cannot write {}", making.display()))?;
+    // A file system without locks has one server.
+    let _ = lock.lock();
+    if let Some(text) = there()? {
+        return Ok((text, false));
     }
     let text = make();
     write_private(&path, &text)?;
-    Ok(text)
+    let _ = std::fs::remove_file(&making);
+    Ok((text, true))
+}
+
+/// A file that only its owner reads, made if it is not there.
+fn private(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// Writes a file that only its owner reads: whole or not at all.
 pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     let draft = path.with_extension("draft");
     let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
+        let mut file = private(&draft)?;
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -284,7 +293,7 @@ pub(crate) const NODE_FILE: &str = "node";
 
 /// This node's id: made once, kept in the data folder.
 pub(crate) fn node_id(data: &Path) -> anyhow::Result<NodeId> {
-    let text = kept(data, NODE_FILE, || {
+    let (text, _) = kept(data, NODE_FILE, || {
         let mut ids = SystemIds::new(|| SystemClock.now());
         NodeId::from_uuid(ids.next_uuid()).to_string()
     })?;

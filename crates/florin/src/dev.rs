@@ -73,7 +73,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
             (PROVIDER_HOOK.to_owned(), vec![Secret::new(kept.provider_hook.clone())]),
         ]
         .into(),
-        root_key: root::read(&kept.root_key)?.into(),
+        root_key: root::Given::of_dev(&kept.root_key, &args.data, args.database.is_some())?,
         node: app::node_id(&args.data)?,
         engine: engine::Settings {
             lanes: if args.database.is_some() { 2 } else { 1 },
@@ -232,7 +232,7 @@ impl World {
             checkpoint_pages: PROVIDER_CHECKPOINT_PAGES,
             rails: florin_rails::ALL,
             secrets: [(ISSUER_HOOK.to_owned(), vec![hook_secret.clone()])].into(),
-            root_key: root::read(&kept.root_key)?.into(),
+            root_key: root::Given::of_dev(&kept.root_key, data, false)?,
             node: app::node_id(&folder)?,
             engine: engine::Settings::default(),
             doors: Settings {
@@ -346,7 +346,7 @@ async fn tenant_of(app: &App, name: &str, key: &str) -> anyhow::Result<Tenant> {
 
 impl Kept {
     fn read(data: &Path) -> anyhow::Result<Self> {
-        let text = app::kept(data, "secrets.json", || {
+        let (text, _) = app::kept(data, root::DEV_FILE, || {
             json!({
                 "key": format!("sk_test_{}", dice::token::<24>()),
                 "admin_key": format!("fl_admin_{}", dice::token::<24>()),
@@ -359,7 +359,7 @@ impl Kept {
         let value: Value = serde_json::from_str(&text).with_context(|| {
             format!(
                 "{} does not read: remove the data folder to start anew",
-                data.join("secrets.json").display()
+                data.join(root::DEV_FILE).display()
             )
         })?;
         let text = |name: &str| {
@@ -367,7 +367,7 @@ impl Kept {
             found.with_context(|| {
                 format!(
                     "{} has no `{name}`: remove the data folder to start anew",
-                    data.join("secrets.json").display()
+                    data.join(root::DEV_FILE).display()
                 )
             })
         };
@@ -409,7 +409,7 @@ fn welcome(output: Output, line: &Value, data: &Path) {
         text("api"),
         text("stripe"),
         text("provider"),
-        data.join("secrets.json").display(),
+        data.join(root::DEV_FILE).display(),
         text("issuer"),
         text("admin"),
         text("key"),

@@ -20,6 +20,8 @@ use crate::{installation, root, serve};
 
 /// Clocks of nodes and database that are further apart make leases and timers unreliable.
 const SKEW_MS: i64 = 2_000;
+/// What to do where the database failed in the middle.
+const ASK_AGAIN: &str = "see that the database answers, and ask again";
 
 pub(crate) async fn run(output: Output, local: &Local) -> anyhow::Result<ExitCode> {
     let mut doctor = Doctor { output, wrong: 0 };
@@ -129,21 +131,17 @@ impl Doctor {
             }
         };
         if let Err(error) = self.database(&config, &*store).await {
-            self.wrong(
-                "database",
-                format!("{error:#}"),
-                "see that the database answers, and ask again",
-            );
+            self.wrong("database", format!("{error:#}"), ASK_AGAIN);
         }
         match installation::directory(&store).await {
             Ok(directory) => {
-                self.secrets(&config, &directory);
+                self.secrets(&config, &*store, &directory).await;
                 stuck::look(self, &*store, &directory).await;
             }
             Err(error) => self.wrong(
                 "database",
                 format!("merchants and connections cannot be read: {error:#}"),
-                "see that the database answers, and ask again",
+                ASK_AGAIN,
             ),
         }
         machine::doors(self, &config).await;
@@ -184,7 +182,7 @@ impl Doctor {
         Ok(())
     }
 
-    fn secrets(&mut self, config: &Config, directory: &Arc<Directory>) {
+    async fn secrets(&mut self, config: &Config, store: &dyn Store, directory: &Arc<Directory>) {
         let keyring = match installation::keyring(config) {
             Ok(Some((keyring, place))) => {
                 let place = match place {
@@ -196,10 +194,10 @@ impl Doctor {
             }
             Ok(None) => {
                 let says = format!("there is none in the configuration or in {}", config.data.display());
-                if directory.merchants().is_empty() {
-                    self.note("root key", says, "the first start makes one");
-                } else {
-                    self.wrong("root key", says, root::PUT_BACK);
+                match root::is_used(store, directory).await {
+                    Ok(false) => self.note("root key", says, "the first start makes one"),
+                    Ok(true) => self.wrong("root key", says, root::PUT_BACK),
+                    Err(error) => self.wrong("root key", format!("{says}; {error:#}"), ASK_AGAIN),
                 }
                 return;
             }
@@ -211,17 +209,18 @@ impl Doctor {
                 );
             }
         };
-        self.sealed(&keyring, directory);
+        self.sealed(&keyring, store, directory).await;
         self.connections(&keyring, directory);
     }
 
     /// Whether what was sealed opens.
-    fn sealed(&mut self, keyring: &Keyring, directory: &Arc<Directory>) {
+    async fn sealed(&mut self, keyring: &Keyring, store: &dyn Store, directory: &Arc<Directory>) {
         let (opened, shut) = root::opened(keyring, directory);
-        if shut.is_empty() {
-            self.good("sealed", format!("webhook secrets open under the root key: {opened}"));
-        } else {
-            self.wrong("sealed", root::said(&shut), root::ANOTHER);
+        match root::marked(store, keyring).await {
+            _ if !shut.is_empty() => self.wrong("sealed", root::said(&shut), root::ANOTHER),
+            Ok(Some(false)) if opened == 0 => self.wrong("sealed", root::MARK_SHUT, root::ANOTHER),
+            Ok(_) => self.good("sealed", format!("webhook secrets open under the root key: {opened}")),
+            Err(error) => self.wrong("sealed", format!("{error:#}"), ASK_AGAIN),
         }
     }
 

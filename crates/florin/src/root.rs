@@ -1,18 +1,21 @@
 //! The root key: where it is found, and whether it is the one that this database was used with.
 //!
 //! What it sealed (webhook secrets) opens under no other. All servers of one database have the same, and one that is lost is not replaced in
-//! silence: nobody would notice until no webhook can be signed.
+//! silence: nobody would notice until no webhook can be signed. The database keeps a mark that opens under its key alone: of servers that
+//! start over it at the same moment, one writes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use florin_core::id::EndpointId;
 use florin_core::secret::Secret;
+use florin_core::time::Timestamp;
 use florin_services::dice;
 use florin_services::directory::{Directory, tenants_of};
-use florin_services::keyring::Keyring;
+use florin_services::keyring::{Keyring, Values};
 use florin_services::notify::ENDPOINT_SECRET;
+use florin_store::{Name, Outcome, Record, Store, Which};
 use serde_json::Value;
 
 use crate::app;
@@ -21,12 +24,24 @@ use crate::config::Config;
 /// The file of the data folder in which `serve` keeps the key that it made.
 const FILE: &str = "root.key";
 
+/// The record that opens under the database's root key alone.
+const MARK_KIND: &str = "root_key";
+const MARK_ID: &str = "mark";
+/// What the mark is sealed for, and what it says: only that it opens matters.
+const MARK: &str = "root_key_mark";
+
+/// The file of the data folder in which `dev` keeps its secrets, the root key among them.
+pub(crate) const DEV_FILE: &str = "secrets.json";
+
 /// What to do where there is none and the database was used with one.
 pub(crate) const PUT_BACK: &str =
     "put the key back that this database was used with, as `root_key` under [secrets] or in the data folder";
 /// What to do where there is another one.
 pub(crate) const ANOTHER: &str = "the root key is another one: put the right one back, which all servers of a database share; if it is lost, \
-                                  `florin serve --root-key-lost` starts without it: remove these endpoints then, and make new ones";
+                                  `florin serve --root-key-lost` starts without it: remove the endpoints whose secrets do not open then, and make new ones";
+
+/// What is seen where the mark does not open.
+pub(crate) const MARK_SHUT: &str = "this database is used with another root key";
 
 /// The 32 bytes.
 pub(crate) type Key = Secret<[u8; 32]>;
@@ -67,7 +82,7 @@ pub(crate) fn kept_by_dev(config: &Config) -> anyhow::Result<Option<Value>> {
 }
 
 fn dev_file(config: &Config) -> PathBuf {
-    config.data.join("secrets.json")
+    config.data.join(DEV_FILE)
 }
 
 /// 64 hex digits as the root key.
@@ -96,29 +111,116 @@ pub(crate) struct Given {
     pub(crate) key: Option<Key>,
     /// The right one is lost, and whoever starts the server said so.
     pub(crate) lost: bool,
-}
-
-impl From<Key> for Given {
-    fn from(key: Key) -> Self {
-        Self {
-            key: Some(key),
-            lost: false,
-        }
-    }
+    /// What to do where the database was used with another one.
+    pub(crate) another: String,
 }
 
 impl Given {
-    /// The key to serve this database with. A new database has its first one made and kept in `data`; one that was used gets no other.
-    pub(crate) fn of_database(self, data: &std::path::Path, directory: &Directory) -> anyhow::Result<Key> {
-        match self.key {
-            Some(key) => Ok(key),
-            None if self.lost || directory.merchants().is_empty() => read(&app::kept(data, FILE, new)?),
-            None => bail!(
-                "there is no root key in the configuration or in {}, and this database has merchants: {PUT_BACK}; if it is lost, \
-                 `florin serve --root-key-lost` makes another one",
-                data.display()
-            ),
+    /// What `dev` keeps in its data folder, for a database in that folder or elsewhere.
+    pub(crate) fn of_dev(kept: &str, data: &Path, elsewhere: bool) -> anyhow::Result<Self> {
+        let anew = if elsewhere {
+            "take another database"
+        } else {
+            "remove the data folder to start anew"
+        };
+        let file = data.join(DEV_FILE);
+        let another = format!(
+            "the root key in {} is another one: put that file back as it was, or {anew}",
+            file.display()
+        );
+        Ok(Self {
+            key: Some(read(kept)?),
+            lost: false,
+            another,
+        })
+    }
+
+    /// The keyring to serve this database with. A new database has its first root key made and kept in `data`; one that was used gets no other.
+    pub(crate) async fn keyring(
+        self,
+        secrets: Values,
+        data: &Path,
+        store: &dyn Store,
+        directory: &Arc<Directory>,
+    ) -> anyhow::Result<Keyring> {
+        let (key, made) = match self.key {
+            Some(key) => (key, false),
+            None if self.lost || !is_used(store, directory).await? => {
+                let (text, made) = app::kept(data, FILE, new)?;
+                (read(&text)?, made)
+            }
+            None => return Err(none(data)),
+        };
+        let keyring = Keyring::new(secrets, &key);
+        let (opened, shut) = opened(&keyring, directory);
+        if !self.lost && !shut.is_empty() {
+            bail!("{}: {}", said(&shut), self.another);
         }
+        // What was sealed says more than the mark, which another key may have put there when this one was thought lost.
+        if take(store, &keyring, self.lost || opened > 0).await? {
+            return Ok(keyring);
+        }
+        if made {
+            // Nothing was sealed under it, and at the next start it would look like a key that somebody chose.
+            let file = data.join(FILE);
+            std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+            return Err(none(data));
+        }
+        bail!("{MARK_SHUT}: {}", self.another)
+    }
+}
+
+fn none(data: &Path) -> anyhow::Error {
+    anyhow!(
+        "there is no root key in the configuration or in {}, and this database is used with one: {PUT_BACK}; if it is lost, \
+         `florin serve --root-key-lost` makes another one",
+        data.display()
+    )
+}
+
+/// Whether a server has started over this database: then it has its root key.
+pub(crate) async fn is_used(store: &dyn Store, directory: &Directory) -> anyhow::Result<bool> {
+    Ok(!directory.merchants().is_empty() || mark(store).await?.is_some())
+}
+
+async fn mark(store: &dyn Store) -> anyhow::Result<Option<Record>> {
+    let which = Which {
+        kind: MARK_KIND.to_owned(),
+        tenant: None,
+        name: Name::Id(MARK_ID.to_owned()),
+    };
+    Ok(store.get(&which).await?)
+}
+
+/// Whether the database's mark opens under this key; none where there is no mark.
+pub(crate) async fn marked(store: &dyn Store, keyring: &Keyring) -> anyhow::Result<Option<bool>> {
+    Ok(mark(store).await?.map(|mark| keyring.open(MARK, &mark.body).is_ok()))
+}
+
+/// Whether the database is this key's: it was, or is from now on since it was nobody's or the key is the right one `surely`.
+async fn take(store: &dyn Store, keyring: &Keyring, surely: bool) -> anyhow::Result<bool> {
+    let before = mark(store).await?;
+    let version = match &before {
+        Some(mark) if keyring.open(MARK, &mark.body).is_ok() => return Ok(true),
+        Some(_) if !surely => return Ok(false),
+        Some(mark) => mark.version + 1,
+        None => 1,
+    };
+    let mine = Record {
+        kind: MARK_KIND.to_owned(),
+        tenant: None,
+        id: MARK_ID.to_owned(),
+        alias: None,
+        parent: None,
+        version,
+        body: keyring.seal(MARK, &Secret::new(MARK.to_owned())),
+        created_at: Timestamp::from_millis(0), // never changes, like any document's
+        removed: false,
+    };
+    match store.put(&[mine], &[]).await? {
+        Outcome::Done => Ok(true),
+        // Another server was faster; it may have the same key.
+        Outcome::Conflict => Ok(marked(store, keyring).await? == Some(true)),
     }
 }
 
@@ -143,17 +245,79 @@ pub(crate) fn opened(keyring: &Keyring, directory: &Arc<Directory>) -> (usize, V
     (opened, shut)
 }
 
-/// Refuses a key under which the database's secrets do not open.
-pub(crate) fn check(keyring: &Keyring, directory: &Arc<Directory>) -> anyhow::Result<()> {
-    let (_, shut) = opened(keyring, directory);
-    if shut.is_empty() {
-        return Ok(());
-    }
-    bail!("{}: {ANOTHER}", said(&shut))
-}
-
 /// Which secrets do not open.
 pub(crate) fn said(shut: &[EndpointId]) -> String {
     let names: Vec<String> = shut.iter().map(ToString::to_string).collect();
     format!("the secrets of {} do not open under this root key", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use florin_services::clock::{Clock, SystemClock};
+    use florin_store::memory::{Disk, MemoryStore};
+
+    use super::*;
+    use crate::installation;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("florin-root-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        app::private_folder(&folder).unwrap();
+        folder
+    }
+
+    fn given(key: Option<&str>, lost: bool) -> Given {
+        Given {
+            key: key.map(|key| read(key).unwrap()),
+            lost,
+            another: ANOTHER.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn of_servers_that_saw_a_database_new_at_the_same_moment_one_makes_its_key() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(Disk::default(), SystemClock.now()));
+        // Each has looked, and there was nothing.
+        let [one, two] = [
+            installation::directory(&store).await.unwrap(),
+            installation::directory(&store).await.unwrap(),
+        ];
+        let (first, second) = (folder("first"), folder("second"));
+        let start = async |given: Given, folder: &Path, directory| {
+            given.keyring(Values::default(), folder, &*store, directory).await
+        };
+        start(given(None, false), &first, &one).await.unwrap();
+        let refused = start(given(None, false), &second, &two)
+            .await
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(refused.contains("put the key back"), "{refused}");
+        assert!(!second.join(FILE).exists(), "a server that refuses leaves no key");
+
+        let other = "0".repeat(64);
+        let refused = start(given(Some(&other), false), &second, &two).await.err().unwrap();
+        assert!(refused.to_string().contains("the root key is another one"), "{refused}");
+        let made = std::fs::read_to_string(first.join(FILE)).unwrap();
+        start(given(Some(&made), false), &second, &two).await.unwrap();
+
+        // Whoever has lost it takes another one, which is the right one from then on.
+        start(given(Some(&other), true), &second, &two).await.unwrap();
+        assert!(start(given(Some(&made), false), &first, &one).await.is_err());
+        start(given(Some(&other), false), &first, &one).await.unwrap();
+    }
+
+    #[test]
+    fn a_value_that_many_make_at_once_is_made_once() {
+        let folder = folder("kept");
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let folder = folder.clone();
+                std::thread::spawn(move || app::kept(&folder, FILE, new).unwrap())
+            })
+            .collect();
+        let kept: Vec<(String, bool)> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(kept.iter().all(|(text, _)| *text == kept[0].0));
+        assert_eq!(kept.iter().filter(|(_, made)| *made).count(), 1);
+    }
 }

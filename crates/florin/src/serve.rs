@@ -51,13 +51,15 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
     let [api_listener, stripe_listener, admin_listener] = listeners;
     let admin_key = match config.secrets.get("admin_key").and_then(|values| values.first()) {
         Some(value) => value.expose().clone(),
-        None => app::kept(&config.data, "admin.key", || {
-            format!("fl_admin_{}", dice::token::<24>())
-        })?,
+        None => {
+            let make = || format!("fl_admin_{}", dice::token::<24>());
+            app::kept(&config.data, "admin.key", make)?.0
+        }
     };
     let root_key = root::Given {
         key: root::find(&config)?.map(|(key, _)| key),
         lost: args.root_key_lost,
+        another: root::ANOTHER.to_owned(),
     };
     let bench = args.bench_provider.is_some();
     let mut secrets = config.secrets.clone();

@@ -339,6 +339,33 @@ fn a_server_starts_over_a_used_database_only_with_the_root_key_that_it_was_used_
 }
 
 #[test]
+fn a_root_key_that_sealed_nothing_yet_is_the_databases_too() {
+    let folder = std::env::temp_dir().join(format!("florin-tools-{}-mark", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    drop(Server::start(&folder, &[]).unwrap());
+    std::fs::write(folder.join("root.key"), "0".repeat(64)).unwrap();
+    let refused = Server::start(&folder, &[]).err().expect("it is another root key");
+    assert!(refused.contains("the root key is another one"), "{refused}");
+    let doctor = command(&["doctor", "--json", "--data"]).arg(&folder).output().unwrap();
+    refuses(&doctor, "this database is used with another root key");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn dev_says_what_helps_when_its_secrets_are_gone() {
+    let mut dev = Dev::start("secrets");
+    dev.stop();
+    let secrets = dev.folder.join("secrets.json");
+    std::fs::remove_file(&secrets).unwrap();
+    let mut again = command(&["dev", "--json", "--port", "0", "--no-shop", "--data"]);
+    let done = again.arg(&dev.folder).output().unwrap();
+    refuses(&done, "remove the data folder to start anew");
+    let said = said(&done);
+    assert!(said.contains(secrets.to_str().unwrap()), "{said}");
+    assert!(!said.contains("--root-key-lost"), "`dev` does not know it: {said}");
+}
+
+#[test]
 fn the_doctor_takes_no_other_servers_word_for_this_ones_and_says_that_nobody_can_pay_without_a_connection() {
     let dev = Dev::start("other");
     let folder = dev.folder.join("empty");

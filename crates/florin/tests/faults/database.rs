@@ -7,13 +7,13 @@ use florin_testkit::proxy::{Way, Weather};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cluster::connect;
+use crate::cluster::{Cluster, connect};
 use crate::crashes::Courier;
 use crate::http::{self, Heard};
-use crate::node::{Node, signal};
+use crate::node::{Node, Start, signal};
 use crate::receiver::Manner;
 use crate::till::{CONVERGES, Load, hold, sale};
-use crate::world::{Differs, Place, Wires, World};
+use crate::world::{Differs, Folder, Place, Wires, World};
 use crate::{count, psp::Fate};
 
 /// Times that the database is taken down under load.
@@ -137,6 +137,49 @@ async fn fault_05_commits_whose_answers_are_lost_are_found_by_their_keys_and_not
     load.goes_on(ORDERS).await;
     load.stop().await;
     world.check(node).await;
+}
+
+/// Servers that start over a new database at the same moment.
+const STARTERS: usize = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_servers_that_start_over_a_new_database_at_once_one_makes_the_root_key() {
+    let cluster = Cluster::start(&[]);
+    let conninfo = cluster.database().await;
+    let name = conninfo.rsplit('=').next().unwrap_or_default();
+    let database = format!("postgres://postgres@127.0.0.1:{}/{name}", cluster.port);
+    let folder = Folder::new();
+    let starts = (0..STARTERS).map(|number| Start {
+        data: folder.0.join(number.to_string()),
+        database: Some(database.clone()),
+        ..Start::default()
+    });
+    let starts: Vec<Start> = starts.collect();
+    let starting: Vec<_> = starts
+        .iter()
+        .cloned()
+        .map(|start| tokio::spawn(async move { Node::start(&start).await }))
+        .collect();
+    let mut nodes = Vec::new();
+    for starting in starting {
+        nodes.push(starting.await.unwrap());
+    }
+    let holds_key = |start: &&Start| start.data.join("root.key").exists();
+    assert_eq!(starts.iter().filter(holds_key).count(), 1, "one key");
+    let mut runs = 0;
+    for node in nodes {
+        match node {
+            Ok(node) => {
+                runs += 1;
+                node.stop().await;
+            }
+            Err(said) => assert!(
+                said.contains("put the key back that this database was used with"),
+                "{said}"
+            ),
+        }
+    }
+    assert_eq!(runs, 1, "and one server");
 }
 
 async fn two_nodes() -> (Arc<World>, Node, Node) {
