@@ -287,6 +287,59 @@ mod tests {
         assert!(matches!(longer(2).await, Err(DirectoryError::KeyReused)));
     }
 
+    /// A new connection that is its tenant's default.
+    fn connection(directory: &Directory, tenant: Tenant) -> Connection {
+        Connection {
+            id: ConnectionId::from_uuid(directory.new_uuid()),
+            tenant,
+            rail: "stripe".into(),
+            base: "https://api.stripe.com".into(),
+            secrets: Default::default(),
+            settings: Default::default(),
+            default: true,
+            enabled: true,
+            created_at: directory.now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_moves_the_default_only_if_it_says_so() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()));
+        let directory = over(Arc::clone(&store)).await;
+        let merchant = directory.create_merchant("Ada", None).await.unwrap().document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Test,
+        };
+        // As databases from before have them: both say that they are it.
+        let [old, new] = [connection(&directory, tenant), connection(&directory, tenant)];
+        let drafts = [&old, &new].map(|connection| directory.draft(Some(tenant), connection).unwrap());
+        directory.make_all(drafts.into()).await.unwrap();
+        let default = || directory.default_connection(tenant).unwrap().id;
+        let marked = || -> Vec<ConnectionId> {
+            let all = directory.connections(tenant);
+            all.iter().filter(|each| each.default).map(|each| each.id).collect()
+        };
+        assert_eq!((default(), marked()), (new.id, vec![new.id]));
+        let change = async |id: ConnectionId, change: fn(&mut Connection)| {
+            let changed = directory.change(Some(tenant), &id.to_string(), change).await;
+            changed.unwrap().default
+        };
+
+        assert!(!change(old.id, |old| old.base = "https://eu.stripe.com".into()).await);
+        assert_eq!((default(), marked()), (new.id, vec![new.id]));
+        assert!(change(old.id, |old| old.default = true).await);
+        assert_eq!((default(), marked()), (old.id, vec![old.id]));
+
+        // One that is off takes it from nobody until it is on.
+        change(new.id, |new| new.enabled = false).await;
+        change(new.id, |new| new.default = true).await;
+        assert_eq!(default(), old.id);
+        assert!(directory.connection(old.id).unwrap().default);
+        change(new.id, |new| new.enabled = true).await;
+        assert_eq!((default(), marked()), (new.id, vec![new.id]));
+    }
+
     #[tokio::test]
     async fn one_connection_of_a_tenant_is_the_default_whichever_became_it_last() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()));
@@ -297,17 +350,7 @@ mod tests {
             mode,
         });
         let made = async |directory: &Directory, tenant: Tenant| {
-            let connection = Connection {
-                id: ConnectionId::from_uuid(directory.new_uuid()),
-                tenant,
-                rail: "stripe".into(),
-                base: "https://api.stripe.com".into(),
-                secrets: Default::default(),
-                settings: Default::default(),
-                default: true,
-                enabled: true,
-                created_at: directory.now(),
-            };
+            let connection = connection(directory, tenant);
             let made = directory.make(Some(tenant), connection, None).await;
             made.unwrap().document.id
         };

@@ -66,6 +66,17 @@ impl Cache {
                 cache.defaults.insert(connection.tenant, Arc::clone(connection));
             }
         }
+        // Databases from before may have several in one tenant: the others are shown as what they are.
+        for connection in cache
+            .connections
+            .values_mut()
+            .filter(|connection| connection.is_chosen())
+        {
+            let wins = (cache.defaults.get(&connection.tenant)).is_some_and(|best| best.id == connection.id);
+            if !wins {
+                Arc::make_mut(connection).step_back();
+            }
+        }
         each::<Endpoint>(store, |endpoint| {
             cache
                 .endpoints

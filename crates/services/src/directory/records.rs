@@ -34,12 +34,20 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
     fn room(_directory: &Directory, _tenant: Tenant) -> Option<(usize, usize)> {
         None
     }
-    /// Whether it is what only one of its tenant's may be.
+    /// Whether it is said to be what only one of its tenant's may be.
+    fn is_marked(&self) -> bool {
+        false
+    }
+    /// Whether it is that: one that is off is not, until it is on.
     fn is_chosen(&self) -> bool {
         false
     }
     /// Another one is that now.
     fn step_back(&mut self) {}
+    /// Which one of two is that where both are chosen: databases from before have such.
+    fn is_newer(&self, _other: &Self) -> bool {
+        false
+    }
     /// Another unique name.
     fn alias(&self) -> Option<String> {
         None
@@ -51,7 +59,7 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
 }
 
 macro_rules! documents {
-    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)? $(, room $room:expr)? $(, chosen $chosen:ident)?;)*) => {$(
+    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)? $(, room $room:expr)? $(, chosen $marked:ident while $on:ident)?;)*) => {$(
         impl Document for $type {
             const KIND: &'static str = $kind;
             const CACHED: bool = $cached;
@@ -70,11 +78,17 @@ macro_rules! documents {
                 let room: fn(&Directory, Tenant) -> (usize, usize) = $room;
                 Some(room(directory, tenant))
             })?
-            $(fn is_chosen(&self) -> bool {
-                self.$chosen
+            $(fn is_marked(&self) -> bool {
+                self.$marked
+            }
+            fn is_chosen(&self) -> bool {
+                self.$marked && self.$on
             }
             fn step_back(&mut self) {
-                self.$chosen = false;
+                self.$marked = false;
+            }
+            fn is_newer(&self, other: &Self) -> bool {
+                self.id > other.id
             })?
         }
     )*};
@@ -86,7 +100,7 @@ documents! {
         (KEYS_MAX, directory.keys(tenant).iter().filter(|key| directory.in_force(key)).count())
     };
     Connection = "connection", true, room |directory, tenant| (CONNECTIONS_MAX, directory.connections(tenant).len()),
-        chosen default;
+        chosen default while enabled;
     Endpoint = "endpoint", true, room |directory, tenant| (ENDPOINTS_MAX, directory.endpoints(tenant).len());
     Customer = "customer", false;
     Method = "method", false, parent |method| method.customer.map(|customer| customer.to_string());
@@ -262,6 +276,10 @@ impl Directory {
             .await?
             .ok_or(DirectoryError::NotFound(D::KIND))?;
         let mut document: D = read(&record)?;
+        if self.is_outdone(tenant, &document).await? {
+            // It is not the chosen one, whatever it says: only a change that says so makes it that.
+            document.step_back();
+        }
         change(&mut document)?;
         record.version += 1;
         record.body = body_of(&document)?;
@@ -377,6 +395,15 @@ impl Directory {
         Ok(done)
     }
 
+    /// Whether another one of the tenant's is chosen beside this one, and is the one that counts.
+    async fn is_outdone<D: Document>(&self, tenant: Option<Tenant>, document: &D) -> Result<bool, DirectoryError> {
+        if !document.is_chosen() {
+            return Ok(false);
+        }
+        let others: Vec<D> = self.list(tenant, None, None, CHOICE_MAX).await?;
+        Ok(others.iter().any(|other| other.is_chosen() && other.is_newer(document)))
+    }
+
     /// The others of the tenants of these records that are chosen no longer when these are written.
     async fn stepping_back<D: Document>(&self, records: &[Record]) -> Result<Vec<Record>, DirectoryError> {
         let mut others = Vec::new();
@@ -387,7 +414,7 @@ impl Directory {
             let list = ListRecords::of(D::KIND, record.tenant, CHOICE_MAX);
             for mut other in self.store.list(&list).await? {
                 let mut document: D = read(&other)?;
-                if other.id == record.id || !document.is_chosen() {
+                if other.id == record.id || !document.is_marked() {
                     continue;
                 }
                 document.step_back();
