@@ -25,6 +25,8 @@ const MUCH_LATER_S: i64 = 6 * 3_600;
 const UNSENT_GAP_S_MAX: i64 = 600;
 /// How long a message that never left is tried: then what it asks for was surely not done, and that is said.
 const UNSENT_S_MAX: i64 = 72 * 3_600;
+/// The longest that "not now" keeps copies back which would go before their time: rails give their providers a minute.
+const NOT_BEFORE_S_MAX: i64 = 120;
 /// A step that waits for another one's exchange is looked at this often, in case nobody came back to it.
 const HELD_S: i64 = 60;
 /// How often a case for a person is looked at without one.
@@ -50,6 +52,9 @@ pub struct Entry {
     pub asked: u16,
     /// The order's fence up to which nobody unplanned has taken it over.
     pub fence: u32,
+    /// The provider said "not now", and when to come back: no copy goes before, whatever happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
     /// It is looked at before this, when it would have been due. Known to the lane that looks, and not written down.
     #[serde(skip)]
     pub early: Option<Timestamp>,
@@ -135,6 +140,7 @@ impl Entry {
             due: now,
             asked: 0,
             fence,
+            not_before: None,
             early: None,
         };
         entry.put_off(now, fence);
@@ -220,13 +226,14 @@ impl Entry {
     }
 
     /// Sets the next try of a message that surely did nothing: when the provider said, or, if it never left, by the plan of questions. It may
-    /// be out of reach for hours, and what cannot be sent must not be called refused for that.
+    /// be out of reach for hours, and what cannot be sent must not be called refused for that. A copy that went before its time is none of
+    /// those that are counted.
     pub fn again(&mut self, now: Timestamp, fence: u32, after_s: u32, never_left: bool) {
         self.fence = fence + 1;
-        self.early = None;
+        let out_of_turn = self.early.take().is_some_and(|due| due > now);
         if let Place::Out { agains, .. } = &mut self.at {
             // What never left may be tried for as long as its provider remembers keys; "not now" is heard so often and not more.
-            *agains = if never_left {
+            *agains = if never_left || out_of_turn {
                 (*agains).max(1)
             } else {
                 agains.saturating_add(1)
@@ -239,6 +246,13 @@ impl Entry {
             0
         };
         self.due = now.plus_seconds(gap_s.max(i64::from(after_s)));
+        self.not_before = (!never_left).then_some(self.due);
+    }
+
+    /// Whether a copy may go before the entry is due. No provider is given longer than it may ask for: a moment further ahead was written by
+    /// a clock that was ahead.
+    pub fn may_go_early(&self, now: Timestamp) -> bool {
+        (self.not_before).is_none_or(|at| at <= now || at > now.plus_seconds(NOT_BEFORE_S_MAX))
     }
 
     fn gap_s(&self, tries: u16, now: Timestamp) -> i64 {
@@ -420,6 +434,24 @@ mod tests {
             }
             assert!(tries < 170, "{tries} tries");
         }
+    }
+
+    #[test]
+    fn not_now_to_a_copy_before_its_time_is_not_counted_and_the_next_one_waits_as_long_as_the_provider_said() {
+        let mut entry = out(SAME);
+        entry.brought_nothing(T, 0);
+        for _ in 0..2 * AGAINS_MAX {
+            entry.due = T.plus_seconds(5);
+            entry.early = Some(entry.due);
+            entry.again(T, 0, 60, false);
+        }
+        let due = T.plus_seconds(60);
+        assert_eq!((entry.due, entry.act(due, 1)), (due, Act::Send { again: true }));
+        assert!(!entry.may_go_early(due.plus_seconds(-1)) && entry.may_go_early(due));
+        let written = serde_json::to_string(&entry).unwrap();
+        let read: Entry = serde_json::from_str(&written).unwrap();
+        assert!(!read.may_go_early(T), "another node knows it as well");
+        assert!(read.may_go_early(T.plus_seconds(-3_600)), "the clock was ahead");
     }
 
     #[test]

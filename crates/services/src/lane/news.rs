@@ -217,7 +217,7 @@ impl Lane {
     }
 
     /// Does now what an entry will be due for. A lease says that its message may be out, through another lane of this node too: then
-    /// whoever has the order when it is due does it.
+    /// whoever has the order when it is due does it. A provider that said when to come back is not asked before.
     fn nudge(&mut self, draft: &mut Draft, order: OrderId, step: StepName, now: Timestamp) {
         let leased = (draft.orders.get_mut(&order)).is_some_and(|working| {
             working.kept.lease.is_some() && working.entry(step).is_some_and(|entry| entry.is_out())
@@ -226,6 +226,9 @@ impl Lane {
             return;
         }
         if let Some(entry) = (draft.orders.get_mut(&order)).and_then(|working| working.entry(step)) {
+            if !entry.may_go_early(now) {
+                return;
+            }
             entry.early = Some(entry.due).filter(|due| *due > now);
         }
         self.act(draft, order, step, now);

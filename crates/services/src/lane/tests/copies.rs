@@ -77,6 +77,34 @@ fn a_copy_that_went_after_not_now_is_not_forgotten_when_the_next_one_never_leave
     assert_eq!(bench.stored_word(1), "captured");
 }
 
+/// The provider answers others again: what it left open goes now.
+fn nudge(bench: &mut Bench) {
+    bench.lane.push(Job::Nudge {
+        order: order(1),
+        step: None,
+    });
+    bench.run();
+}
+
+#[test]
+fn a_provider_that_said_when_to_come_back_is_not_asked_before_because_it_answers_others() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("later"));
+    nudge(&mut bench);
+    assert!(bench.effects.is_empty(), "{:?}", bench.effects[0].errand);
+    bench.pass(6);
+    nudge(&mut bench);
+    assert!(bench.effects.is_empty(), "it said seven seconds");
+    bench.until_due(1);
+    bench.turn(None); // silence: what it said before is over
+    nudge(&mut bench);
+    assert!(matches!(bench.effects[0].errand, Errand::Send { again: true, .. }));
+    bench.turn(Some("taken"));
+    assert_eq!(bench.stored_word(1), "captured");
+}
+
 #[test]
 fn what_was_held_back_while_the_provider_came_back_is_asked_again_at_once_and_once() {
     let mut bench = Bench::new();
@@ -84,13 +112,6 @@ fn what_was_held_back_while_the_provider_came_back_is_asked_again_at_once_and_on
     bench.run();
     bench.turn(None);
     bench.until_due(1);
-    let nudge = |bench: &mut Bench| {
-        bench.lane.push(Job::Nudge {
-            order: order(1),
-            step: None,
-        });
-        bench.run();
-    };
     nudge(&mut bench);
     assert_eq!(bench.effects.len(), 1, "one message of a step at a time");
     bench.unsent(); // decided before anybody knew that the provider is back
