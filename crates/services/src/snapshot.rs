@@ -146,18 +146,23 @@ pub(crate) fn read(row: &OrderRow, events: &[EventRow]) -> Result<(View, Vec<Ent
     let events = &events[..known];
     let view = match stored {
         Stored {
-            order: Some(order),
+            order: Some(mut order),
             memos,
             steps,
             ..
-        } => View {
-            tenant: row.tenant,
-            reference: row.reference.clone(),
-            order,
-            details: details_of(events)?,
-            memos,
-            steps,
-        },
+        } => {
+            if order.has_undated() {
+                date(&mut order, events)?;
+            }
+            View {
+                tenant: row.tenant,
+                reference: row.reference.clone(),
+                order,
+                details: details_of(events)?,
+                memos,
+                steps,
+            }
+        }
         Stored { rows: Some(rows), .. } => told(row, events, &rows)?,
         Stored { .. } => return Err(Damage("its snapshot is empty".into())),
     };
@@ -165,6 +170,16 @@ pub(crate) fn read(row: &OrderRow, events: &[EventRow]) -> Result<(View, Vec<Ent
         return Err(Damage("its snapshot is of another order or version".into()));
     }
     Ok((view, open_work(row)?))
+}
+
+/// A snapshot of an older release does not say when steps were asked for: the events do.
+fn date(order: &mut Order, events: &[EventRow]) -> Result<(), Damage> {
+    for row in events {
+        for event in Body::read(&row.body)?.events {
+            order.date(&event, row.time);
+        }
+    }
+    Ok(())
 }
 
 /// An order that its event rows tell alone.

@@ -384,7 +384,7 @@ impl StepShape {
             status: step.status.as_str(),
             uncertain: step.uncertain,
             decline: step.decline.map(DeclineShape::of),
-            created_at: rfc3339(step.since),
+            created_at: rfc3339(step.asked_at),
         };
         steps.into_iter().map(shape).collect()
     }

@@ -74,7 +74,6 @@ pub(super) struct RefundNote {
     pub(super) reason: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
-    pub(super) created: Timestamp,
 }
 
 /// What a caller said about a dispute.

@@ -60,7 +60,6 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         call: dice::token::<16>(),
         reason: given.owned("reason"),
         metadata: given.metadata("metadata"),
-        created: door.doors.engine.now(),
     };
     // First what the caller says about it, so that nobody ever sees the refund without it.
     let said = !was_asked(&reader, key.as_ref()).await?;
@@ -123,16 +122,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let _turn = door.turns.of(order).await?;
     let view = reader.view(order).await?.ok_or_else(|| none(&id))?;
     let mut seen = reader.seen(&view).await?;
-    let before = shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;
-    let created = before["created"].as_i64().unwrap_or_default();
+    shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;
     let mut metadata = seen.note.refunds.get(&index).cloned().unwrap_or_default().metadata;
     given.change_metadata("metadata", &mut metadata)?;
     seen.note = put(&reader, order, |(_, note)| {
-        let mine = note.refunds.entry(index).or_insert_with(|| RefundNote {
-            created: florin_core::time::Timestamp::default().plus_seconds(created),
-            ..RefundNote::default()
-        });
-        metadata.clone_into(&mut mine.metadata);
+        metadata.clone_into(&mut note.refunds.entry(index).or_default().metadata);
     })
     .await?;
     let object = shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;

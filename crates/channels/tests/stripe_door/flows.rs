@@ -213,6 +213,53 @@ async fn a_refund_that_is_on_its_way_says_so() {
 }
 
 #[tokio::test]
+async fn a_refund_was_asked_for_when_it_was_however_late_it_is_settled() {
+    let world = World::provider().await;
+    let sale = [&SALE[..3], &[("payment_method", "pm_card_pendingRefund")]].concat();
+    let intent = world.post("/v1/payment_intents", &sale).await;
+    let asked = world
+        .post("/v1/refunds", &[("payment_intent", text(&intent, "id"))])
+        .await;
+    let order = text(&intent, "id").replace("pi_", "ord_");
+    let native = async || {
+        world
+            .native("GET", &format!("/v1/orders/{order}/refunds"), None)
+            .await
+            .object()
+    };
+    let before = native().await["data"][0].clone();
+
+    world.clock.shift_millis(24 * 3_600 * 1_000);
+    let settled = serde_json::json!({
+        "as": "approved",
+        "step": "ref/0",
+        "amount": asked["amount"],
+        "note": "seen in the provider's console",
+    });
+    let path = format!("/v1/attempts/{}01/resolve", order.replace("ord_", "att_"));
+    world.native("POST", &path, Some(settled)).await.object();
+
+    let after = native().await["data"][0].clone();
+    assert_eq!(
+        (&before["status"], &after["status"]),
+        (&"processing".into(), &"succeeded".into())
+    );
+    assert_eq!(after["created_at"], before["created_at"]);
+    let refund = world.get(&format!("/v1/refunds/{}", text(&asked, "id"))).await;
+    assert_eq!(
+        (&refund["status"], &refund["created"]),
+        (&"succeeded".into(), &asked["created"])
+    );
+    let line = world
+        .get(&format!(
+            "/v1/balance_transactions/{}",
+            text(&refund, "balance_transaction")
+        ))
+        .await;
+    assert_eq!(line["created"], asked["created"]);
+}
+
+#[tokio::test]
 async fn a_declined_intent_is_paid_with_another_card_and_shows_both_charges() {
     let world = World::provider().await;
     let declined = [

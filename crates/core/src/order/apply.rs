@@ -124,6 +124,22 @@ impl Order {
         }
     }
 
+    /// Whether a snapshot of an older release left out when one of its steps was asked for.
+    pub fn has_undated(&self) -> bool {
+        self.attempts()
+            .any(|(_, attempt)| attempt.steps().any(|(_, step)| step.is_undated()))
+    }
+
+    /// Takes from one of its events when a step was asked for, if its snapshot left that out.
+    pub fn date(&mut self, event: &Event, at: Timestamp) {
+        if let Event::StepStarted { step: name, .. } = event.plain()
+            && let Some(attempt) = self.attempt_mut(name.attempt)
+            && let Some(step) = attempt.step_mut(*name).filter(|step| step.is_undated())
+        {
+            step.asked_at = at;
+        }
+    }
+
     /// What a person reported.
     fn resolved(&mut self, event: &Event, at: Timestamp) {
         if let Event::Undone { step, moved } = event

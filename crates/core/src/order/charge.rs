@@ -112,6 +112,9 @@ pub struct Step {
     /// A capture: nothing more will be taken. A refund: it gives a surplus back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub last: bool,
+    /// When it was asked for. A snapshot of an older release leaves it to the events ([`super::Order::date`]).
+    #[serde(default, skip_serializing_if = "is_untold")]
+    pub asked_at: Timestamp,
     /// How it stands.
     pub state: StepState,
     /// Since when.
@@ -182,11 +185,16 @@ pub(crate) fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
+fn is_untold(at: &Timestamp) -> bool {
+    *at == Timestamp::default()
+}
+
 impl Step {
     pub(crate) fn new(amount: Money, last: bool, at: Timestamp) -> Self {
         Self {
             amount,
             last,
+            asked_at: at,
             state: StepState::Sent,
             since: at,
             case: None,
@@ -197,6 +205,11 @@ impl Step {
         self.state = state;
         self.since = at;
         self.case = None;
+    }
+
+    /// Whether nobody wrote down when it was asked for.
+    pub(crate) fn is_undated(&self) -> bool {
+        is_untold(&self.asked_at)
     }
 
     /// Whether its end is not known.

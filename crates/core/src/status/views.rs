@@ -72,6 +72,8 @@ pub struct StepView<'a> {
     pub uncertain: bool,
     /// Why it was refused.
     pub decline: Option<&'a Decline>,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
     /// Since when it stands so.
     pub since: Timestamp,
 }
@@ -213,6 +215,7 @@ fn step_view(name: StepName, step: &Step) -> StepView<'_> {
         status,
         uncertain: step.open() == Some(Open::Uncertain),
         decline: step.declined(),
+        asked_at: step.asked_at,
         since: step.since,
     }
 }

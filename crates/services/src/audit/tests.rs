@@ -438,6 +438,25 @@ async fn a_snapshot_that_its_events_do_not_make_is_found() {
 }
 
 #[tokio::test]
+async fn a_snapshot_from_before_steps_said_when_they_were_asked_for_is_no_damage() {
+    let mut story = sale(1);
+    if let florin_core::order::Phase::Captured(attempt) = &mut story.order.phase {
+        attempt.charge.refunds[0].asked_at = Timestamp::default();
+    }
+    let row = story.order_row();
+    assert!(
+        row.state.contains("refunds") && !row.state.contains("asked_at"),
+        "{}",
+        row.state
+    );
+    let (view, _) = snapshot::read(&row, &story.rows).unwrap();
+    assert!(story.rows[3].body.contains("step_started"), "{}", story.rows[3].body);
+    assert_eq!(status::refunds(&view.order)[0].asked_at, story.rows[3].time);
+    let store = fold(store_of(&[story.batch()]).await).await;
+    assert!(findings(&store).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_flipped_byte_in_a_snapshot_or_in_open_work_is_found() {
     let mut story = sale(1);
     story.start_again();

@@ -25,16 +25,6 @@ pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, index: u
         .map(|refund| shape(seen, scene, refund))
 }
 
-/// When it was asked for.
-pub(in crate::stripe_compat) fn created(seen: &Seen<'_>, refund: &StepView<'_>) -> i64 {
-    seconds(
-        seen.note
-            .refunds
-            .get(&refund.index)
-            .map_or(refund.since, |note| note.created),
-    )
-}
-
 fn shape(seen: &Seen<'_>, scene: Scene<'_>, refund: &StepView<'_>) -> Value {
     let order = seen.order();
     let note = seen.note.refunds.get(&refund.index).cloned().unwrap_or_default();
@@ -51,7 +41,7 @@ fn shape(seen: &Seen<'_>, scene: Scene<'_>, refund: &StepView<'_>) -> Value {
         "amount": amount(refund.amount),
         "balance_transaction": moved.then(|| ids::transaction(order.id, Movement::Refund, refund.index)),
         "charge": ids::charge(order.id, refund.step.attempt),
-        "created": created(seen, refund),
+        "created": seconds(refund.asked_at),
         "currency": money::code(refund.amount.currency()),
         "customer": seen.view.details.customer.map(|customer| customer.to_string()),
         "customer_account": null,

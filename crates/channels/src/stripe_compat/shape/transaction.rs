@@ -45,14 +45,13 @@ pub(in crate::stripe_compat) fn find(seen: &Seen<'_>, scene: Scene<'_>, of: Move
     let (money, at, source) = match of {
         Movement::Charge => {
             let charge = charge::find(seen, number)?;
-            let at = charge.attempt.charge.taken_at.unwrap_or(charge.attempt.since);
+            let at = charge.attempt.charge.taken_at.unwrap_or(charge.attempt.started_at);
             (charge.captured(seen), at, ids::charge(order.id, number))
         }
         Movement::Refund => {
             let went = |status| matches!(status, StepStatus::Succeeded | StepStatus::Returned);
             let step = refund(number).filter(|step| went(step.status))?;
-            let at = Timestamp::default().plus_seconds(super::refund::created(seen, &step));
-            (step.amount, at, ids::refund(order.id, number))
+            (step.amount, step.asked_at, ids::refund(order.id, number))
         }
         Movement::RefundFailed => {
             let step = refund(number).filter(|step| step.status == StepStatus::Returned)?;

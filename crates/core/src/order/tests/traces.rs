@@ -46,6 +46,42 @@ fn a_lost_answer_is_not_a_decline() {
 }
 
 #[test]
+fn when_a_refund_or_capture_was_asked_for_does_not_move_when_its_status_does() {
+    fn asked_at(world: &World) -> (i64, i64) {
+        let steps = [
+            crate::status::captures(&world.order),
+            crate::status::refunds(&world.order),
+        ];
+        let [capture, refund] = steps.map(|steps| steps[0].asked_at.millis());
+        (capture, refund)
+    }
+    let mut world = World::hold(1099);
+    world.start(all());
+    world.says("1/auth/0", held(1099));
+    let later = |world: &mut World| world.now = world.now.plus_seconds(60);
+    later(&mut world);
+    world.capture(1099, true);
+    later(&mut world);
+    world.says("1/cap/0", approved(1099));
+    later(&mut world);
+    world.refund(99);
+    let asked = asked_at(&world);
+    assert_eq!(asked, (61_000, 181_000));
+    let says = [
+        Says::Pending,
+        Says::Uncertain,
+        approved(99),
+        Says::TakenBack { money: eur(99) },
+    ];
+    for says in says {
+        later(&mut world);
+        world.says("1/ref/0", says);
+        assert_eq!(asked_at(&world), asked);
+    }
+    assert_eq!(crate::status::refunds(&world.order)[0].since, world.now);
+}
+
+#[test]
 fn an_order_that_is_open_again_was_not_created_again() {
     let mut world = World::sale(3);
     world.start(all());
