@@ -172,6 +172,8 @@ def _():
     assert len(commands) > 20, commands
     for command in commands:
         assert "Usage: florin" in run(command, "--help")[0], command
+    for command in ("pay", "capture", "void", "cancel", "refund"):
+        assert "6  nobody can be reached, or the outcome is not known" in run(command, "--help")[0], command
 
 
 @kit.test("an empty list says what would be here and how to make it")

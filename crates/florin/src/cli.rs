@@ -56,14 +56,19 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keys(Keys),
     /// Make an order and pay it
+    #[command(after_help = crate::client::EXIT_CODES)]
     Pay(Pay),
     /// Take money that is held
+    #[command(after_help = crate::client::EXIT_CODES)]
     Capture(Capture),
     /// Give a hold back
+    #[command(after_help = crate::client::EXIT_CODES)]
     Void(OrderArg),
     /// Call an unpaid order off
+    #[command(after_help = crate::client::EXIT_CODES)]
     Cancel(OrderArg),
     /// Give money back
+    #[command(after_help = crate::client::EXIT_CODES)]
     Refund(Refund),
     /// Show an order, refund, event, customer or anything else with an id
     Get(Get),

@@ -34,8 +34,9 @@ pub(crate) const UNREACHABLE: u8 = 6;
 
 /// What `--help` and the manual page say of them.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
-  0  done; after `pay`: the money is taken or held (`--method hosted`: there is a link)
-  1  it failed: declined, or something is wrong
+  0  done; after `pay`: the money is taken or held (`--method hosted`: there is a link);
+     after `capture`, `void`, `cancel` and `refund`: the provider has done it
+  1  it failed: declined, refused by the provider, or something is wrong
   2  the command line, or a value in it, cannot be
   3  the key is missing, not in force, or may not do this
   4  there is no such thing
@@ -139,6 +140,14 @@ fn in_text(fix: &str) -> Option<String> {
     (!fix.contains("`param`")).then(|| fix.replace("`detail`", "the line above"))
 }
 
+/// What the server answered to a call that it carried out.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) body: Value,
+    /// It is not over: the provider has not answered yet.
+    pub(crate) open: bool,
+}
+
 /// The server and the key.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -193,15 +202,20 @@ impl Api {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.call("GET", path, None, None).await
+        Ok(self.call("GET", path, None, None).await?.body)
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
-        self.call("DELETE", path, None, None).await
+        Ok(self.call("DELETE", path, None, None).await?.body)
     }
 
     /// Posts under a new idempotency key, and tries again under the same one while the server cannot be reached or is busy.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        Ok(self.ask(path, body).await?.body)
+    }
+
+    /// The same, and says whether it is over.
+    pub(crate) async fn ask(&self, path: &str, body: &Value) -> Result<Done, Failure> {
         let key = florin_services::dice::token::<16>();
         let mut waits_ms = [200, 1_000, 3_000].into_iter();
         loop {
@@ -260,7 +274,8 @@ impl Api {
         }
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<&Value>, key: Option<&str>) -> Result<Value, Failure> {
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>, key: Option<&str>) -> Result<Done, Failure> {
+        const ACCEPTED: u16 = 202;
         let url = format!("{}{path}", self.base);
         let (status, text) = self
             .http
@@ -282,7 +297,10 @@ impl Api {
         if !value.is_object() {
             return Err(Failure::unclear(method, &self.base, status, &text));
         }
-        Ok(value)
+        Ok(Done {
+            body: value,
+            open: status == ACCEPTED,
+        })
     }
 }
 
@@ -336,14 +354,14 @@ fn read_key(file: &Path) -> Result<String, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
-    /// A server that gives everybody this answer, and a client of it.
-    async fn api_that_answers(status: &str, body: Vec<u8>) -> Api {
+    /// A server that gives everybody this answer: its address.
+    pub(crate) async fn server_that_answers(status: &str, body: Vec<u8>) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let head = format!(
@@ -359,8 +377,13 @@ mod tests {
             }
         });
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        base
+    }
+
+    /// A client of such a server.
+    async fn api_that_answers(status: &str, body: Vec<u8>) -> Api {
         Api {
-            base,
+            base: server_that_answers(status, body).await,
             key: Secret::new("sk_test_x".to_owned()),
             http: http::Http::new(),
         }

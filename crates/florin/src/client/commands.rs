@@ -151,16 +151,27 @@ pub(crate) async fn capture(output: Output, capture: &Capture) -> Result<(), Fai
     if let Some(amount) = capture.amount {
         body["amount"] = json!(amount);
     }
-    let path = format!("/v1/orders/{}/capture", piece(&capture.order));
-    print::object(output, &Api::merchant(&capture.remote)?.post(&path, &body).await?);
-    Ok(())
+    let api = Api::merchant(&capture.remote)?;
+    let order = piece(&capture.order);
+    let done = api.ask(&format!("/v1/orders/{order}/capture"), &body).await?;
+    print::object(output, &done.body);
+    if done.open {
+        return Err(not_over(&done.body));
+    }
+    // The order alone does not say whether the provider refused.
+    let captures = api.list(&format!("/v1/orders/{order}/captures"), &[], 1).await?;
+    captures.first().map_or(Ok(()), step_ended)
 }
 
 /// `void` and `cancel`: no body, one order.
 pub(crate) async fn simple(output: Output, order: &OrderArg, verb: &str) -> Result<(), Failure> {
     let path = format!("/v1/orders/{}/{verb}", piece(&order.order));
-    print::object(output, &Api::merchant(&order.remote)?.post(&path, &json!({})).await?);
-    Ok(())
+    let done = Api::merchant(&order.remote)?.ask(&path, &json!({})).await?;
+    print::object(output, &done.body);
+    if done.open {
+        return Err(not_over(&done.body));
+    }
+    hold_ended(&done.body)
 }
 
 pub(crate) async fn refund(output: Output, refund: &Refund) -> Result<(), Failure> {
@@ -168,8 +179,54 @@ pub(crate) async fn refund(output: Output, refund: &Refund) -> Result<(), Failur
         .amount
         .map_or_else(|| json!({}), |amount| json!({ "amount": amount }));
     let path = format!("/v1/orders/{}/refunds", piece(&refund.order));
-    print::object(output, &Api::merchant(&refund.remote)?.post(&path, &body).await?);
-    Ok(())
+    let done = Api::merchant(&refund.remote)?.ask(&path, &body).await?;
+    print::object(output, &done.body);
+    if done.open {
+        return Err(not_over(&done.body));
+    }
+    step_ended(&done.body)
+}
+
+/// The provider has not answered yet: what was asked for is written down, and a script must not take it for done.
+fn not_over(shown: &Value) -> Failure {
+    let id = shown.get("id").and_then(Value::as_str).unwrap_or_default();
+    let fix = format!("look what became of it before you repeat the command, which asks once more: `florin get {id}`");
+    let detail = "the provider has not answered yet: whether it is done is not known";
+    Failure::new(UNREACHABLE, "outcome_unknown", detail, &fix)
+}
+
+/// How a capture or a refund ended.
+fn step_ended(step: &Value) -> Result<(), Failure> {
+    let text = |path: &str| step.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let refused = |detail: String| {
+        Err(Failure::new(
+            FAILED,
+            "declined",
+            detail,
+            "nothing was moved by this call",
+        ))
+    };
+    match (text("/status"), text("/decline/message")) {
+        ("succeeded", _) => Ok(()),
+        ("processing", _) => Err(not_over(step)),
+        ("returned", _) => refused("the money came back after it had been sent".to_owned()),
+        (_, "") => refused("the provider refused it".to_owned()),
+        (_, why) => refused(format!("the provider refused it: {why}")),
+    }
+}
+
+/// Whether the hold of an order is gone. One that stands was not given back: the provider refused.
+fn hold_ended(order: &Value) -> Result<(), Failure> {
+    if order.get("payment_order_status").and_then(Value::as_str) != Some("authorized") {
+        return Ok(());
+    }
+    let detail = "the provider refused to give the hold back: the money is still held";
+    Err(Failure::new(
+        FAILED,
+        "declined",
+        detail,
+        "capture it, or void it once more later",
+    ))
 }
 
 /// Where each kind of id is read.
@@ -503,5 +560,65 @@ mod tests {
         assert!(unknown.problem["fix"].as_str().unwrap().contains("florin get A-17"));
         let declined = outcome(&order("created", "declined"), "A-17", false).unwrap_err();
         assert_eq!(declined.problem["detail"], "not enough money");
+    }
+
+    fn code(said: Result<(), Failure>) -> u8 {
+        said.map_or_else(|failure| failure.code, |()| 0)
+    }
+
+    #[tokio::test]
+    async fn what_the_server_has_only_accepted_ends_with_6() {
+        let key = std::env::temp_dir().join(format!("florin-key-{}", std::process::id()));
+        std::fs::write(&key, "sk_test_x").unwrap();
+        for (status, word, wanted) in [("202 Accepted", "processing", UNREACHABLE), ("200 OK", "succeeded", 0)] {
+            let said = json!({ "id": "ref_1", "status": word, "payment_order_status": "canceled", "data": [{ "status": word }] });
+            let api = crate::client::tests::server_that_answers(status, said.to_string().into_bytes()).await;
+            let remote = || crate::cli::Remote {
+                api: Some(api.clone()),
+                key_file: Some(key.clone()),
+                data: Default::default(),
+            };
+            let output = Output {
+                json: false,
+                quiet: true,
+                no_input: true,
+            };
+            let order = || "ord_1".to_owned();
+            let taken = Capture {
+                order: order(),
+                amount: None,
+                keep_rest: false,
+                remote: remote(),
+            };
+            let back = Refund {
+                order: order(),
+                amount: None,
+                remote: remote(),
+            };
+            let held = OrderArg {
+                order: order(),
+                remote: remote(),
+            };
+            assert_eq!(code(capture(output, &taken).await), wanted, "capture, {status}");
+            assert_eq!(code(refund(output, &back).await), wanted, "refund, {status}");
+            for verb in ["void", "cancel"] {
+                assert_eq!(code(simple(output, &held, verb).await), wanted, "{verb}, {status}");
+            }
+        }
+        std::fs::remove_file(key).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_the_provider_has_not_answered_ends_with_6_and_one_that_it_refused_with_1() {
+        let step = |status: &str| json!({ "id": "ref_1", "status": status, "decline": { "message": "closed" } });
+        assert_eq!(code(step_ended(&step("succeeded"))), 0);
+        assert_eq!(code(step_ended(&step("failed"))), FAILED);
+        assert_eq!(code(step_ended(&step("returned"))), FAILED);
+        let open = step_ended(&step("processing")).unwrap_err();
+        assert_eq!(open.code, UNREACHABLE);
+        assert!(open.problem["fix"].as_str().unwrap().contains("florin get ref_1"));
+        let order = |status: &str| json!({ "payment_order_status": status });
+        assert_eq!(code(hold_ended(&order("canceled"))), 0);
+        assert_eq!(code(hold_ended(&order("authorized"))), FAILED);
     }
 }
