@@ -109,6 +109,7 @@ def _():
         (("get", "ord_ \u00e4/../.."), NOT_FOUND, "check the id"),
         (("webhooks", "rotate", "whe_x"), NOT_FOUND, "no such webhook endpoint"),
         (("pay", "1099", "XXZ"), USAGE, "such as EUR"),
+        (("pay", "1099", "--method", "card_vsia"), USAGE, "no test card `card_vsia`"),
         (("orders", "--limit", "0"), USAGE, "1 to 100"),
         (("ledger", "export", "--from", "yesterday"), USAGE, "2026-11-21"),
         (("listen", "--forward-to", "nowhere"), USAGE, "no address"),

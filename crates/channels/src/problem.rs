@@ -293,7 +293,7 @@ pub const CODES: &[Row] = &[
         "unknown_method",
         422,
         "Unknown method",
-        "use `hosted`, the id of a stored method (`met_…`), or in test mode a test method such as `card_visa`",
+        "use `hosted`, the id of a stored method (`met_…`), or in test mode a test card of docs/test-cards.md such as `card_visa`",
     ),
     (
         "no_connection",

@@ -86,7 +86,7 @@ codes! {
     RevokedMandate = "revoked_mandate", Hard, "the payer revoked the mandate";
     InvalidAmount = "invalid_amount", Data, "the amount is not accepted";
     NotPermittedMerchant = "not_permitted_merchant", Tech, "the merchant is not set up for this";
-    PayeeOrAccountInvalid = "payee_or_account_invalid", Data, "the account, wallet or phone number is unknown";
+    PayeeOrAccountInvalid = "payee_or_account_invalid", Data, "the provider knows no such payment method, account, wallet or phone number";
     LimitOfWallet = "limit_of_wallet", Soft, "the wallet's balance or daily limit is reached";
     Unsupported = "unsupported", Tech, "the provider cannot do this";
 }

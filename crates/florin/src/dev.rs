@@ -77,6 +77,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
         node: app::node_id(&args.data)?,
         engine: engine::Settings {
             lanes: if args.database.is_some() { 2 } else { 1 },
+            test_method: stripe::may_be_test_method,
             ..engine::Settings::default()
         },
         doors: Settings {

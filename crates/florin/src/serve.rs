@@ -91,6 +91,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             call_wait: Duration::from_secs(config.limits.answer_wait_s.into()),
             calls_max: config.limits.queue,
             drain: Duration::from_secs(config.limits.drain_s.into()),
+            test_method: crate::stripe::may_be_test_method,
             ..engine::Settings::default()
         },
         doors: Settings {

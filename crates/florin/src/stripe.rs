@@ -70,6 +70,13 @@ pub(crate) fn provider_words(origin: &str) -> Option<StripeWords> {
     Some(stripe_compat::words(origin, PROVIDER))
 }
 
+/// Whether a rail may have a test method of this name: what is called like one of Stripe's test cards has to be one. Other names may be
+/// methods that a program made at Stripe, which only Stripe knows.
+pub(crate) fn may_be_test_method(rail: &str, name: &str) -> bool {
+    let card = name.strip_prefix("pm_").unwrap_or(name);
+    rail != "stripe" || !card.starts_with("card_") || cards::by_name(card).is_some()
+}
+
 /// The sandbox's table of published test cards, as the door asks for it.
 struct PublishedCards;
 
@@ -137,6 +144,23 @@ mod tests {
         for example in PublishedCards.examples() {
             assert!(PublishedCards.by_number(&example.number).is_some(), "{}", example.what);
         }
+    }
+
+    #[test]
+    fn a_misspelt_test_card_is_no_method_and_what_only_stripe_knows_may_be_one() {
+        for name in [
+            "card_visa",
+            "pm_card_visa",
+            "card_chargeDeclined",
+            "pm_1Pq8X2eZ",
+            "visa",
+        ] {
+            assert!(may_be_test_method("stripe", name), "{name}");
+        }
+        for name in ["card_vsia", "pm_card_vsia", "card_", "card_Visa"] {
+            assert!(!may_be_test_method("stripe", name), "{name}");
+        }
+        assert!(may_be_test_method("another", "card_of_its_own"));
     }
 
     #[test]

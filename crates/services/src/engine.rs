@@ -96,6 +96,8 @@ pub struct Settings {
     pub calls_max: usize,
     /// How long a stop may take.
     pub drain: Duration,
+    /// Whether a rail may have a test method of this name: one that surely does not exist is refused before anything is written.
+    pub test_method: fn(rail: &str, name: &str) -> bool,
 }
 
 impl Default for Settings {
@@ -106,6 +108,7 @@ impl Default for Settings {
             poll: POLL,
             calls_max: CALLS_MAX,
             drain: DRAIN,
+            test_method: |_, _| true,
         }
     }
 }

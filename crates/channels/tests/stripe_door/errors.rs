@@ -105,6 +105,37 @@ async fn what_cannot_be_expanded_is_refused() {
 }
 
 #[tokio::test]
+async fn a_misspelt_test_card_is_named_as_unknown_at_both_doors_and_nothing_is_made() {
+    let world = World::merchant().await;
+    let order = serde_json::json!({
+        "amount": 1099, "currency": "EUR", "reference": "A-17", "confirm": true, "method": "card_vsia",
+    });
+    let problem = world.native("POST", "/v1/orders", Some(order)).await;
+    assert_eq!(problem.status, 422, "{}", problem.text);
+    let problem = problem.json();
+    assert_eq!(
+        (&problem["code"], &problem["param"]),
+        (&"unknown_method".into(), &"method".into())
+    );
+    assert_eq!(problem["detail"], "there is no test card `card_vsia`");
+    let made = world.native("GET", "/v1/orders?reference=A-17", None).await.json();
+    assert_eq!(made["data"], serde_json::json!([]));
+
+    let sale = [
+        ("amount", "1099"),
+        ("currency", "eur"),
+        ("confirm", "true"),
+        ("payment_method", "pm_card_vsia"),
+    ];
+    let error = world.call("POST", "/v1/payment_intents", &sale).await.error(400);
+    assert_eq!(
+        (&error["code"], &error["param"]),
+        (&"resource_missing".into(), &"payment_method".into())
+    );
+    assert_eq!(error["message"], "No such PaymentMethod: 'pm_card_vsia'");
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_not_found() {
     let world = World::provider().await;
     for path in [

@@ -56,6 +56,9 @@ impl Inner {
             (Some(method), _) => Instrument::Stored(method.token.clone()),
             (None, "hosted") => Instrument::Hosted,
             (None, name) if tenant.mode == Mode::Test && is_name(name) && !card::is_number(name) => {
+                if !(self.settings.test_method)(&connection.rail, name) {
+                    return Err(unknown_method(format!("there is no test card `{name}`")));
+                }
                 Instrument::Stored(name.to_owned())
             }
             (None, name) if card::is_number(name) => {
