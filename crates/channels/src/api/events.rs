@@ -56,8 +56,12 @@ pub const NAMES: &[&str] = &[
     "dispute.lost",
 ];
 
-/// Pages of event rows that one call reads.
-const PAGES_MAX: usize = 20;
+/// Event rows that one call looks through when it has found some; beyond that it says that there is more.
+const SCAN_MAX: usize = 2_000;
+/// The same while it has found none: nobody can go on behind an empty page. Most rows without an event are fees, which are not read.
+const SCAN_EMPTY_MAX: usize = 20_000;
+/// Rows that are read at a time once a page's worth of them did not fill it.
+const BATCH: u32 = 100;
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -168,10 +172,11 @@ pub(super) async fn list(
         limit: limit + 1,
     };
     doors.freshen().await;
-    // Orders that are frozen are left out, and a page that they would have filled does not look like the last one.
-    for _ in 0..PAGES_MAX {
+    // Fees are no events, and orders that are frozen are left out: a page that they would have filled does not look like the last one.
+    let mut scanned = 0;
+    let cut = loop {
         let rows = doors.store.feed(&search).await.map_err(Problem::from)?;
-        for row in &rows {
+        for row in rows.iter().filter(|row| row.news.is_some()) {
             let told = match doors.engine.events(caller.tenant, row.order).await {
                 Ok(told) => told,
                 // An order whose record is damaged is frozen; the others are served.
@@ -190,13 +195,19 @@ pub(super) async fn list(
                 break;
             }
         }
-        let last = rows.last().map(|row| row.at).filter(|_| rows.len() > limit as usize);
-        if shapes.len() > limit as usize || last.is_none() {
-            break;
+        scanned += rows.len();
+        if shapes.len() > limit as usize || rows.len() < search.limit as usize {
+            break false;
         }
-        search.after = last;
-    }
-    Ok(Json(List::page(shapes, limit)))
+        if scanned >= SCAN_EMPTY_MAX || scanned >= SCAN_MAX && !shapes.is_empty() {
+            break true;
+        }
+        search.after = rows.last().map(|row| row.at);
+        search.limit = BATCH;
+    };
+    let mut page = List::page(shapes, limit);
+    page.has_more |= cut;
+    Ok(Json(page))
 }
 
 /// One event.

@@ -115,6 +115,11 @@ impl<'a> Collect<'a> {
         self.full
     }
 
+    /// Whether nothing was found yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// There may be more than was looked at.
     pub(super) fn cut_short(&mut self) {
         self.more = true;

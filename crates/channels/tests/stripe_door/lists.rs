@@ -3,7 +3,7 @@
 use florin_core::id::{CustomerId, OrderId};
 use florin_core::time::Timestamp;
 use florin_services::directory::Customer;
-use florin_store::{Marks, Search};
+use florin_store::{Batch, Cursor, EventRow, Marks, OrderRow, Search};
 use serde_json::Value;
 
 use crate::world::World;
@@ -97,6 +97,107 @@ async fn a_page_ends_before_an_event_that_is_not_asked_for() {
     let older = world.get(&format!("{paid}&starting_after={}", charges[1])).await;
     assert_eq!(ids(&older).last(), Some(&all[2]));
     assert!(!ids(&older).contains(&all[0]), "{older}");
+}
+
+/// So many event rows of an order of this tenant, one after the other, with these public names.
+async fn fill(world: &World, rows: u32, news: Option<&str>) {
+    let order = OrderId::from_uuid(world.doors.directory.new_uuid());
+    let (tenant, time) = (world.tenant, world.doors.directory.now());
+    let row = |version| EventRow {
+        at: Cursor::START,
+        order,
+        tenant,
+        version,
+        count: 1,
+        time,
+        body: r#"{"e":[]}"#.to_owned(),
+        postings: Some("[]".to_owned()),
+        news: news.map(str::to_owned),
+        hash: [7; 32],
+    };
+    let batch = Batch {
+        new: vec![OrderRow {
+            id: order,
+            tenant,
+            reference: order.to_string(),
+            key: None,
+            version: rows,
+            state: "{}".to_owned(),
+            chain: [7; 32],
+            work: None,
+            due: None,
+            fence: 0,
+            lease: None,
+            created_at: time,
+        }],
+        events: (1..=rows).map(row).collect(),
+        ..Batch::default()
+    };
+    world.doors.store.commit(&batch).await.expect("a store");
+}
+
+const PAID: &str = r#"[{"v":1,"n":"order.captured"}]"#;
+
+#[tokio::test]
+async fn a_rare_event_is_found_behind_more_newer_ones_than_a_page_looks_through() {
+    let world = World::provider().await;
+    let sold = world.post("/v1/payment_intents", &SALE).await;
+    fill(&world, 2_100, Some(PAID)).await;
+    let other = world.post("/v1/payment_intents", &SALE).await;
+    let rare = "/v1/events?type=charge.succeeded";
+    let found = world.get(rare).await;
+    let of = |at: usize| &found["data"][at]["data"]["object"]["payment_intent"];
+    assert_eq!(
+        (of(0), found["has_more"] == true),
+        (&other["id"], true),
+        "as far as it looked"
+    );
+    let after = format!("{rare}&starting_after={}", ids(&found)[0]);
+    let found = world.get(&after).await;
+    assert_eq!(found["data"][0]["data"]["object"]["payment_intent"], sold["id"]);
+    assert_eq!((ids(&found).len(), &found["has_more"]), (1, &false.into()));
+    let before = world.get(&format!("{rare}&ending_before={}", ids(&found)[0])).await;
+    assert_eq!(before["data"][0]["data"]["object"]["payment_intent"], other["id"]);
+}
+
+#[tokio::test]
+async fn an_empty_page_of_events_is_the_last_one_or_says_what_to_do() {
+    let world = World::provider().await;
+    fill(&world, 20_100, Some(PAID)).await;
+    let none = world.get("/v1/events?type=customer.updated").await;
+    assert_eq!(
+        (ids(&none).len(), &none["has_more"]),
+        (0, &false.into()),
+        "that never happens here"
+    );
+    let rare = "/v1/events?type=charge.dispute.created";
+    let error = world.call("GET", rare, &[]).await.error(400);
+    assert!(error["message"].as_str().unwrap().contains("`created`"), "{error}");
+    let soon = world.doors.directory.now().seconds() + 60;
+    let none = world.get(&format!("{rare}&created[gte]={soon}")).await;
+    assert_eq!((ids(&none).len(), &none["has_more"]), (0, &false.into()));
+}
+
+#[tokio::test]
+async fn an_order_whose_record_is_damaged_leaves_the_events_of_the_others_listed() {
+    let world = World::provider().await;
+    world.post("/v1/payment_intents", &SALE).await;
+    fill(&world, 3, Some(PAID)).await;
+    let all = world.get("/v1/events?limit=100").await;
+    assert_eq!((ids(&all).len(), &all["has_more"]), (3, &false.into()));
+}
+
+#[tokio::test]
+async fn rows_that_are_no_events_do_not_end_the_list_of_the_api() {
+    let world = World::provider().await;
+    world.post("/v1/payment_intents", &SALE).await;
+    fill(&world, 2_100, None).await;
+    let page = world.native("GET", "/v1/events?limit=1", None).await.object();
+    assert_eq!((ids(&page).len(), &page["has_more"]), (1, &true.into()));
+    let rest = format!("/v1/events?limit=100&after={}", ids(&page)[0]);
+    let rest = world.native("GET", &rest, None).await.object();
+    assert_eq!(rest["has_more"], false);
+    assert!(ids(&rest).len() > 1, "{rest}");
 }
 
 #[tokio::test]

@@ -53,6 +53,11 @@ pub fn names(ours: &str) -> &'static [&'static str] {
     NAMES.iter().find(|row| row.0 == ours).map_or(&[], |row| row.1)
 }
 
+/// Every name of Stripe's that an event of ours may have.
+pub fn all_names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().flat_map(|row| row.1).copied()
+}
+
 /// The id of the how-manieth of Stripe's events that an event of ours is.
 pub fn id(ours: &str, index: usize) -> String {
     format!("{ours}_{index}")
