@@ -17,6 +17,7 @@ mod drive;
 mod inbox;
 mod meter;
 mod plan;
+mod spread;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ use florin_core::rail::Rail;
 use florin_core::time::Timestamp;
 use florin_store::Store;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +47,7 @@ use crate::keyring::Keyring;
 use crate::lane::{Job, Lane, Reply, Roads};
 use carry::Providers;
 use meter::Meter;
+use spread::Spread;
 
 /// Callers that may wait for an answer at a time: the queue in front of the lanes and those whose step is at a provider.
 pub const CALLS_MAX: usize = 8_192;
@@ -56,8 +59,6 @@ const COMMIT_WAIT: Duration = Duration::from_secs(10);
 pub const POLL: Duration = Duration::from_secs(1);
 /// How long the engine takes to finish what it began when it is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(25);
-/// Waiting commands above which a second lane opens (`sale-ceiling.md`: below that, one lane has the better p99).
-const SECOND_LANE_AT: usize = 100;
 /// When to come back if every place is taken.
 const BUSY_S: u32 = 1;
 
@@ -128,7 +129,7 @@ struct Inner {
     node: NodeId,
     settings: Settings,
     lanes: Vec<LaneDoor>,
-    second_lane: AtomicBool,
+    spread: Spread,
     calls: Arc<Semaphore>,
     turned_away: AtomicU64,
     carrying: AtomicUsize,
@@ -242,7 +243,7 @@ impl Engine {
             node: parts.node,
             settings: parts.settings,
             lanes: doors,
-            second_lane: AtomicBool::new(false),
+            spread: Spread::new(Instant::now()),
             calls: Arc::new(Semaphore::new(parts.settings.calls_max)),
             turned_away: AtomicU64::new(0),
             carrying: AtomicUsize::new(0),
@@ -480,18 +481,8 @@ impl Inner {
         if self.lanes.len() < 2 {
             return 0;
         }
-        let depth = self.lanes[0].depth.load(Ordering::Relaxed);
-        let open = self.second_lane.load(Ordering::Relaxed);
-        if !open && depth > SECOND_LANE_AT {
-            self.second_lane.store(true, Ordering::Relaxed);
-        } else if open && depth < SECOND_LANE_AT / 10 {
-            self.second_lane.store(false, Ordering::Relaxed);
-        }
-        if self.second_lane.load(Ordering::Relaxed) {
-            usize::try_from(order.uuid().as_u128() % self.lanes.len() as u128).unwrap_or(0)
-        } else {
-            0
-        }
+        let waiting = self.lanes[0].depth.load(Ordering::Relaxed);
+        self.spread.lane_of(order, self.lanes.len(), waiting, Instant::now())
     }
 
     fn send(&self, lane: usize, message: Message) {
