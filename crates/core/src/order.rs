@@ -212,11 +212,17 @@ impl Order {
 
     /// Attempts that there were and are, in the order of their numbers.
     pub fn attempts(&self) -> impl Iterator<Item = (Place, &Attempt)> {
-        let mut all: Vec<(Place, &Attempt)> = self.past.iter().map(|past| (Place::Past, &past.attempt)).collect();
-        all.extend(self.running().map(|attempt| (Place::Current, attempt)));
-        all.extend(self.winner().map(|attempt| (Place::Winner, attempt)));
+        let running = self.running().map(|attempt| (Place::Current, attempt));
+        let now = running.or_else(|| self.winner().map(|attempt| (Place::Winner, attempt)));
+        // Most orders are paid by their first attempt, and this is asked some thirty times on the way: no list for it.
+        let (only, mut all) = if self.past.is_empty() {
+            (now, Vec::new())
+        } else {
+            let past = self.past.iter().map(|past| (Place::Past, &past.attempt));
+            (None, past.chain(now).collect())
+        };
         all.sort_by_key(|(_, attempt)| attempt.number);
-        all.into_iter()
+        only.into_iter().chain(all)
     }
 
     /// The attempt that runs.
