@@ -37,6 +37,7 @@ pub(crate) use calls::replayed;
 pub use job::{Job, Output, Rebuild, Reply, Start, Token};
 pub use kept::ORDERS_KEPT_MAX;
 pub use open::Roads;
+pub(crate) use rebuild::made_until;
 pub use rebuild::rebuild;
 
 use crate::ask::{Denied, What};

@@ -20,7 +20,7 @@ use florin_store::{Cursor, EventRow, FeedSearch};
 use serde_json::{Value, json};
 
 use super::asking::finish;
-use super::gate::{Answer, Get};
+use super::gate::{Answer, Get, is_part};
 use super::lists::{self, Collect, Page};
 use super::params::{Field, Kind, LIST, may};
 use super::reader::Reader;
@@ -66,6 +66,7 @@ fn event(told: &Told, scene: Scene<'_>, index: usize) -> Option<Value> {
     let previous = previous(told, name, &object);
     let live = Seen::new(&told.order).live();
     let mut event = envelope(&id(&told.id, index), name, told.at.seconds(), object, live);
+    event["request"]["idempotency_key"] = json!(told.key.as_deref().filter(|key| !is_part(key)));
     if let Some(previous) = previous {
         event["data"]["previous_attributes"] = previous;
     }

@@ -247,12 +247,20 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
     hash
 }
 
-/// The key of one part of a call that is several of ours. Nobody can send it: it holds a control character.
+/// What the key of a part of a call begins with. Nobody can send it: it is a control character.
+const PART: char = '\u{1f}';
+
+/// Whether a key is that of a part of a call, which its caller has never seen.
+pub(super) fn is_part(key: &str) -> bool {
+    key.starts_with(PART)
+}
+
+/// The key of one part of a call that is several of ours.
 pub(super) fn part_of(key: Option<&IdemKey>, part: &str) -> Option<IdemKey> {
     key.map(|key| {
         let name = dice::hex(&hash(&[key.key.as_bytes(), part.as_bytes()]));
         IdemKey {
-            key: format!("\u{1f}part of a call {name}"),
+            key: format!("{PART}part of a call {name}"),
             hash: key.hash,
         }
     })
@@ -365,6 +373,7 @@ mod tests {
         assert_ne!(one.key, other.key);
         assert_eq!(one, part_of(Some(&key), "amend").unwrap());
         assert_eq!(one.hash, key.hash);
+        assert!(is_part(&one.key) && !is_part(&key.key));
         let sent = HeaderValue::from_bytes(one.key.as_bytes());
         assert!(
             sent.is_err() || idempotency::text(&sent.unwrap()).is_err(),

@@ -105,6 +105,7 @@ mod tests {
             sequence: 1,
             at: Timestamp::from_millis(1_000),
             order: Arc::clone(order),
+            key: None,
         }
     }
 

@@ -163,6 +163,64 @@ async fn an_event_shows_its_object_as_it_stood_then() {
 }
 
 #[tokio::test]
+async fn an_event_names_the_key_of_the_call_that_made_its_order() {
+    let world = World::provider().await;
+    let keys = async |order: &Value| -> Vec<(String, Option<String>)> {
+        let listed = world.get("/v1/events?limit=100").await;
+        let events = listed["data"].as_array().unwrap().iter().rev();
+        let of_order = events.filter(|event| {
+            let object = &event["data"]["object"];
+            object["id"] == order["id"] || object["payment_intent"] == order["id"]
+        });
+        of_order
+            .map(|event| {
+                let named = event["type"].as_str().unwrap().to_owned();
+                assert_eq!(event["request"]["id"], Value::Null, "{named}");
+                (named, event["request"]["idempotency_key"].as_str().map(str::to_owned))
+            })
+            .collect()
+    };
+    let named = |name: &str, key: Option<&str>| (name.to_owned(), key.map(str::to_owned));
+
+    let sale = world
+        .keyed("POST", "/v1/payment_intents", &SALE, Some("sale 1"))
+        .await
+        .object();
+    let intent = ("payment_intent", sale["id"].as_str().unwrap());
+    let _ = world
+        .keyed("POST", "/v1/refunds", &[intent], Some("refund 1"))
+        .await
+        .object();
+    assert_eq!(
+        keys(&sale).await,
+        [
+            named("payment_intent.created", Some("sale 1")),
+            named("payment_intent.succeeded", Some("sale 1")),
+            named("charge.succeeded", Some("sale 1")),
+            named("refund.created", None),
+            named("charge.refunded", None),
+            named("refund.updated", None),
+            named("charge.refund.updated", None),
+        ]
+    );
+
+    let made = world
+        .keyed("POST", "/v1/payment_intents", &SALE[..2], Some("order 2"))
+        .await
+        .object();
+    let path = format!("/v1/payment_intents/{}/confirm", made["id"].as_str().unwrap());
+    let _ = world.keyed("POST", &path, &SALE[3..], Some("confirm 2")).await.object();
+    assert_eq!(
+        keys(&made).await,
+        [
+            named("payment_intent.created", Some("order 2")),
+            named("payment_intent.succeeded", None),
+            named("charge.succeeded", None),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn events_page_without_gaps() {
     let world = World::provider().await;
     for _ in 0..4 {

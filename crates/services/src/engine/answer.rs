@@ -33,6 +33,8 @@ pub struct Told {
     pub at: Timestamp,
     /// The order as it stood.
     pub order: Arc<View>,
+    /// The idempotency key of the call that brought it about, if that is the call that made the order: of later ones nobody knows it here.
+    pub key: Option<Arc<str>>,
 }
 
 impl Engine {
@@ -76,6 +78,8 @@ impl Engine {
         let mut views = Vec::new();
         self.inner
             .fold(&row, &events, &mut |view, _| views.push(Arc::new(view.clone())))?;
+        let key: Option<Arc<str>> = row.key.as_ref().map(|key| key.key.as_str().into());
+        let answered = lane::made_until(&views, &events);
         let mut told = Vec::new();
         for event in &events {
             let names = Named::of(event).map_err(|damage| self.inner.damaged(order, damage))?;
@@ -90,6 +94,7 @@ impl Engine {
                     sequence: u32::try_from(told.len() + 1).unwrap_or(u32::MAX),
                     at: event.time,
                     order: Arc::clone(view),
+                    key: key.clone().filter(|_| event.version <= answered),
                 });
             }
         }

@@ -8,6 +8,7 @@ use florin_store::{EventRow, OrderRow};
 use super::{Rebuild, is_answered};
 use crate::ask::{Answered, Denied, State};
 use crate::snapshot::{Damage, Fold};
+use crate::view::View;
 
 /// The order as it stood at the end of the commit in which the call's step was over or needed the payer; as it stands, if that is still
 /// to come. What was decided in one commit was answered together, so commits are what counts.
@@ -51,4 +52,17 @@ pub fn rebuild(row: &OrderRow, events: &[EventRow], rebuild: &Rebuild) -> Result
             replayed: rebuild.replayed,
         }),
     })
+}
+
+/// The version at which the call that made an order was answered: when what it had started was over or needed the payer.
+pub(crate) fn made_until(views: &[Arc<View>], events: &[EventRow]) -> u32 {
+    let at = |event: &EventRow| views.get(usize::try_from(event.version).unwrap_or(0).saturating_sub(1));
+    let Some(first) = events.first() else { return 0 };
+    let started = at(first).is_some_and(|view| view.order.attempt(1).is_some());
+    let over = |event: &&EventRow| at(event).is_some_and(|view| is_answered(&view.order, StepName::authorize(1)));
+    if !started {
+        return first.version;
+    }
+    let answer = events.iter().find(over).or(events.last());
+    answer.map_or(first.version, |event| event.version)
 }
