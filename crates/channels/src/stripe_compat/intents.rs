@@ -93,6 +93,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     let reader = Reader::new(&door, caller.tenant);
     let currency = given.currency("currency").ok_or_else(Wrong::ours)?;
     let amount = money::read(given.integer("amount").unwrap_or_default(), currency, "amount")?;
+    money::enough(amount, reader.mode(), "Amount must be", "amount")?;
     secure(&reader, &given, "return_url")?;
     let (mut details, mut note) = fresh();
     if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, 0).await {
@@ -191,6 +192,9 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     // All of the call is looked at before any of it is done: what is refused leaves the intent as it was.
     let due = given.integer("amount");
     let due = due.map(|amount| money::read(amount, currency, "amount")).transpose()?;
+    if let Some(due) = due {
+        money::enough(due, reader.mode(), "Amount must be", "amount")?;
+    }
     let (mut details, mut note) = kept(&view);
     if due.is_some() && note.session.is_some() {
         let message = "The amount of a PaymentIntent that belongs to a Checkout Session is the sum of its lines. Expire the session, and make another one.";

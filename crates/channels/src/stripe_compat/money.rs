@@ -1,6 +1,7 @@
 //! Amounts as Stripe writes them: whole units of its own smallest size and a lower-case code (`specs/card-facts.md` 1).
 
 use florin_core::money::{Currency, Money};
+use florin_store::Mode;
 
 use super::wrong::Wrong;
 
@@ -9,6 +10,35 @@ const AMOUNT_MAX: i64 = 99_999_999;
 /// … and in those where eight digits are little money.
 const LARGE_AMOUNT_MAX: i64 = 999_999_999_999;
 const LARGE: &[&str] = &["COP", "HUF", "IDR", "INR", "JPY", "KRW", "LBP", "VND"];
+
+/// The least that Stripe charges, in its own sizes: <https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts>. Of other
+/// currencies it asks what they are worth in the one that is paid out, which nobody knows here.
+const LEAST: &[(&str, i64)] = &[
+    ("AED", 200),
+    ("AUD", 50),
+    ("BGN", 100),
+    ("BRL", 50),
+    ("CAD", 50),
+    ("CHF", 50),
+    ("CZK", 1_500),
+    ("DKK", 250),
+    ("EUR", 50),
+    ("GBP", 30),
+    ("HKD", 400),
+    ("HUF", 17_500),
+    ("INR", 50),
+    ("JPY", 50),
+    ("MXN", 1_000),
+    ("MYR", 200),
+    ("NOK", 300),
+    ("NZD", 50),
+    ("PLN", 200),
+    ("RON", 200),
+    ("SEK", 300),
+    ("SGD", 50),
+    ("THB", 1_000),
+    ("USD", 50),
+];
 
 /// The code as Stripe writes it.
 pub(super) fn code(currency: Currency) -> String {
@@ -59,9 +89,44 @@ pub(super) fn read(amount: i64, currency: Currency, param: &str) -> Result<Money
     Ok(Money::new(minor, currency))
 }
 
+/// What somebody shall pay is not less than Stripe takes. In live mode the provider behind says what it takes.
+pub(super) fn enough(money: Money, mode: Mode, what: &str, param: &str) -> Result<(), Wrong> {
+    let least = LEAST.iter().find(|row| row.0 == money.currency().code());
+    let Some((_, least)) = least.filter(|(_, least)| mode == Mode::Test && wire(money) < *least) else {
+        return Ok(());
+    };
+    let least = read(*least, money.currency(), param)?;
+    Err(Wrong::invalid(format!("{what} at least {least}"))
+        .code("amount_too_small")
+        .at(param))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn less_than_stripe_takes_is_refused_in_test_mode_only() {
+        let said = |minor, code: &str, mode| {
+            let currency = code.parse().unwrap();
+            let said = enough(Money::new(minor, currency), mode, "Amount must be", "amount");
+            said.map_err(|wrong| (wrong.code.unwrap_or_default().into_owned(), wrong.message))
+        };
+        let refused = |message: &str| Err(("amount_too_small".to_owned(), message.to_owned()));
+        assert_eq!(said(49, "USD", Mode::Test), refused("Amount must be at least USD 0.50"));
+        assert_eq!(said(49, "JPY", Mode::Test), refused("Amount must be at least JPY 50"));
+        assert_eq!(
+            said(17_499, "HUF", Mode::Test),
+            refused("Amount must be at least HUF 175.00")
+        );
+        for (enough, code) in [(50, "USD"), (30, "GBP"), (17_500, "HUF"), (1, "KWD"), (1, "MGA")] {
+            assert_eq!(said(enough, code, Mode::Test), Ok(()), "{code}");
+        }
+        assert_eq!(said(1, "USD", Mode::Live), Ok(()));
+        for (code, least) in LEAST {
+            assert!(read(*least, code.parse().unwrap(), "amount").is_ok(), "{code}");
+        }
+    }
 
     #[test]
     fn each_currency_is_read_and_written_in_stripes_own_size() {

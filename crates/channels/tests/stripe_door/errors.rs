@@ -11,7 +11,7 @@ async fn a_mistake_names_its_parameter() {
     for (path, form, code, param) in [
         (
             "/v1/payment_intents",
-            vec![("amount", "1"), ("currency", "eur"), ("colour", "red")],
+            vec![("amount", "100"), ("currency", "eur"), ("colour", "red")],
             "parameter_unknown",
             "colour",
         ),
@@ -35,7 +35,7 @@ async fn a_mistake_names_its_parameter() {
         ),
         (
             "/v1/payment_intents",
-            vec![("amount", "1"), ("currency", "eur"), ("customer", "cus_x")],
+            vec![("amount", "100"), ("currency", "eur"), ("customer", "cus_x")],
             "resource_missing",
             "customer",
         ),
@@ -89,7 +89,7 @@ async fn an_event_that_does_not_exist_is_refused_by_its_place() {
 #[tokio::test]
 async fn what_cannot_be_expanded_is_refused() {
     let world = World::provider().await;
-    let form = [("amount", "1"), ("currency", "eur")];
+    let form = [("amount", "100"), ("currency", "eur")];
     for path in ["metadata.x", "colour", "data.customer", "latest_charge.a.b.c.d.e"] {
         let said = world
             .call("POST", &format!("/v1/payment_intents?expand[]={path}"), &form)
@@ -133,6 +133,39 @@ async fn a_misspelt_test_card_is_named_as_unknown_at_both_doors_and_nothing_is_m
         (&"resource_missing".into(), &"payment_method".into())
     );
     assert_eq!(error["message"], "No such PaymentMethod: 'pm_card_vsia'");
+}
+
+#[tokio::test]
+async fn less_than_stripe_takes_is_too_small_wherever_it_is_said() {
+    for world in [World::provider().await, World::merchant().await] {
+        let too_small = async |path: &str, form: &[(&str, &str)], param: &str, message: &str| {
+            let error = world.call("POST", path, form).await.error(400);
+            assert_eq!(
+                (&error["code"], &error["param"]),
+                (&"amount_too_small".into(), &param.into()),
+                "{path}"
+            );
+            assert_eq!(error["message"], message, "{path}");
+        };
+        let message = "Amount must be at least USD 0.50";
+        let intents = "/v1/payment_intents";
+        too_small(intents, &[("amount", "49"), ("currency", "usd")], "amount", message).await;
+        assert_eq!(world.get(intents).await["data"], serde_json::json!([]));
+        let least = world.post(intents, &[("amount", "50"), ("currency", "usd")]).await;
+        let path = format!("{intents}/{}", least["id"].as_str().unwrap());
+        too_small(&path, &[("amount", "10")], "amount", message).await;
+        assert_eq!(world.get(&path).await["amount"], 50);
+        let session = [
+            ("mode", "payment"),
+            ("success_url", "https://shop.test/"),
+            ("line_items[0][price_data][currency]", "gbp"),
+            ("line_items[0][price_data][unit_amount]", "14"),
+            ("line_items[0][price_data][product_data][name]", "Tea"),
+            ("line_items[0][quantity]", "2"),
+        ];
+        let message = "The Checkout Session's total amount due must add up to at least GBP 0.30";
+        too_small("/v1/checkout/sessions", &session, "line_items", message).await;
+    }
 }
 
 #[tokio::test]
@@ -230,7 +263,7 @@ async fn a_key_does_what_it_may_and_no_more() {
     };
     assert_eq!(world.send(with("GET", "/v1/payment_intents"), &[]).await.status, 200);
     for (path, form) in [
-        ("/v1/payment_intents", [("amount", "1"), ("currency", "eur")]),
+        ("/v1/payment_intents", [("amount", "100"), ("currency", "eur")]),
         ("/v1/refunds", [("payment_intent", "pi_x"), ("amount", "1")]),
         ("/v1/customers", [("name", "x"), ("email", "x")]),
     ] {

@@ -25,7 +25,7 @@ async fn a_repeat_has_the_first_answer_and_says_so() {
     let again = world.keyed("POST", "/v1/payment_intents", &SALE, Some("k-1")).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     assert_eq!(again.object(), first, "the answer is the one of then, not of now");
-    let other = [("amount", "1"), SALE[1], SALE[2], SALE[3]];
+    let other = [("amount", "100"), SALE[1], SALE[2], SALE[3]];
     let reused = world
         .keyed("POST", "/v1/payment_intents", &other, Some("k-1"))
         .await

@@ -304,7 +304,7 @@ async fn a_page_opens_for_nobody_who_guesses() {
         assert_eq!(world.page(guess).await.status, 404, "{guess}");
     }
     let plain = world
-        .post("/v1/payment_intents", &[("amount", "1"), ("currency", "eur")])
+        .post("/v1/payment_intents", &[("amount", "100"), ("currency", "eur")])
         .await;
     assert!(plain["client_secret"].as_str().unwrap().len() > 60);
 }
