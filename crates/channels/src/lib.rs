@@ -22,6 +22,7 @@ pub mod hooks;
 mod idempotency;
 mod policy;
 pub mod problem;
+mod remembered;
 mod request;
 pub mod returned;
 pub mod stripe_compat;

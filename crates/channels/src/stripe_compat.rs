@@ -37,7 +37,6 @@ mod pages;
 mod params;
 mod reader;
 mod refunds;
-mod remembered;
 mod sessions;
 mod shape;
 mod transactions;

@@ -24,12 +24,12 @@ use super::gate::{Answer, Get, is_part};
 use super::lists::{self, Collect, Page};
 use super::params::{Field, Kind, LIST, may};
 use super::reader::Reader;
-use super::remembered::{Remembered, bytes_of_all};
 use super::shape::price::Price;
 use super::shape::product::Product;
 use super::shape::{self, Scene, Seen};
 use super::wrong::Wrong;
 use super::{Door, DoorKind, VERSION, ids};
+use crate::remembered::{LIST_BYTES_MAX, Remembered, bytes_of_all};
 use crate::teller::StripeWords;
 
 const FILTER: &[Field] = &[
@@ -235,7 +235,7 @@ async fn of_orders(reader: &Reader<'_>, page: &Page, wanted: &[String]) -> Resul
         return newer(reader, page, wanted, before).await;
     }
     let mut collect = Collect::new(page);
-    let mut known = Remembered::default();
+    let mut known = Remembered::new(LIST_BYTES_MAX);
     let mut search = lists::feed(reader.tenant, page);
     if let Some(after) = page.after() {
         let row = row_of(reader, "starting_after", after).await?;
@@ -292,7 +292,7 @@ fn goes_on(scanned: usize, found_none: bool) -> Result<bool, Wrong> {
 /// The page that ends before an event: the stream is read on from there, so that it does not matter how long ago it was.
 async fn newer(reader: &Reader<'_>, page: &Page, wanted: &[String], before: &str) -> Result<(Vec<Value>, bool), Wrong> {
     let row = row_of(reader, "ending_before", before).await?;
-    let mut known = Remembered::default();
+    let mut known = Remembered::new(LIST_BYTES_MAX);
     let mut events = in_row(reader, &mut known, wanted, &row).await?;
     events.truncate(events.iter().position(|(id, _)| id == before).unwrap_or_default());
     let (mut found, mut more) = (Vec::new(), false);

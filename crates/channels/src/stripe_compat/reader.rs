@@ -12,12 +12,12 @@ use florin_store::{Mode, Name, Record, Tenant, Which};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::remembered::{Remembered, bytes_of};
 use super::shape::price::Price;
 use super::shape::product::Product;
 use super::shape::{self, Scene, Seen};
 use super::wrong::Wrong;
 use super::{Door, cards, ids};
+use crate::remembered::{LIST_BYTES_MAX, Remembered, bytes_of};
 
 /// Reads for one caller.
 pub(super) struct Reader<'a> {
@@ -31,7 +31,7 @@ impl<'a> Reader<'a> {
         Self {
             door,
             tenant,
-            views: Mutex::default(),
+            views: Mutex::new(Remembered::new(LIST_BYTES_MAX)),
         }
     }
 

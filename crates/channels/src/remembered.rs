@@ -1,4 +1,5 @@
-//! What one call has read of orders, so that it reads each once; as much as is small together, and beyond that some again.
+//! What was read of orders a moment ago, so that each is read once for a list or for its webhooks; as much as is small together, and
+//! beyond that some again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,34 +8,36 @@ use florin_core::id::OrderId;
 use florin_services::engine::Told;
 use florin_services::view::{Details, View};
 
-/// Bytes of orders that one call remembers: thousands as they usually are, a hundred with every line and every name they may have.
-const BYTES_MAX: usize = 8 << 20;
+/// Bytes of orders that one list remembers: thousands as they usually are, a hundred with every line and every name they may have.
+pub(crate) const LIST_BYTES_MAX: usize = 8 << 20;
 /// An order without what it is for, in memory.
 const ORDER_BYTES: usize = 3_000;
 
 /// By order.
-pub(super) struct Remembered<T> {
+pub(crate) struct Remembered<T> {
     orders: HashMap<OrderId, T>,
     bytes: usize,
-}
-
-impl<T> Default for Remembered<T> {
-    fn default() -> Self {
-        Self {
-            orders: HashMap::new(),
-            bytes: 0,
-        }
-    }
+    bytes_max: usize,
 }
 
 impl<T> Remembered<T> {
-    pub(super) fn get(&self, order: OrderId) -> Option<&T> {
+    /// Nothing yet, and never more than so many bytes.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            orders: HashMap::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    pub(crate) fn get(&self, order: OrderId) -> Option<&T> {
         self.orders.get(&order)
     }
 
-    /// Remembers an order that was not. When there is no room everything else is forgotten: a list goes forward and rarely comes back.
-    pub(super) fn put(&mut self, order: OrderId, item: T, bytes: usize) {
-        if self.bytes + bytes > BYTES_MAX {
+    /// Remembers an order; what was remembered of it gives way and still counts. When there is no room everything else is forgotten:
+    /// a list goes forward and rarely comes back, and webhooks of an order go out close together.
+    pub(crate) fn put(&mut self, order: OrderId, item: T, bytes: usize) {
+        if self.bytes + bytes > self.bytes_max {
             (self.orders, self.bytes) = (HashMap::new(), 0);
         }
         self.bytes += bytes;
@@ -43,12 +46,12 @@ impl<T> Remembered<T> {
 }
 
 /// About how much memory an order takes.
-pub(super) fn bytes_of(view: &View) -> usize {
+pub(crate) fn bytes_of(view: &View) -> usize {
     ORDER_BYTES + details_bytes(&view.details)
 }
 
 /// About how much memory the events of an order take: each shows the order as it was, and they share what it was for while that stayed.
-pub(super) fn bytes_of_all(events: &[Told]) -> usize {
+pub(crate) fn bytes_of_all(events: &[Told]) -> usize {
     let mut last: Option<&Arc<Details>> = None;
     let sizes = events.iter().map(|told| {
         let details = &told.order.details;
@@ -111,14 +114,14 @@ mod tests {
 
     #[test]
     fn a_scan_over_large_orders_stays_small_and_one_over_usual_ones_reads_each_once() {
-        let mut remembered = Remembered::default();
+        let mut remembered = Remembered::new(LIST_BYTES_MAX);
         for number in 0..2_000 {
             let large = view(number, 60_000);
             remembered.put(id(number), Arc::clone(&large), bytes_of(&large));
-            assert!(remembered.bytes <= BYTES_MAX && remembered.orders.len() <= 140);
+            assert!(remembered.bytes <= LIST_BYTES_MAX && remembered.orders.len() <= 140);
             assert!(remembered.get(id(number)).is_some(), "the newest is always there");
         }
-        let mut remembered = Remembered::default();
+        let mut remembered = Remembered::new(LIST_BYTES_MAX);
         for number in 0..2_000 {
             let usual = view(number, 50);
             remembered.put(id(number), Arc::clone(&usual), bytes_of(&usual));
