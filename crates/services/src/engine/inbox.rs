@@ -32,6 +32,8 @@ const TELL_S: i64 = 72 * 3_600;
 /// How long a notice about nobody we know is kept trying: the reader that knows a provider's ids may be behind, or the payment may have
 /// been made by somebody else on the same account.
 const UNKNOWN_S: i64 = 24 * 3_600;
+/// Notices that a node remembers to have told, at most: more than it reads at a time. One that is forgotten is told once more.
+const TOLD_MAX: usize = 2 * (INBOX_MAX + WAITING_MAX);
 /// How often the inbox is read without being called.
 const READ_EVERY: Duration = Duration::from_secs(5);
 
@@ -69,14 +71,9 @@ impl Told {
     fn ours(&self, rows: &[NoticeRow]) {
         let now = Instant::now();
         self.with(|told| {
-            told.retain(|_, telling| telling.until + TELL_LATE * 2 > now);
             for row in rows {
-                let telling = Telling {
-                    until: now,
-                    gap: TELL_SOON,
-                    times: 0,
-                };
-                told.entry(row.id.clone()).or_insert(telling);
+                make_room(told, now);
+                told.entry(row.id.clone()).or_insert(Telling::new(now));
             }
         });
     }
@@ -86,14 +83,11 @@ impl Told {
     fn tell(&self, id: &NoticeId, age_ms: i64) -> Option<(bool, Duration)> {
         let now = Instant::now();
         self.with(|told| {
+            make_room(told, now);
             let telling = match told.entry(id.clone()) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(_) if age_ms < OTHERS_MS => return None,
-                Entry::Vacant(new) => new.insert(Telling {
-                    until: now,
-                    gap: TELL_SOON,
-                    times: 0,
-                }),
+                Entry::Vacant(new) => new.insert(Telling::new(now)),
             };
             if telling.until > now {
                 return None;
@@ -113,6 +107,40 @@ impl Told {
                 telling.until = now + telling.gap;
                 telling.gap = (telling.gap * 2).min(TELL_LATE);
             }
+        });
+    }
+}
+
+impl Telling {
+    fn new(now: Instant) -> Self {
+        Self {
+            until: now,
+            gap: TELL_SOON,
+            times: 0,
+        }
+    }
+
+    /// Nobody will ask for it any more: whatever waits is told again before.
+    fn is_over(&self, now: Instant) -> bool {
+        self.until + TELL_LATE * 2 <= now
+    }
+}
+
+/// Forgets what is over when there are as many as there may be, and half of all if that is not enough: those that may be told soonest.
+fn make_room(told: &mut BTreeMap<NoticeId, Telling>, now: Instant) {
+    if told.len() < TOLD_MAX {
+        return;
+    }
+    told.retain(|_, telling| !telling.is_over(now));
+    if told.len() > TOLD_MAX / 2 {
+        let mut moments: Vec<Instant> = told.values().map(|telling| telling.until).collect();
+        let (_, middle, _) = moments.select_nth_unstable(TOLD_MAX / 2);
+        let middle = *middle;
+        let mut over = told.len() - TOLD_MAX / 2;
+        told.retain(|_, telling| {
+            let goes = over > 0 && telling.until <= middle;
+            over -= usize::from(goes);
+            !goes
         });
     }
 }
@@ -279,4 +307,36 @@ async fn tell(inner: &Inner, rows: Vec<NoticeRow>) -> (usize, Duration) {
         inner.job(0, Job::Shelve { done, later });
     }
     (waiting, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> NoticeId {
+        NoticeId {
+            connection: ConnectionId::from_uuid(uuid::Uuid::from_u128(1)),
+            id: number.to_string(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_node_remembers_to_have_told_has_an_end() {
+        let told = Told::default();
+        // Another node wrote them down, and this one gets none of its own.
+        for number in 0..TOLD_MAX {
+            assert!(told.tell(&id(number), OTHERS_MS).is_some());
+        }
+        tokio::time::advance(TELL_AGAIN + TELL_LATE * 2).await;
+        assert!(told.tell(&id(TOLD_MAX), OTHERS_MS).is_some());
+        assert_eq!(told.with(|told| told.len()), 1, "the others are over");
+        for number in 0..2 * TOLD_MAX {
+            told.tell(&id(number), OTHERS_MS);
+            assert!(told.with(|told| told.len()) <= TOLD_MAX);
+        }
+        assert!(
+            told.tell(&id(2 * TOLD_MAX - 1), OTHERS_MS).is_none(),
+            "the newest are remembered"
+        );
+    }
 }
