@@ -33,7 +33,10 @@ pub(crate) async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
-    let unknown = || Problem::new("not_found", "there is no such hook");
+    let unknown = || {
+        refused("unknown");
+        Problem::new("not_found", "there is no such hook")
+    };
     let id: ConnectionId = connection.parse().map_err(|_| unknown())?;
     let named = headers
         .iter()
@@ -46,7 +49,7 @@ pub(crate) async fn receive(
         Ok(()) => Ok(StatusCode::OK),
         Err(Unproven::Unknown) => Err(unknown()),
         Err(Unproven::Refused) => {
-            metrics::counter!("florin_notices_refused_total").increment(1);
+            refused("unproven");
             // The same for all: what this server lacks is said in its log, not to whoever calls.
             let detail = "this notice is not proven: its signature or its age does not hold, or there is no secret to check it by";
             let fix = "sign it with the secret that this connection's `webhook_secret` names, and send it at once";
@@ -54,4 +57,9 @@ pub(crate) async fn receive(
         }
         Err(Unproven::Denied(denied)) => Err(denied.into()),
     }
+}
+
+/// Counts what is not taken: anybody can send some, so the log has them with a limit, or not at all.
+fn refused(why: &'static str) {
+    metrics::counter!("florin_notices_refused_total", "why" => why).increment(1);
 }

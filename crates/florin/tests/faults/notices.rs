@@ -162,6 +162,18 @@ async fn fault_33_forged_old_and_foreign_webhooks_change_nothing_and_both_rotate
             Some(404)
         );
         assert_eq!(world.number_of("select count(*) from inbox").await, 0, "{place:?}");
+        let figures = http::ask(&node.admin, "GET", "/metrics", &[], b"").await.said();
+        let figures = figures.body.as_str().unwrap_or_default().to_owned();
+        let count = |why: &str| {
+            let name = format!("florin_notices_refused_total{{why=\"{why}\"}} ");
+            let line = figures.lines().find_map(|line| line.strip_prefix(&name));
+            line.unwrap_or_else(|| panic!("no {name} in {figures}")).to_owned()
+        };
+        assert_eq!(count("unknown"), "1", "{place:?}");
+        assert!(count("unproven").parse::<u32>().unwrap() >= 4, "{place:?}");
+        let log = std::fs::read_to_string(world.data().join("server.log")).unwrap();
+        let lines = log.matches("their signature or their age does not hold").count();
+        assert_eq!(lines, 1, "{place:?}: one line a minute");
 
         // Through another merchant's address it is believed, and is about nobody whom that merchant knows.
         let (_, theirs) = merchant(&node.api, &format!("http://{}", world.psp.address)).await;

@@ -32,6 +32,8 @@ const TELL_S: i64 = 72 * 3_600;
 /// How long a notice about nobody we know is kept trying: the reader that knows a provider's ids may be behind, or the payment may have
 /// been made by somebody else on the same account.
 const UNKNOWN_S: i64 = 24 * 3_600;
+/// How often webhooks that cannot be proven are in the log, for each connection: with their count.
+const SAY_REFUSED: Duration = Duration::from_secs(60);
 /// Notices that a node remembers to have told, at most: more than it reads at a time. One that is forgotten is told once more.
 const TOLD_MAX: usize = 2 * (INBOX_MAX + WAITING_MAX);
 /// How often the inbox is read without being called.
@@ -145,6 +147,27 @@ fn make_room(told: &mut BTreeMap<NoticeId, Telling>, now: Instant) {
     }
 }
 
+/// When webhooks that could not be proven were last in the log, by connection, and how many came since: anybody can send some.
+#[derive(Default)]
+pub(super) struct Refused(Mutex<BTreeMap<ConnectionId, (Instant, u64)>>);
+
+impl Refused {
+    /// One more. Answers how many there are to be said, if it is time to say so.
+    fn one_more(&self, connection: ConnectionId, now: Instant) -> Option<u64> {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((said, count)) = refused.get_mut(&connection) else {
+            refused.insert(connection, (now, 0));
+            return Some(1);
+        };
+        *count += 1;
+        if now.duration_since(*said) < SAY_REFUSED {
+            return None;
+        }
+        *said = now;
+        Some(std::mem::take(count))
+    }
+}
+
 impl Engine {
     /// A notice came through a connection's address. `Ok` once it is proven and durable: only then it may be acknowledged.
     pub async fn notice(&self, connection: ConnectionId, notice: Notice) -> Result<(), Unproven> {
@@ -156,11 +179,19 @@ impl Engine {
             .keyring
             .holds(&connection, &notice, &opened.checks, inner.clock.wall())
         {
-            if let Some(error) = inner.keyring.lacks(&connection, &notice, &opened.checks) {
-                tracing::warn!(
-                    connection = %connection.id, rail = %connection.rail, %error,
-                    "a webhook of this provider was refused, because there is nothing to check it by; `florin doctor` says how to mend it"
-                );
+            if let Some(count) = inner.refused.one_more(connection.id, Instant::now()) {
+                let (connection_id, rail) = (connection.id, &connection.rail);
+                match inner.keyring.lacks(&connection, &notice, &opened.checks) {
+                    Some(error) => tracing::warn!(
+                        connection = %connection_id, %rail, count, %error,
+                        "webhooks of this provider were refused, because there is nothing to check them by; `florin doctor` says how to mend it"
+                    ),
+                    None => tracing::warn!(
+                        connection = %connection_id, %rail, count,
+                        "webhooks to this connection's address were refused: their signature or their age does not hold. If the provider sent \
+                         them, its secret is not the one that the connection's `webhook_secret` names"
+                    ),
+                }
             }
             return Err(Unproven::Refused);
         }
@@ -338,5 +369,19 @@ mod tests {
             told.tell(&id(2 * TOLD_MAX - 1), OTHERS_MS).is_none(),
             "the newest are remembered"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_proven_is_said_once_a_minute_and_counted() {
+        let (refused, [one, other]) = (Refused::default(), [1, 2].map(uuid::Uuid::from_u128));
+        let [one, other] = [one, other].map(ConnectionId::from_uuid);
+        let said = |connection| refused.one_more(connection, Instant::now());
+        assert_eq!(said(one), Some(1), "at once");
+        assert!((0..1_000).all(|_| said(one).is_none()));
+        assert_eq!(said(other), Some(1), "each connection has its own");
+        tokio::time::advance(SAY_REFUSED).await;
+        assert_eq!((said(one), said(one)), (Some(1_001), None));
+        tokio::time::advance(SAY_REFUSED).await;
+        assert_eq!(said(one), Some(2));
     }
 }
