@@ -146,6 +146,15 @@ impl Unpaid {
         }
     }
 
+    /// What stands above those words where payers are who came back without having paid, as far as anybody knows.
+    pub(crate) fn headline(self) -> &'static str {
+        match self {
+            Self::Untouched => "You have not paid",
+            Self::Open => "The payment is not finished",
+            Self::WentBack | Self::Odd => "The payment did not count",
+        }
+    }
+
     /// In words for payers.
     pub(crate) fn text(self) -> &'static str {
         match self {
@@ -231,7 +240,10 @@ pub(crate) fn nothing_here() -> Response {
 mod tests {
     use florin_core::decline::{Code, Decline};
     use florin_core::money::{Currency, Money};
-    use florin_core::order::{About, Alarm, End, Phase, StepName, Terms, Why};
+    use florin_core::order::{
+        Abilities, About, Alarm, Command, End, Fact, Initiator, Phase, Plan, Says, StepKind, StepName, Terms, Why,
+    };
+    use florin_core::rail::{Action, Instrument};
     use florin_core::time::Timestamp;
 
     use super::*;
@@ -267,6 +279,89 @@ mod tests {
             "{text}"
         );
         assert_eq!(Unpaid::of(&order), Unpaid::Odd);
+    }
+
+    /// An order whose first try has been begun over a rail that can do this.
+    fn begun(can: Abilities) -> Order {
+        let due = Money::new(1_099, Currency::EUR);
+        let terms = Terms::payment(due, Timestamp::from_millis(60_000));
+        let (mut order, _) = Order::open(
+            OrderId::from_uuid(uuid::Uuid::from_u128(1)),
+            terms,
+            Timestamp::default(),
+        );
+        let plan = Plan {
+            channel: "web".to_owned(),
+            method: "hosted".to_owned(),
+            instrument: Instrument::Hosted,
+            connection: florin_core::id::ConnectionId::from_uuid(uuid::Uuid::from_u128(2)),
+            rail: "acme".to_owned(),
+            amount: due,
+            extras: None,
+            initiator: Initiator::Payer,
+            can,
+        };
+        tell(&mut order, &Command::Start { number: 1, plan });
+        order
+    }
+
+    /// Carries out a command, and what the order asks of itself then.
+    fn tell(order: &mut Order, command: &Command) {
+        let now = Timestamp::default();
+        let event = order.decide(command, now).unwrap().expect("something happens");
+        order.apply(&event, now);
+        while let Some(owed) = order.owed() {
+            let event = order.decide(&owed, now).unwrap().expect("what is owed happens");
+            order.apply(&event, now);
+        }
+    }
+
+    fn answer(order: &mut Order, kind: StepKind, says: Says) {
+        let open = order.in_flight();
+        let step = open.iter().map(|open| open.step).find(|step| step.kind == kind);
+        let step = step.unwrap_or_else(|| panic!("{kind:?} is not open"));
+        drop(open);
+        tell(order, &Command::Fact(Fact::Answer { step, says, note: None }));
+    }
+
+    #[test]
+    fn what_was_charged_and_went_back_is_not_called_nothing() {
+        let mut order = begun(Abilities {
+            sale: true,
+            reverse: true,
+            ..Abilities::default()
+        });
+        let money = order.due;
+        answer(&mut order, StepKind::Authorize, Says::Uncertain);
+        tell(&mut order, &Command::Cancel);
+        // It had been charged: the order is canceled, so all of it goes back.
+        answer(&mut order, StepKind::Reverse, Says::Released { moved: money });
+        assert_eq!(Unpaid::of(&order), Unpaid::WentBack);
+        let Told::Known(title, text) = Told::of(&order, true) else {
+            panic!("it is over")
+        };
+        assert_eq!(title, "The payment was not finished");
+        assert_eq!(
+            text,
+            "What was charged went back the way it came. Banks take a few days to show it."
+        );
+    }
+
+    #[test]
+    fn a_try_that_was_left_and_may_still_be_paid_is_no_word_that_nothing_was() {
+        let mut order = begun(Abilities {
+            sale: true,
+            ..Abilities::default()
+        });
+        let action = Action::Redirect {
+            url: "https://acme.test/pay".to_owned(),
+        };
+        answer(&mut order, StepKind::Authorize, Says::Acting { action });
+        tell(&mut order, &Command::Leave { attempt: 1 });
+        assert_eq!(order.phase, Phase::Created, "it can be paid another way");
+        assert_eq!(Unpaid::of(&order), Unpaid::Open);
+        assert_eq!(Unpaid::Open.headline(), "The payment is not finished");
+        assert_eq!(Told::of(&order, true), Told::Open);
     }
 
     #[test]

@@ -93,3 +93,19 @@ async fn who_paid_in_one_tab_and_leaves_in_another_is_not_told_that_they_have_no
     let shop = onward(&page.text).expect("the payer is led on");
     assert!(shop.starts_with("https://shop.test/thanks"), "{shop}");
 }
+
+#[tokio::test]
+async fn who_left_a_page_that_may_still_be_paid_is_not_told_that_they_have_not_paid() {
+    let world = World::merchant().await;
+    world.over("script_without_way_back").await;
+    let (_, url) = opened(&world).await;
+    world.press(&url, &[]).await;
+    let token = url.rsplit('/').next().unwrap();
+    let careful = "An earlier try to pay is still being looked into: please do not pay again before you hear of it.";
+    let left = world.page(&format!("/c/back/{token}?left=1")).await;
+    assert!(left.text.contains("The payment is not finished"), "{}", left.text);
+    assert!(!left.text.contains("You have not paid"), "{}", left.text);
+    assert!(left.text.contains(careful), "{}", left.text);
+    let form = world.page(&url).await;
+    assert!(form.text.contains(careful), "{}", form.text);
+}

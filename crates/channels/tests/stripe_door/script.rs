@@ -11,7 +11,10 @@ use florin_core::rail::{
 /// The rail `script`.
 pub(crate) struct Script;
 
-pub(crate) static RAILS: &[&dyn Rail] = &[&Script];
+/// The rail `script_without_way_back`: the same, but nothing that was begun there is called off.
+struct WithoutWayBack;
+
+pub(crate) static RAILS: &[&dyn Rail] = &[&Script, &WithoutWayBack];
 
 const fn can(step: Step, many: bool) -> Can {
     Can {
@@ -21,7 +24,7 @@ const fn can(step: Step, many: bool) -> Can {
     }
 }
 
-static TABLE: Table = Table {
+const TABLE: Table = Table {
     name: "script",
     steps: &[
         can(Step::Sale, false),
@@ -42,9 +45,34 @@ static TABLE: Table = Table {
     refund_days: 365,
 };
 
+static SCRIPT: Table = TABLE;
+static WITHOUT_WAY_BACK: Table = Table {
+    name: "script_without_way_back",
+    steps: &[can(Step::Sale, false), can(Step::Refund, true)],
+    ..TABLE
+};
+
+impl Rail for WithoutWayBack {
+    fn table(&self) -> &'static Table {
+        &WITHOUT_WAY_BACK
+    }
+
+    fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
+        Script.start(task)
+    }
+
+    fn read(&self, task: &Task, at: &str, heard: Heard<'_>) -> Turn {
+        Script.read(task, at, heard)
+    }
+
+    fn wake(&self, task: &Task, place: &str, event: Event<'_>) -> Turn {
+        Script.wake(task, place, event)
+    }
+}
+
 impl Rail for Script {
     fn table(&self) -> &'static Table {
-        &TABLE
+        &SCRIPT
     }
 
     fn start(&self, task: &Task) -> Result<Turn, Unsupported> {

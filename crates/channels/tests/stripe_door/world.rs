@@ -225,7 +225,12 @@ impl World {
 
     /// From now on payments go to this address.
     pub(crate) async fn provider_at(&self, base: &str) -> ConnectionId {
-        connection(&self.doors, self.tenant, base).await
+        connection(&self.doors, self.tenant, "script", base).await
+    }
+
+    /// From now on payments go over this rail.
+    pub(crate) async fn over(&self, rail: &str) -> ConnectionId {
+        connection(&self.doors, self.tenant, rail, "http://127.0.0.1:9").await
     }
 
     /// A page as a browser opens it.
@@ -282,7 +287,7 @@ async fn tenant(doors: &Doors, name: &str, scopes: &[Scope]) -> (Tenant, String)
         merchant,
         mode: Mode::Test,
     };
-    connection(doors, tenant, "http://127.0.0.1:9").await;
+    connection(doors, tenant, "script", "http://127.0.0.1:9").await;
     let key = directory
         .create_key(tenant, "test", scopes.to_vec(), None)
         .await
@@ -291,12 +296,12 @@ async fn tenant(doors: &Doors, name: &str, scopes: &[Scope]) -> (Tenant, String)
 }
 
 /// A tenant's new default connection.
-async fn connection(doors: &Doors, tenant: Tenant, base: &str) -> ConnectionId {
+async fn connection(doors: &Doors, tenant: Tenant, rail: &str, base: &str) -> ConnectionId {
     let directory = &doors.directory;
     let connection = Connection {
         id: ConnectionId::from_uuid(directory.new_uuid()),
         tenant,
-        rail: "script".to_owned(),
+        rail: rail.to_owned(),
         base: base.to_owned(),
         secrets: Default::default(),
         settings: Default::default(),

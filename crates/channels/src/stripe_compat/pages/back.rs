@@ -39,7 +39,7 @@ pub(super) async fn back(
         let payable = Stands::of(&seen) == Stands::Open && sessions::is_payable(&opened.view);
         let shop = session.cancel_url.clone().filter(|_| left && payable);
         return Ok(match shop {
-            Some(shop) => door.on_to(&opened, shop, "You have not paid", unpaid.text()),
+            Some(shop) => door.on_to(&opened, shop, unpaid.headline(), unpaid.text()),
             None => door.to(&format!("/c/pay/{token}?go=1")),
         });
     }

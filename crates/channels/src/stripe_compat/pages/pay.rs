@@ -179,7 +179,7 @@ impl Door {
                     None => self.waiting(opened),
                 }),
                 None if sessions::is_payable(view) => {
-                    let alert = seen.last_decline().map(|(_, why)| alert_of(why.code));
+                    let alert = alert_of(seen.last_decline().map(|(_, why)| why.code), Unpaid::of(&view.order));
                     let status = if wrong.number.or(wrong.exp).or(wrong.cvc).is_some() {
                         StatusCode::UNPROCESSABLE_ENTITY
                     } else {
@@ -317,7 +317,25 @@ impl Door {
 }
 
 /// What a payer is told about a try that failed: what to do, and not why, where the reason would help a thief.
-fn alert_of(code: Code) -> Alert {
+fn alert_of(declined: Option<Code>, unpaid: Unpaid) -> Option<Alert> {
+    let alert = match declined {
+        Some(code) => alert_of_code(code),
+        None => Alert {
+            title: unpaid.headline(),
+            text: unpaid.text(),
+        },
+    };
+    match unpaid {
+        Unpaid::Untouched => declined.map(|_| alert),
+        // Another try than the one that failed may be paid, or was.
+        Unpaid::Open | Unpaid::WentBack | Unpaid::Odd => Some(Alert {
+            text: unpaid.text(),
+            ..alert
+        }),
+    }
+}
+
+fn alert_of_code(code: Code) -> Alert {
     match code {
         Code::AuthenticationFailed | Code::AuthenticationRequired => Alert {
             title: "Your bank did not confirm the payment",
@@ -471,7 +489,7 @@ mod tests {
             Code::SuspectedFraud,
             Code::DoNotHonor,
         ] {
-            let alert = alert_of(code);
+            let alert = alert_of(Some(code), Unpaid::Untouched).unwrap();
             assert!(alert.title.contains("declined"), "{code:?}");
             assert!(
                 !alert.text.contains("funds") && !alert.text.contains("stolen"),
