@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,8 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
-use tower::Layer;
-use tower::util::MapRequest;
+use tower::{Layer, ServiceExt};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Connections that one door holds open at once. Who comes when all are taken waits in the system's queue.
@@ -50,9 +51,15 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Serves `router` on `listener` until `stop`, and then what is under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(connections()));
-    let service = RequestBodyTimeoutLayer::new(BODY_PAUSE).layer(router);
-    let service = MapRequest::new(service, |request: http::Request<Incoming>| {
-        request.map(|body| Timely::new(body, BODY_WHOLE))
+    let door = RequestBodyTimeoutLayer::new(BODY_PAUSE).layer(router);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let door = door.clone();
+        async move {
+            match misdirected(request.version(), request.headers()) {
+                Some(refusal) => Ok(refusal),
+                None => door.oneshot(request.map(|body| Timely::new(body, BODY_WHOLE))).await,
+            }
+        }
     });
     let open = GracefulShutdown::new();
     loop {
@@ -84,10 +91,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(
-                TokioIo::new(read_within(socket, UNREAD)),
-                TowerToHyperService::new(service.clone()),
-            );
+            .serve_connection(TokioIo::new(read_within(socket, UNREAD)), service.clone());
         let connection = open.watch(connection);
         tokio::spawn(async move {
             // A caller that goes away in the middle is no news.
@@ -97,6 +101,19 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     }
     drop(listener);
     open.shutdown().await;
+}
+
+/// Refuses what does not say whom it is for, or says it twice (RFC 9112, 3.2): a proxy in front may have read another name than we would.
+fn misdirected(version: Version, headers: &HeaderMap) -> Option<Response> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let detail = match (hosts.next(), hosts.next()) {
+        (Some(_), None) => return None,
+        (None, _) if version < Version::HTTP_11 => return None,
+        (None, _) => "this request has no Host header: send one, with the name and port of this server\n",
+        (Some(_), Some(_)) => "this request has several Host headers: send one\n",
+    };
+    let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
+    Some((StatusCode::BAD_REQUEST, close, detail).into_response())
 }
 
 /// A connection that breaks when it has been written to for so long without the other side reading anything.
@@ -226,13 +243,43 @@ mod tests {
             .to_owned()
     }
 
-    #[tokio::test]
-    async fn nobody_makes_a_door_keep_a_head_without_end() {
+    /// A door that answers whoever comes in, and where it is.
+    async fn a_door() -> (std::net::SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let router = Router::new().route("/", get(async || "here"));
         let door = tokio::spawn(serve(listener, router, stop.clone()));
+        (address, stop, door)
+    }
+
+    #[tokio::test]
+    async fn a_request_says_once_whom_it_is_for() {
+        let (address, stop, door) = a_door().await;
+        for (head, status) in [
+            ("HTTP/1.1\r\nHost: x", "200"),
+            ("HTTP/1.1\r\nHost:", "200"),
+            ("HTTP/1.1\r\nHost: x\r\nHost: x", "400"),
+            ("HTTP/1.1\r\nHost: x\r\nhost: y", "400"),
+            ("HTTP/1.1\r\nAccept: */*", "400"),
+            ("HTTP/1.0\r\nAccept: */*", "200"),
+            ("HTTP/1.0\r\nHost: x\r\nHost: y", "400"),
+        ] {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET / {head}\r\nConnection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer.split(' ').nth(1), Some(status), "{head:?}: {answer}");
+            assert!(status == "200" || answer.contains("Host header"), "{answer}");
+        }
+        stop.cancel();
+        door.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_makes_a_door_keep_a_head_without_end() {
+        let (address, stop, door) = a_door().await;
         assert_eq!(answer_to(address, 16 << 10).await, "HTTP/1.1 200 OK");
         let refused = answer_to(address, 4 * HEAD_BYTES_MAX).await;
         assert!(refused.is_empty() || refused.contains(" 431 "), "{refused}");

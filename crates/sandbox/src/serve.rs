@@ -3,6 +3,8 @@
 //! A loop of our own, because a fault may have to reset a connection without a byte, which a router cannot.
 
 use axum::Router;
+use axum::http::{HeaderMap, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -101,10 +103,22 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
     tokio::time::timeout(DRAIN, connection).await.ok();
 }
 
-async fn answer(router: Router, request: hyper::Request<Incoming>) -> axum::response::Response {
+async fn answer(router: Router, request: hyper::Request<Incoming>) -> Response {
+    if !says_whom_it_is_for(request.version(), request.headers()) {
+        let close = [(header::CONNECTION, "close")];
+        return (StatusCode::BAD_REQUEST, close, "send one Host header\n").into_response();
+    }
     match router.oneshot(request.map(axum::body::Body::new)).await {
         Ok(answer) => answer,
         Err(never) => match never {},
+    }
+}
+
+/// RFC 9112, 3.2: one `Host`; who speaks HTTP/1.0 may leave it out.
+fn says_whom_it_is_for(version: Version, headers: &HeaderMap) -> bool {
+    match headers.get_all(header::HOST).iter().count() {
+        0 => version < Version::HTTP_11,
+        count => count == 1,
     }
 }
 
@@ -142,5 +156,30 @@ impl AsyncWrite for Wire {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_request_says_once_whom_it_is_for() {
+        let says = |version, hosts: &[&'static str]| {
+            let named = hosts.iter().map(|host| (header::HOST, HeaderValue::from_static(host)));
+            let mut headers = HeaderMap::new();
+            for (name, value) in named {
+                headers.append(name, value);
+            }
+            says_whom_it_is_for(version, &headers)
+        };
+        assert!(says(Version::HTTP_11, &["x"]) && says(Version::HTTP_10, &[]));
+        assert!(
+            !says(Version::HTTP_11, &[])
+                && !says(Version::HTTP_11, &["x", "x"])
+                && !says(Version::HTTP_10, &["x", "y"])
+        );
     }
 }

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse;
+use http::{HeaderMap, Request, StatusCode, Version, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -52,7 +56,18 @@ pub(crate) async fn run(listener: TcpListener, router: Router, shutdown: impl Fu
         let _ = socket.set_nodelay(true);
         let mut socket = TimeoutStream::new(socket);
         socket.set_write_timeout(Some(UNREAD));
-        let service = TowerToHyperService::new(router.clone());
+        let pages = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let pages = pages.clone();
+            async move {
+                if says_whom_it_is_for(request.version(), request.headers()) {
+                    pages.call(request).await
+                } else {
+                    let close = [(header::CONNECTION, "close")];
+                    Ok((StatusCode::BAD_REQUEST, close, "Send one Host header.\n").into_response())
+                }
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
@@ -69,4 +84,37 @@ pub(crate) async fn run(listener: TcpListener, router: Router, shutdown: impl Fu
         tracing::warn!("the shop stopped with answers unfinished");
     }
     Ok(())
+}
+
+/// RFC 9112, 3.2: one `Host`; who speaks HTTP/1.0 may leave it out.
+fn says_whom_it_is_for(version: Version, headers: &HeaderMap) -> bool {
+    match headers.get_all(header::HOST).iter().count() {
+        0 => version < Version::HTTP_11,
+        count => count == 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_request_says_once_whom_it_is_for() {
+        let says = |version, hosts: &[&'static str]| {
+            let named = hosts.iter().map(|host| (header::HOST, HeaderValue::from_static(host)));
+            let mut headers = HeaderMap::new();
+            for (name, value) in named {
+                headers.append(name, value);
+            }
+            says_whom_it_is_for(version, &headers)
+        };
+        assert!(says(Version::HTTP_11, &["x"]) && says(Version::HTTP_10, &[]));
+        assert!(
+            !says(Version::HTTP_11, &[])
+                && !says(Version::HTTP_11, &["x", "x"])
+                && !says(Version::HTTP_10, &["x", "y"])
+        );
+    }
 }
