@@ -39,7 +39,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let (caller, _, given) = post.read(Scope::Pay, &[UPDATE])?;
     let reader = Reader::new(&door, caller.tenant);
     let (order, attempt) = ids::part_of("ch", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     let view = reader.view(order).await?.ok_or_else(|| none(&id))?;
     let mut seen = reader.seen(&view).await?;
     let charge = shape::charge::find(&seen, attempt).ok_or_else(|| none(&id))?;

@@ -97,7 +97,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let reader = Reader::new(&door, caller.tenant);
     let arbiter = arbiter(&door)?;
     let (order, index) = ids::part_of("dp", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     let view = match open_dispute(&reader, &id).await {
         Ok(view) => view,
         Err(wrong) => return decided_before(&reader, key.as_ref(), wrong, &id, &given).await,
@@ -129,7 +129,7 @@ pub(super) async fn close(State(door): State<Door>, Path(id): Path<String>, post
     let reader = Reader::new(&door, caller.tenant);
     let arbiter = arbiter(&door)?;
     let (order, index) = ids::part_of("dp", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     let view = match open_dispute(&reader, &id).await {
         Ok(view) => view,
         Err(wrong) => return decided_before(&reader, key.as_ref(), wrong, &id, &given).await,

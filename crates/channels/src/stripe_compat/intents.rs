@@ -177,7 +177,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let (caller, key, given) = post.read(Scope::Pay, &[UPDATE, DESCRIBE])?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     let view = find(&reader, &id).await?;
     let currency = view.order.due.currency();
     if given.currency("currency").is_some_and(|other| other != currency) {
@@ -230,7 +230,7 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
     let reader = Reader::new(&door, caller.tenant);
     secure(&reader, &given, "return_url")?;
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     refuse_other_body(&reader, key.as_ref()).await?;
     let view = find(&reader, &id).await?;
     let (mut details, mut note) = kept(&view);

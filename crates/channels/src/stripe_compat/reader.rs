@@ -10,7 +10,7 @@ use florin_services::directory::{Customer, Document, Endpoint, Method};
 use florin_services::view::View;
 use florin_store::{Mode, Name, Record, Tenant, Which};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::shape::price::Price;
 use super::shape::product::Product;
@@ -66,6 +66,23 @@ impl<'a> Reader<'a> {
         let bytes = bytes_of(&view);
         self.views.lock().await.put(order, Arc::clone(&view), bytes);
         Ok(Some(view))
+    }
+
+    /// Waits until no other call changes this order; `none` says that this caller has no such order.
+    pub(super) async fn turn(
+        &self,
+        order: OrderId,
+        none: impl FnOnce() -> Wrong,
+    ) -> Result<OwnedMutexGuard<()>, Wrong> {
+        let may = async {
+            // Not remembered: it changes before the turn comes.
+            match self.door.doors.engine.view(self.tenant, order).await {
+                Ok(_) => Ok(()),
+                Err(Denied::NotFound) => Err(none()),
+                Err(denied) => Err(denied.into()),
+            }
+        };
+        self.door.turns.of(order, may).await
     }
 
     /// An order with the stored methods that it was paid with, as far as its shape needs them.

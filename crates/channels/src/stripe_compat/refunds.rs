@@ -51,7 +51,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     let reader = Reader::new(&door, caller.tenant);
     let view = paid_with(&reader, &given).await?;
     let order = view.order.id;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, Wrong::ours).await?;
     let amount = given
         .integer("amount")
         .map(|amount| money::read(amount, view.order.due.currency(), "amount"))
@@ -119,7 +119,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let (caller, _, given) = post.read(Scope::Refund, &[UPDATE])?;
     let reader = Reader::new(&door, caller.tenant);
     let (order, index) = ids::part_of("re", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     let view = reader.view(order).await?.ok_or_else(|| none(&id))?;
     let mut seen = reader.seen(&view).await?;
     shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;

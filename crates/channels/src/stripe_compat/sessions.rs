@@ -218,7 +218,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let (caller, key, given) = post.read(Scope::Pay, &[UPDATE])?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("cs", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     let view = find(&reader, &id).await?;
     let (mut details, mut note) = kept(&view);
     if let Some(session) = &mut note.session {

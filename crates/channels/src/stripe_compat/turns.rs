@@ -18,8 +18,13 @@ const WAIT: Duration = Duration::from_secs(15);
 pub(super) struct Turns(Mutex<HashMap<OrderId, Weak<tokio::sync::Mutex<()>>>>);
 
 impl Turns {
-    /// Waits for this order's turn. The turn ends when the answer is dropped.
-    pub(super) async fn of(&self, order: OrderId) -> Result<OwnedMutexGuard<()>, Wrong> {
+    /// Waits for this order's turn. The turn ends when the answer is dropped. Only who `may` know of the order waits: how long it takes would
+    /// tell others that somebody is at it. Who gets the turn at once has learned nothing, and is asked nothing here.
+    pub(super) async fn of(
+        &self,
+        order: OrderId,
+        may: impl Future<Output = Result<(), Wrong>>,
+    ) -> Result<OwnedMutexGuard<()>, Wrong> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let known = turns.get(&order).and_then(Weak::upgrade);
@@ -30,6 +35,10 @@ impl Turns {
                 turn
             })
         };
+        if let Ok(free) = Arc::clone(&turn).try_lock_owned() {
+            return Ok(free);
+        }
+        may.await?;
         tokio::time::timeout(WAIT, turn.lock_owned()).await.map_err(|_| {
             let message = "This object cannot be accessed right now because another API request or Stripe process is currently accessing it.";
             Wrong::later(429, message, 1).code("lock_timeout")
@@ -48,12 +57,17 @@ mod tests {
             OrderId::from_uuid(uuid::Uuid::from_u128(1)),
             OrderId::from_uuid(uuid::Uuid::from_u128(2)),
         );
-        let first = turns.of(one).await.unwrap();
-        drop(turns.of(other).await.unwrap());
-        let busy = turns.of(one).await.unwrap_err();
+        let mine = async || Ok(());
+        let first = turns.of(one, mine()).await.unwrap();
+        drop(turns.of(other, mine()).await.unwrap());
+        let began = tokio::time::Instant::now();
+        let unknown = turns.of(one, async { Err(Wrong::missing("charge", "ch_1")) }).await;
+        assert_eq!(unknown.unwrap_err().status, 404);
+        assert_eq!(began.elapsed(), Duration::ZERO, "nobody else's turn is waited for");
+        let busy = turns.of(one, mine()).await.unwrap_err();
         assert_eq!((busy.status, busy.code.as_deref()), (429, Some("lock_timeout")));
         drop(first);
-        drop(turns.of(one).await.unwrap());
+        drop(turns.of(one, mine()).await.unwrap());
         assert!(turns.0.lock().unwrap().len() <= 2);
     }
 }

@@ -135,6 +135,26 @@ async fn documents_are_made_once_per_key() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_call_about_somebody_elses_order() {
+    let world = World::provider().await;
+    let made = world.post("/v1/payment_intents", &SALE[..2]).await;
+    let path = format!("/v1/payment_intents/{}/confirm", made["id"].as_str().unwrap());
+    let theirs = world.another().await;
+    let slow = [("payment_method", "pm_card_slow")];
+    let owner = world.post(&path, &slow);
+    let request = http::Request::post(&path).header("authorization", format!("Bearer {theirs}"));
+    let other = world.send(request, &slow);
+    tokio::pin!(owner);
+    let told = tokio::select! {
+        biased;
+        _ = &mut owner => panic!("the other one waited until the owner was answered"),
+        told = other => told,
+    };
+    assert_eq!(told.error(404)["code"], "resource_missing");
+    assert_eq!(owner.await["status"], "processing");
+}
+
+#[tokio::test]
 async fn a_key_that_paid_makes_no_document() {
     let world = World::provider().await;
     let made = world.keyed("POST", "/v1/payment_intents", &SALE, Some("k-4")).await;

@@ -38,7 +38,7 @@ pub(in crate::stripe_compat) async fn capture(
     let (caller, key, given) = post.read(Scope::Pay, &[CAPTURE])?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     refuse_other_body(&reader, key.as_ref()).await?;
     let view = find(&reader, &id).await?;
     let currency = view.order.due.currency();
@@ -94,7 +94,7 @@ pub(in crate::stripe_compat) async fn cancel(
     let (caller, key, given) = post.read(Scope::Pay, &[CANCEL])?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
-    let _turn = door.turns.of(order).await?;
+    let _turn = reader.turn(order, || none(&id)).await?;
     refuse_other_body(&reader, key.as_ref()).await?;
     let view = find(&reader, &id).await?;
     // What a session has taken or holds is its intent's; what can still be paid on its page ends with the page.
