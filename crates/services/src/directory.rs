@@ -379,6 +379,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_last_place_is_taken_once_however_many_ask_for_it_at_once_and_wherever() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()));
+        let (one, two) = (over(Arc::clone(&store)).await, over(store).await);
+        let merchant = one.create_merchant("Ada", None).await.unwrap().document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Test,
+        };
+        let all: Vec<_> = (1..records::CONNECTIONS_MAX)
+            .map(|_| connection(&one, tenant))
+            .collect();
+        let drafts = all.iter().map(|one_of| one.draft(Some(tenant), one_of).unwrap());
+        one.make_all(drafts.collect()).await.unwrap();
+        // The second node has heard of none of them.
+        let ask = async |directory: &Directory| directory.make(Some(tenant), connection(directory, tenant), None).await;
+        let (first, second, third) = tokio::join!(ask(&one), ask(&one), ask(&two));
+        let made = [first, second, third];
+        assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1, "{made:?}");
+        one.refresh().await.unwrap();
+        assert_eq!(one.connections(tenant).len(), records::CONNECTIONS_MAX);
+    }
+
+    #[tokio::test]
     async fn the_same_call_makes_one_document_and_another_body_is_refused() {
         let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
         let first = directory.create_merchant("Ada", key("k", 1)).await.unwrap();

@@ -137,14 +137,16 @@ impl Directory {
                     secret: None,
                 });
             }
-            if overlap_s > 0 {
-                self.has_room::<ApiKey>(Some(tenant))?;
-            }
             let (ending, old) = self.changed(Some(tenant), &id.to_string(), &end).await?;
             let key = self.key_of(tenant, &old.label, old.scopes, &secret);
             let Draft(fresh) = self.draft(Some(tenant), &key)?;
             let key_row = self.key_row::<ApiKey>(Some(tenant), &fresh.id, idem.clone());
-            if self.write::<ApiKey>(vec![ending, fresh], key_row.as_slice()).await? {
+            // Without an overlap the new one has the old one's place.
+            let of = (overlap_s > 0).then_some(tenant);
+            if self
+                .write::<ApiKey>(vec![ending, fresh], key_row.as_slice(), of)
+                .await?
+            {
                 return Ok(Made {
                     key,
                     secret: Some(secret),

@@ -187,17 +187,21 @@ impl Directory {
     ) -> Result<Made<D>, DirectoryError> {
         let Draft(record) = self.draft(tenant, &document)?;
         let key_row = self.key_row::<D>(tenant, &record.id, key);
-        if let Err(full) = self.has_room::<D>(tenant) {
-            // The call that took the last place may come again.
-            let made = self.made_before::<D>(tenant, key_row.as_ref()).await?;
-            return made.ok_or(full);
-        }
         for _ in 0..TRIES_MAX {
-            if self.write::<D>(vec![record.clone()], key_row.as_slice()).await? {
-                return Ok(Made {
-                    document,
-                    replayed: false,
-                });
+            match self.write::<D>(vec![record.clone()], key_row.as_slice(), tenant).await {
+                Ok(true) => {
+                    return Ok(Made {
+                        document,
+                        replayed: false,
+                    });
+                }
+                Ok(false) => {}
+                Err(full @ DirectoryError::TooMany(..)) => {
+                    // The call that took the last place may come again.
+                    let made = self.made_before::<D>(tenant, key_row.as_ref()).await?;
+                    return made.ok_or(full);
+                }
+                Err(error) => return Err(error),
             }
             if let Some(made) = self.made_before::<D>(tenant, key_row.as_ref()).await? {
                 return Ok(made);
@@ -229,7 +233,7 @@ impl Directory {
     ) -> Result<D, E> {
         for _ in 0..TRIES_MAX {
             let (record, document) = self.changed(tenant, id, &change).await?;
-            if self.write::<D>(vec![record], &[]).await? {
+            if self.write::<D>(vec![record], &[], None).await? {
                 return Ok(document);
             }
         }
@@ -254,7 +258,7 @@ impl Directory {
                 return Ok(made);
             }
             let (record, document) = self.changed(Some(tenant), id, &change).await?;
-            if self.write::<D>(vec![record], key_row.as_slice()).await? {
+            if self.write::<D>(vec![record], key_row.as_slice(), None).await? {
                 return Ok(Made {
                     document,
                     replayed: false,
@@ -299,7 +303,7 @@ impl Directory {
             record.version += 1;
             record.removed = true;
             record.alias = None;
-            if self.write::<D>(vec![record], &[]).await? {
+            if self.write::<D>(vec![record], &[], None).await? {
                 return Ok(document);
             }
         }
@@ -344,7 +348,7 @@ impl Directory {
     }
 
     /// Whether a tenant may have one more.
-    pub(super) fn has_room<D: Document>(&self, tenant: Option<Tenant>) -> Result<(), DirectoryError> {
+    fn has_room<D: Document>(&self, tenant: Option<Tenant>) -> Result<(), DirectoryError> {
         match tenant.and_then(|tenant| D::room(self, tenant)) {
             Some((most, there)) if there >= most => Err(DirectoryError::TooMany(D::KIND, most)),
             Some(_) | None => Ok(()),
@@ -368,11 +372,12 @@ impl Directory {
     }
 
     /// Writes records of one kind together; a document that every node keeps in memory moves the marker in the same transaction. Where only
-    /// one of a tenant's may be chosen, a chosen one takes that from the others.
+    /// one of a tenant's may be chosen, a chosen one takes that from the others. One that is new `of` a tenant needs room there.
     pub(super) async fn write<D: Document>(
         &self,
         mut records: Vec<Record>,
         keys: &[KeyRow],
+        of: Option<Tenant>,
     ) -> Result<bool, DirectoryError> {
         let turn = match D::CACHED {
             true => Some(self.marking.lock().await),
@@ -381,6 +386,10 @@ impl Directory {
         if turn.is_some() {
             // The marker first: what another node writes while we look at the others makes this write fail, and it is tried again.
             let marker = self.marked().await?;
+            if of.is_some() {
+                self.refresh().await?;
+                self.has_room::<D>(of)?;
+            }
             let others = self.stepping_back::<D>(&records).await?;
             records.extend(others);
             records.push(marker);
