@@ -259,21 +259,25 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
         ..Price::default()
     };
     change_price(&given, &mut price)?;
-    let make = || directory.make(Some(caller.tenant), price.clone(), key.clone());
-    let made = match make().await {
+    let made = match directory.make(Some(caller.tenant), price.clone(), key.clone()).await {
         // The lookup key is another price's. Asked for afterwards, so that a call that comes again finds the price that it made.
-        Err(DirectoryError::Moved(_)) if free_lookup_key(&reader, &given, &price.id).await? => make().await,
+        Err(moved @ DirectoryError::Moved(_)) => match holder(&reader, &given, &price.id).await? {
+            Some(holder) => {
+                let free = freeing(&given);
+                directory.make_from(caller.tenant, price, key, &holder, free).await
+            }
+            None => Err(moved),
+        },
         made => made,
     }?;
     finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
 }
 
-/// Takes the lookup key that is given off the price that has it, if the caller wants that, and refuses the call if not. Whether another
-/// price had it.
-async fn free_lookup_key(reader: &Reader<'_>, given: &Given, id: &str) -> Result<bool, Wrong> {
-    let directory = &reader.door.doors.directory;
+/// The price that has the lookup key which is given, if it is another one than this and the caller wants to take it over; if not, the call is
+/// refused.
+async fn holder(reader: &Reader<'_>, given: &Given, id: &str) -> Result<Option<String>, Wrong> {
     let Some(key) = given.text("lookup_key") else {
-        return Ok(false);
+        return Ok(None);
     };
     let which = Which {
         kind: Price::KIND.to_owned(),
@@ -282,19 +286,23 @@ async fn free_lookup_key(reader: &Reader<'_>, given: &Given, id: &str) -> Result
     };
     let holder = reader.door.doors.store.get(&which).await?;
     let Some(holder) = holder.map(|record| record.id).filter(|holder| holder != id) else {
-        return Ok(false);
+        return Ok(None);
     };
     if given.flag("transfer_lookup_key") != Some(true) {
         let message = format!("A price (`{holder}`) already uses that lookup key.");
         return Err(Wrong::invalid(message).at("lookup_key"));
     }
-    let free = |price: &mut Price| {
-        if price.lookup_key.as_deref() == Some(key) {
+    Ok(Some(holder))
+}
+
+/// Takes the lookup key that is given off a price.
+fn freeing(given: &Given) -> impl Fn(&mut Price) + Sync {
+    let key = given.text("lookup_key");
+    move |price: &mut Price| {
+        if price.lookup_key.as_deref() == key {
             price.lookup_key = None;
         }
-    };
-    directory.change(Some(reader.tenant), &holder, free).await?;
-    Ok(true)
+    }
 }
 
 pub(super) async fn retrieve_price(
@@ -317,16 +325,19 @@ pub(super) async fn update_price(
     let reader = Reader::new(&door, caller.tenant);
     let mut known = reader.get::<Price>(&id).await?.ok_or_else(|| no_price(&id))?;
     change_price(&given, &mut known)?; // before the key is taken off another one
-    free_lookup_key(&reader, &given, &id).await?;
+    let holder = holder(&reader, &given, &id).await?;
     let changed = |price: &mut Price| {
         price.tenant = Some(caller.tenant);
         change_price(&given, price)
     };
-    let price = door
-        .doors
-        .directory
-        .change_if(Some(caller.tenant), &id, changed)
-        .await?;
+    let directory = &door.doors.directory;
+    let price = match &holder {
+        Some(holder) => {
+            let free = freeing(&given);
+            directory.change_from(caller.tenant, &id, changed, holder, free).await?
+        }
+        None => directory.change_if(Some(caller.tenant), &id, changed).await?,
+    };
     finish(&reader, price.shape(reader.mode()), &given, false).await
 }
 

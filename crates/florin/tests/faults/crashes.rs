@@ -226,3 +226,48 @@ async fn fault_16_a_call_whose_first_try_died_anywhere_is_carried_out_once() {
         world.check(node).await;
     }
 }
+
+/// A call at the Stripe door.
+async fn at_stripe_door(world: &World, node: &Node, method: &str, path: &str, form: &str) -> Heard {
+    let bearer = format!("Bearer {}", world.till.key);
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    crate::http::ask(&node.stripe, method, path, &headers, form.as_bytes()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_01_a_lookup_key_that_changes_hands_while_the_server_dies_is_somebodys() {
+    for place in PLACES {
+        let (world, mut node) = World::new(place).await;
+        let made = async |node: &Node, form: &str| {
+            let form = format!("currency=eur&unit_amount=500&product_data[name]=Tea&{form}");
+            let made = at_stripe_door(&world, node, "POST", "/v1/prices", &form).await.said();
+            assert_eq!(made.status, 200, "{made:?}");
+            made.text("id").to_owned()
+        };
+        let (first, second) = (made(&node, "lookup_key=std").await, made(&node, "active=true").await);
+        for (taker, point) in [(&second, "after_put"), (&first, "before_put")] {
+            node.stop().await;
+            node = world.start(Differs::dies_at(point, 1)).await;
+            let form = "lookup_key=std&transfer_lookup_key=true";
+            let path = format!("/v1/prices/{taker}");
+            let lost = at_stripe_door(&world, &node, "POST", &path, form).await;
+            assert!(matches!(lost, Heard::Lost(_)), "{place:?}: {lost:?}");
+            dies(Ok(node)).await;
+            node = world.start(Differs::default()).await;
+            let found = at_stripe_door(&world, &node, "GET", "/v1/prices?lookup_keys[]=std", "").await;
+            let found = found.said().body;
+            let holders: Vec<_> = found["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|price| &price["id"])
+                .collect();
+            // What was written whole is there, and what was not written changed nothing: the second one has it.
+            assert_eq!(holders, [second.as_str()], "{place:?}: {point}");
+        }
+        node.stop().await;
+    }
+}

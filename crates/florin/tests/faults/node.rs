@@ -28,6 +28,7 @@ pub struct Start {
 
 pub struct Node {
     pub api: String,
+    pub stripe: String,
     pub admin: String,
     child: Child,
     /// The server's own process, also behind a wrapper.
@@ -83,6 +84,7 @@ impl Node {
         let address = |name: &str| line[name].as_str().unwrap().to_owned();
         Ok(Self {
             api: address("api"),
+            stripe: address("stripe"),
             admin: address("admin"),
             pid: if start.wrapper.is_empty() {
                 wrapped

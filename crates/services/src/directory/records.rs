@@ -115,6 +115,9 @@ pub struct Made<D> {
     pub replayed: bool,
 }
 
+/// How a document gives up what another one is to have.
+type GiveUp<'a, D> = dyn Fn(&mut D) + Sync + 'a;
+
 /// A new document, ready to be written.
 pub struct Draft(pub(super) Record);
 
@@ -185,10 +188,39 @@ impl Directory {
         document: D,
         key: Option<IdemKey>,
     ) -> Result<Made<D>, DirectoryError> {
+        self.make_with(tenant, document, key, None).await
+    }
+
+    /// Makes a document as [`Directory::make`] does, and changes another one of its kind in the same transaction: what one gives up, the
+    /// other one has.
+    pub async fn make_from<D: Document + Clone>(
+        &self,
+        tenant: Tenant,
+        document: D,
+        key: Option<IdemKey>,
+        other: &str,
+        give_up: impl Fn(&mut D) + Sync,
+    ) -> Result<Made<D>, DirectoryError> {
+        self.make_with(Some(tenant), document, key, Some((other, &give_up)))
+            .await
+    }
+
+    async fn make_with<D: Document + Clone>(
+        &self,
+        tenant: Option<Tenant>,
+        document: D,
+        key: Option<IdemKey>,
+        from: Option<(&str, &GiveUp<'_, D>)>,
+    ) -> Result<Made<D>, DirectoryError> {
         let Draft(record) = self.draft(tenant, &document)?;
         let key_row = self.key_row::<D>(tenant, &record.id, key);
         for _ in 0..TRIES_MAX {
-            match self.write::<D>(vec![record.clone()], key_row.as_slice(), tenant).await {
+            let mut records = Vec::new();
+            if let Some((other, give_up)) = from {
+                records.push(self.given_up(tenant, other, give_up).await?);
+            }
+            records.push(record.clone());
+            match self.write::<D>(records, key_row.as_slice(), tenant).await {
                 Ok(true) => {
                     return Ok(Made {
                         document,
@@ -238,6 +270,39 @@ impl Directory {
             }
         }
         Err(DirectoryError::Moved(D::KIND).into())
+    }
+
+    /// Changes a document as [`Directory::change_if`] does, and another one of its kind in the same transaction: what one gives up, the other
+    /// one has.
+    pub async fn change_from<D: Document + Clone, E: From<DirectoryError>>(
+        &self,
+        tenant: Tenant,
+        id: &str,
+        change: impl Fn(&mut D) -> Result<(), E> + Send + Sync,
+        other: &str,
+        give_up: impl Fn(&mut D) + Sync,
+    ) -> Result<D, E> {
+        for _ in 0..TRIES_MAX {
+            let given_up = self.given_up(Some(tenant), other, &give_up).await?;
+            let (record, document) = self.changed(Some(tenant), id, &change).await?;
+            if self.write::<D>(vec![given_up, record], &[], None).await? {
+                return Ok(document);
+            }
+        }
+        Err(DirectoryError::Moved(D::KIND).into())
+    }
+
+    async fn given_up<D: Document>(
+        &self,
+        tenant: Option<Tenant>,
+        id: &str,
+        give_up: &GiveUp<'_, D>,
+    ) -> Result<Record, DirectoryError> {
+        let change = |document: &mut D| -> Result<(), DirectoryError> {
+            give_up(document);
+            Ok(())
+        };
+        Ok(self.changed(tenant, id, &change).await?.0)
     }
 
     /// Changes a document once under an idempotency key: the same call again changes nothing, and answers the document as it is now.

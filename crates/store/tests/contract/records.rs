@@ -140,7 +140,18 @@ pub(crate) async fn an_alias_is_taken_once_within_its_kind(place: &mut Place) {
         .await,
         Outcome::Done
     );
-    assert_eq!(put(place, &[same], &[]).await, Outcome::Done);
+    assert_eq!(put(place, std::slice::from_ref(&same), &[]).await, Outcome::Done);
+    // It passes from one to another in one write.
+    let without = Record {
+        version: 2,
+        alias: None,
+        ..same
+    };
+    let with = Record {
+        version: 3,
+        ..record(1)
+    };
+    assert_eq!(put(place, &[without, with], &[]).await, Outcome::Done);
 }
 
 pub(crate) async fn documents_and_keys_are_written_together_or_not_at_all(place: &mut Place) {
