@@ -402,6 +402,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_made_is_answered_again_when_it_was_removed() {
+        let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
+        let merchant = directory.create_merchant("Ada", None).await.unwrap().document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Test,
+        };
+        let made = connection(&directory, tenant);
+        let make = |hash| directory.make(Some(tenant), made.clone(), key("k", hash));
+        make(1).await.unwrap();
+        directory
+            .remove::<Connection>(Some(tenant), &made.id.to_string())
+            .await
+            .unwrap();
+        let again = make(1).await.unwrap();
+        assert_eq!((again.document, again.replayed), (made.clone(), true));
+        assert!(directory.connections(tenant).is_empty(), "and nothing is made again");
+        assert!(matches!(make(2).await, Err(DirectoryError::KeyReused)));
+    }
+
+    #[tokio::test]
     async fn the_same_call_makes_one_document_and_another_body_is_refused() {
         let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
         let first = directory.create_merchant("Ada", key("k", 1)).await.unwrap();

@@ -228,7 +228,12 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
                     part_of(key.as_ref(), "product"),
                 )
                 .await?;
-            made.document.id
+            let id = made.document.id;
+            // Made by this call when it came before, and removed since: then it has no price.
+            if made.replayed && reader.get::<Product>(&id).await?.is_none() {
+                return Err(no_product(&id));
+            }
+            id
         }
         (_, _) => {
             let message = "You must specify either `product` or `product_data` when creating a price.";

@@ -417,10 +417,19 @@ fn document_of(event: &str) -> Option<String> {
 
 async fn of_document(reader: &Reader<'_>, event: &str) -> Result<Option<Value>, Wrong> {
     let Some(id) = document_of(event) else { return Ok(None) };
+    let mode = reader.mode();
+    // What it was when it was made, also if it was removed since.
     let (kind, object) = match id.split_once('_').map(|(prefix, _)| prefix) {
-        Some("prod") => ("product", reader.product(&id).await?),
+        Some("prod") => match reader.even_removed::<Product>(&id).await? {
+            Some((product, _)) => ("product", Some(product.shape(mode))),
+            None => ("product", reader.product(&id).await?),
+        },
         Some("price") => ("price", reader.price(&id).await?),
-        Some("cus") if ids::customer_of(&id).is_some() => ("customer", reader.customer(&id).await?),
+        Some("cus") if ids::customer_of(&id).is_some() => {
+            let found = reader.even_removed::<Customer>(&id).await?; // as the event names it
+            let object = found.map(|(customer, _)| shape::customer::shape(&customer, mode));
+            ("customer", object)
+        }
         Some(_) | None => return Ok(None),
     };
     Ok(object.map(|object| document_event(kind, &object, reader)))

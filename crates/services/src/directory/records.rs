@@ -404,12 +404,17 @@ impl Directory {
         if id.contains('\0') {
             return Ok(None);
         }
+        Ok(self.kept::<D>(tenant, id).await?.filter(|record| !record.removed))
+    }
+
+    /// A record, also one that was removed.
+    async fn kept<D: Document>(&self, tenant: Option<Tenant>, id: &str) -> Result<Option<Record>, DirectoryError> {
         let which = Which {
             kind: D::KIND.to_owned(),
             tenant,
             name: Name::Id(id.to_owned()),
         };
-        Ok(self.store.get(&which).await?.filter(|record| !record.removed))
+        Ok(self.store.get(&which).await?)
     }
 
     /// Whether a tenant may have one more.
@@ -528,10 +533,9 @@ impl Directory {
         if made.kind != D::KIND {
             return Err(DirectoryError::KeyReused);
         }
-        let document = self
-            .get::<D>(tenant, &made.id)
-            .await?
-            .ok_or(DirectoryError::NotFound(D::KIND))?;
+        // Also if it was removed since: the same call has the same answer.
+        let record = self.kept::<D>(tenant, &made.id).await?;
+        let document = read(&record.ok_or(DirectoryError::NotFound(D::KIND))?)?;
         Ok(Some(Made {
             document,
             replayed: true,
