@@ -190,6 +190,7 @@ mod tests {
             id: format!("evt_{number}"),
             name: "order.created".to_owned(),
             part: None,
+            key: None,
             version: 1,
             sequence: 1,
             at: now,

@@ -93,7 +93,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
     let reader = Reader::new(&door, caller.tenant);
     let currency = given.currency("currency").ok_or_else(Wrong::ours)?;
     let amount = money::read(given.integer("amount").unwrap_or_default(), currency, "amount")?;
-    money::enough(amount, reader.mode(), "Amount must be", "amount")?;
+    money::enough(amount, reader.has_least(), "Amount must be", "amount")?;
     secure(&reader, &given, "return_url")?;
     let (mut details, mut note) = fresh();
     if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, 0).await {
@@ -193,7 +193,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let due = given.integer("amount");
     let due = due.map(|amount| money::read(amount, currency, "amount")).transpose()?;
     if let Some(due) = due {
-        money::enough(due, reader.mode(), "Amount must be", "amount")?;
+        money::enough(due, reader.has_least(), "Amount must be", "amount")?;
     }
     let (mut details, mut note) = kept(&view);
     if due.is_some() && note.session.is_some() {

@@ -1,7 +1,6 @@
 //! Amounts as Stripe writes them: whole units of its own smallest size and a lower-case code (`specs/card-facts.md` 1).
 
 use florin_core::money::{Currency, Money};
-use florin_store::Mode;
 
 use super::wrong::Wrong;
 
@@ -89,10 +88,10 @@ pub(super) fn read(amount: i64, currency: Currency, param: &str) -> Result<Money
     Ok(Money::new(minor, currency))
 }
 
-/// What somebody shall pay is not less than Stripe takes. In live mode the provider behind says what it takes.
-pub(super) fn enough(money: Money, mode: Mode, what: &str, param: &str) -> Result<(), Wrong> {
+/// What somebody shall pay is not less than Stripe takes, where that holds ([`super::reader::Reader::has_least`]).
+pub(super) fn enough(money: Money, has_least: bool, what: &str, param: &str) -> Result<(), Wrong> {
     let least = LEAST.iter().find(|row| row.0 == money.currency().code());
-    let Some((_, least)) = least.filter(|(_, least)| mode == Mode::Test && wire(money) < *least) else {
+    let Some((_, least)) = least.filter(|(_, least)| has_least && wire(money) < *least) else {
         return Ok(());
     };
     let least = read(*least, money.currency(), param)?;
@@ -106,23 +105,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn less_than_stripe_takes_is_refused_in_test_mode_only() {
-        let said = |minor, code: &str, mode| {
+    fn less_than_stripe_takes_is_refused_where_that_holds() {
+        let said = |minor, code: &str, has_least| {
             let currency = code.parse().unwrap();
-            let said = enough(Money::new(minor, currency), mode, "Amount must be", "amount");
+            let said = enough(Money::new(minor, currency), has_least, "Amount must be", "amount");
             said.map_err(|wrong| (wrong.code.unwrap_or_default().into_owned(), wrong.message))
         };
         let refused = |message: &str| Err(("amount_too_small".to_owned(), message.to_owned()));
-        assert_eq!(said(49, "USD", Mode::Test), refused("Amount must be at least USD 0.50"));
-        assert_eq!(said(49, "JPY", Mode::Test), refused("Amount must be at least JPY 50"));
-        assert_eq!(
-            said(17_499, "HUF", Mode::Test),
-            refused("Amount must be at least HUF 175.00")
-        );
+        assert_eq!(said(49, "USD", true), refused("Amount must be at least USD 0.50"));
+        assert_eq!(said(49, "JPY", true), refused("Amount must be at least JPY 50"));
+        assert_eq!(said(17_499, "HUF", true), refused("Amount must be at least HUF 175.00"));
         for (enough, code) in [(50, "USD"), (30, "GBP"), (17_500, "HUF"), (1, "KWD"), (1, "MGA")] {
-            assert_eq!(said(enough, code, Mode::Test), Ok(()), "{code}");
+            assert_eq!(said(enough, code, true), Ok(()), "{code}");
         }
-        assert_eq!(said(1, "USD", Mode::Live), Ok(()));
+        assert_eq!(said(1, "USD", false), Ok(()));
         for (code, least) in LEAST {
             assert!(read(*least, code.parse().unwrap(), "amount").is_ok(), "{code}");
         }

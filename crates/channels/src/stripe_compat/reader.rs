@@ -16,7 +16,7 @@ use super::shape::price::Price;
 use super::shape::product::Product;
 use super::shape::{self, Scene, Seen};
 use super::wrong::Wrong;
-use super::{Door, cards, ids};
+use super::{Door, DoorKind, cards, ids};
 use crate::remembered::{LIST_BYTES_MAX, Remembered, bytes_of};
 
 /// Reads for one caller.
@@ -41,6 +41,15 @@ impl<'a> Reader<'a> {
 
     pub(super) fn mode(&self) -> Mode {
         self.tenant.mode
+    }
+
+    /// Whether Stripe's smallest amounts hold: at a merchant's door in test mode. In live mode the provider behind says what it takes, and
+    /// the pretend provider stands for any, so that a small order on `/v1` is no decline.
+    pub(super) fn has_least(&self) -> bool {
+        match self.door.kind {
+            DoorKind::Merchant { .. } => self.mode() == Mode::Test,
+            DoorKind::Provider { .. } => false,
+        }
     }
 
     /// Folds what was committed before this call, so that sums are exact.

@@ -131,7 +131,7 @@ async fn draft(reader: &Reader<'_>, given: &Given) -> Result<NewOrder, Wrong> {
     let (currency, lines) = lines(reader, given).await?;
     let total = total(currency, &lines)?;
     let what = "The Checkout Session's total amount due must add up to";
-    money::enough(total, reader.mode(), what, "line_items")?;
+    money::enough(total, reader.has_least(), what, "line_items")?;
     let now = door.doors.engine.now();
     let intent = given.table("payment_intent_data").unwrap_or_default();
     let (mut details, mut note) = fresh();
