@@ -195,7 +195,6 @@ mod tests {
             sequence: 1,
             at: now,
             order: Arc::clone(&view),
-            key: None,
         };
         Arc::new((1..=events).map(event).collect())
     }
