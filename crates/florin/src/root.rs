@@ -111,6 +111,8 @@ pub(crate) struct Given {
     pub(crate) key: Option<Key>,
     /// The right one is lost, and whoever starts the server said so.
     pub(crate) lost: bool,
+    /// A database under whose key nothing was sealed may be taken over with this one: whoever tries things out has several folders.
+    pub(crate) takes_over: bool,
     /// What to do where the database was used with another one.
     pub(crate) another: String,
 }
@@ -131,6 +133,7 @@ impl Given {
         Ok(Self {
             key: Some(read(kept)?),
             lost: false,
+            takes_over: true,
             another,
         })
     }
@@ -157,7 +160,8 @@ impl Given {
             bail!("{}: {}", said(&shut), self.another);
         }
         // What was sealed says more than the mark, which another key may have put there when this one was thought lost.
-        if take(store, &keyring, self.lost || opened > 0).await? {
+        let surely = self.lost || opened > 0 || (self.takes_over && shut.is_empty());
+        if take(store, &keyring, surely).await? {
             return Ok(keyring);
         }
         if made {
@@ -270,6 +274,7 @@ mod tests {
         Given {
             key: key.map(|key| read(key).unwrap()),
             lost,
+            takes_over: false,
             another: ANOTHER.to_owned(),
         }
     }
@@ -305,6 +310,21 @@ mod tests {
         start(given(Some(&other), true), &second, &two).await.unwrap();
         assert!(start(given(Some(&made), false), &first, &one).await.is_err());
         start(given(Some(&other), false), &first, &one).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn dev_takes_over_a_database_in_which_nothing_was_sealed() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(Disk::default(), SystemClock.now()));
+        let directory = installation::directory(&store).await.unwrap();
+        let folder = folder("dev");
+        for digit in ["0", "1"] {
+            let given = Given::of_dev(&digit.repeat(64), &folder, true).unwrap();
+            let keyring = given
+                .keyring(Values::default(), &folder, &*store, &directory)
+                .await
+                .unwrap();
+            assert_eq!(marked(&*store, &keyring).await.unwrap(), Some(true));
+        }
     }
 
     #[test]

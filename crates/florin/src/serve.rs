@@ -59,6 +59,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
     let root_key = root::Given {
         key: root::find(&config)?.map(|(key, _)| key),
         lost: args.root_key_lost,
+        takes_over: false,
         another: root::ANOTHER.to_owned(),
     };
     let bench = args.bench_provider.is_some();
