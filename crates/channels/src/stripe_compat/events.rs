@@ -37,9 +37,11 @@ const FILTER: &[Field] = &[
     may("type", Kind::Short(100)),
     may("types", Kind::List(&Kind::Short(100))),
 ];
-/// Event rows that one call looks through when it has found some; beyond that it says that there is more.
+/// Event rows that one call looks through when it has found some; beyond that it says that there is more. And rows of which it reads the
+/// order, found some or none.
 const SCAN_MAX: usize = 2_000;
-/// The same while it has found none: nobody can go on behind an empty page. Of rows whose names are not wanted no order is read.
+/// Rows that it looks through while it has found none: nobody can go on behind an empty page. Of rows whose names are not wanted no order is
+/// read.
 const SCAN_EMPTY_MAX: usize = 20_000;
 
 /// Events in Stripe's words, for webhooks. `origin` is where the pages of the door are.
@@ -243,18 +245,19 @@ async fn of_orders(reader: &Reader<'_>, page: &Page, wanted: &[String]) -> Resul
         collect.begin();
         search.after = Some(row.at);
     }
-    let mut scanned = 0;
+    let (mut scanned, mut read) = (0, 0);
     while !collect.is_full() {
         let rows = reader.door.doors.store.feed(&search).await?;
         for row in rows.iter().filter(|row| may_tell(row, wanted)) {
             tell(reader, &mut known, &mut collect, wanted, row).await?;
+            read += 1;
         }
         scanned += rows.len();
         search.after = rows.last().map(|row| row.at);
         if rows.len() < search.limit as usize || search.after == Some(Cursor::START) {
             break;
         }
-        if !goes_on(scanned, collect.is_empty())? {
+        if !goes_on(scanned, read, collect.is_empty())? {
             collect.cut_short();
             break;
         }
@@ -275,17 +278,16 @@ fn may_tell(row: &EventRow, wanted: &[String]) -> bool {
     })
 }
 
-/// Whether a search that has looked through so many rows goes on.
-fn goes_on(scanned: usize, found_none: bool) -> Result<bool, Wrong> {
-    if scanned < SCAN_MAX || found_none && scanned < SCAN_EMPTY_MAX {
+/// Whether a search that has looked through so many rows, and read the orders of so many, goes on.
+fn goes_on(scanned: usize, read: usize, found_none: bool) -> Result<bool, Wrong> {
+    if scanned < SCAN_MAX || found_none && scanned < SCAN_EMPTY_MAX && read < SCAN_MAX {
         return Ok(true);
     }
     if !found_none {
         return Ok(false);
     }
-    let message = format!(
-        "None of the next {SCAN_EMPTY_MAX} changes is one that you look for. Narrow the list down with `created`."
-    );
+    let message =
+        format!("None of the next {scanned} changes is one that you look for. Narrow the list down with `created`.");
     Err(Wrong::invalid(message))
 }
 
@@ -302,17 +304,18 @@ async fn newer(reader: &Reader<'_>, page: &Page, wanted: &[String], before: &str
         oldest_first: true,
         ..lists::feed(reader.tenant, page)
     };
-    let mut scanned = 0;
+    let (mut scanned, mut read) = (0, 0);
     while found.len() <= page.limit {
         let rows = reader.door.doors.store.feed(&search).await?;
         for row in rows.iter().filter(|row| may_tell(row, wanted)) {
             add_forwards(&mut found, page, in_row(reader, &mut known, wanted, row).await?);
+            read += 1;
         }
         scanned += rows.len();
         if rows.len() < search.limit as usize {
             break;
         }
-        if !goes_on(scanned, found.is_empty())? {
+        if !goes_on(scanned, read, found.is_empty())? {
             more = true;
             break;
         }

@@ -123,6 +123,7 @@ impl World {
     pub fn connect(&self) -> Arc<dyn Store> {
         match &self.memory {
             Some(memory) => {
+                memory.set_clock(self.clock.now()); // a node's life begins now, and not when the clock was last looked at
                 let another = Arc::new(memory.another());
                 keep_time(Arc::clone(&another), self.clock.clone());
                 another
