@@ -262,9 +262,13 @@ impl Lane {
         if at_it || !working.errands.is_empty() {
             return ours;
         }
-        // A message of another node may be out: its lease is left alone.
-        let theirs = working.kept.lease.filter(|lease| lease.node != self.node);
-        theirs.filter(|_| working.kept.work.iter().any(|entry| entry.is_out()))
+        // A message of another node may be out, or of another lane of this one: their lease is left alone. What a turn of this batch
+        // answers is out no more.
+        let answered = |step| turned.iter().any(|turn| (turn.order, turn.step) == (order, step));
+        working.kept.lease.filter(|lease| {
+            let mut out = working.kept.work.iter().filter(|entry| entry.is_out());
+            out.any(|entry| lease.node != self.node || !answered(entry.step))
+        })
     }
 }
 

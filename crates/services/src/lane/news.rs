@@ -114,7 +114,10 @@ impl Lane {
         let busy = self.is_busy(row.id);
         if let Some(working) = draft.orders.get_mut(&row.id) {
             // Nothing to be done after all: the lease is given back and the next moment is written.
-            working.dirty |= working.errands.is_empty() && !busy;
+            if working.errands.is_empty() && !busy {
+                working.kept.lease = None;
+                working.dirty = true;
+            }
         }
         Taken::Yes
     }

@@ -157,6 +157,35 @@ fn a_notice_does_not_send_a_second_copy_of_what_another_lane_has_out() {
 }
 
 #[test]
+fn what_another_lane_writes_about_an_order_leaves_the_lease_of_the_message_that_is_out() {
+    let mut first = Bench::new();
+    first.sale(1);
+    first.run();
+    let out = first.effects.remove(0);
+    let leased = first.stored(1).lease;
+    assert!(leased.is_some());
+    let mut second = Bench::over(Arc::new(first.store.another()), 1);
+    let details = Details {
+        description: Some("two teas".into()),
+        ..Details::default()
+    };
+    let what = What::Describe {
+        order: order(1),
+        was: Arc::default(),
+        details: Box::new(details),
+    };
+    second.ask_with(None, what);
+    second.run();
+    assert_eq!(second.stored(1).lease, leased);
+    second.told("evt_1", 1);
+    second.run();
+    assert!(second.effects.is_empty(), "{:?}", second.effects);
+    first.effects.push(out);
+    first.turn(Some("taken"));
+    assert_eq!((first.stored_word(1), first.stored(1).lease), ("captured", None));
+}
+
+#[test]
 fn an_order_that_its_node_claimed_twice_is_asked_about_under_the_later_claim() {
     let mut bench = Bench::new();
     bench.sale(1);
