@@ -16,6 +16,7 @@ mod fault;
 mod fold;
 mod lane;
 mod lists;
+mod parts;
 #[cfg(test)]
 mod plans;
 mod pool;

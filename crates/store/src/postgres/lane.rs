@@ -1,17 +1,15 @@
 //! The hot path: what a lane reads before it decides, and the one transaction in which it writes a batch.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use florin_core::time::Timestamp;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Statement};
 use uuid::Uuid;
 
 use super::fault::{Trouble, at_commit, in_transaction};
+use super::parts::{Failed, Part, Values, boxed};
 use super::session::Session;
-use super::{Backend, read, tenants};
+use super::{Backend, parts, read, tenants};
 use crate::tenants::{Numbers, Tenants};
 use crate::{Batch, Fault, Found, IdemKey, KeyRow, NoticeId, NoticeRow, OrderRow, Outcome, Tenant, Wanted};
 
@@ -151,21 +149,17 @@ const NOTICES: &str = "insert into inbox (connection, id, tenant, received_at, d
 const DONE: &str = "update inbox i set done = 1 from (select unnest($1::uuid[]) as connection, unnest($2::text[]) as id) as d \
     where i.connection = d.connection and i.id = d.id";
 
-type Values<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
-
-/// A statement and its values, ready to be sent.
-struct Part<'a> {
-    statement: Statement,
-    values: Values<'a>,
-}
-
-/// Writes a batch whole or not at all. Everything is on its way before the first answer is awaited, COMMIT last.
+/// Writes a batch whole or not at all.
 pub(super) async fn commit(session: &mut Session, numbers: &Numbers, batch: &Batch) -> Result<Outcome, Fault> {
     let parts = prepare(session, numbers, batch).await?;
-    match send(session, &parts).await {
-        Ok(()) => Ok(Outcome::Done),
-        Err(Trouble::Conflict) => Ok(Outcome::Conflict),
-        Err(Trouble::Fault(fault)) => Err(fault),
+    let trouble = match parts::send(session, &parts).await {
+        Ok(()) => return Ok(Outcome::Done),
+        Err(Failed::Statement(error)) => in_transaction(&error),
+        Err(Failed::Commit(error)) => at_commit(&error),
+    };
+    match trouble {
+        Trouble::Conflict => Ok(Outcome::Conflict),
+        Trouble::Fault(fault) => Err(fault),
     }
 }
 
@@ -192,64 +186,14 @@ async fn prepare<'a>(session: &mut Session, numbers: &Numbers, batch: &'a Batch)
         (DONE, (!batch.done.is_empty()).then(|| Ok(done_values(batch)))),
     ] {
         if let Some(values) = values {
-            parts.push(Part {
-                statement: session.statement(sql).await?,
-                values: values?,
-            });
+            parts.push(Part::new(session, sql, values?).await?);
         }
     }
     if !batch.events.is_empty() {
         let base = session.base().await?;
-        parts.push(Part {
-            statement: session.statement(EVENTS).await?,
-            values: event_values(numbers, batch, base)?,
-        });
+        parts.push(Part::new(session, EVENTS, event_values(numbers, batch, base)?).await?);
     }
     Ok(parts)
-}
-
-/// Sends BEGIN, the parts and COMMIT in one go. The futures below write to the connection when they are first polled, in order.
-async fn send(session: &Session, parts: &[Part<'_>]) -> Result<(), Trouble> {
-    let client = &session.client;
-    let sound = AtomicBool::new(true);
-    let sent = async |part: Option<&Part<'_>>| -> Result<(), Error> {
-        let Some(part) = part else { return Ok(()) };
-        let values: Vec<&(dyn ToSql + Sync)> = part.values.iter().map(|value| &**value as _).collect();
-        let done = client.execute(&part.statement, &values).await;
-        if done.is_err() {
-            sound.store(false, Ordering::Relaxed);
-        }
-        done.map(drop)
-    };
-    let end = async {
-        // A value that could not be written was found before this is polled: then the rest must not be committed without it.
-        let word = if sound.load(Ordering::Relaxed) {
-            "commit"
-        } else {
-            "rollback"
-        };
-        client.batch_execute(word).await
-    };
-    let part = |number: usize| sent(parts.get(number));
-    let (begun, one, two, three, four, five, six, ended) = tokio::join!(
-        biased;
-        client.batch_execute("begin"),
-        part(0),
-        part(1),
-        part(2),
-        part(3),
-        part(4),
-        part(5),
-        end,
-    );
-    for done in [begun, one, two, three, four, five, six] {
-        done.map_err(|error| in_transaction(&error))?;
-    }
-    ended.map_err(|error| at_commit(&error))
-}
-
-fn boxed<'a, T: ToSql + Sync + Send + 'a>(values: impl Iterator<Item = T>) -> Box<dyn ToSql + Sync + Send + 'a> {
-    Box::new(values.collect::<Vec<T>>())
 }
 
 fn new_values<'a>(numbers: &Numbers, batch: &'a Batch, lease_ms: i64) -> Result<Values<'a>, Fault> {

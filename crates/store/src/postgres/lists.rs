@@ -85,10 +85,10 @@ impl Oldest {
 
 pub(super) async fn horizon(session: &mut Session, oldest: &Oldest) -> Result<Horizon, Fault> {
     let base = session.base().await?;
-    let row = session.client.query_one(RUNNING, &[]).await?;
+    let row = session.only(RUNNING).await?;
     let (mut closed, next): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     if closed < next && oldest.is_held_long(closed) {
-        closed = session.client.query_one(RUNNING_HERE, &[]).await?.try_get(0)?;
+        closed = session.only(RUNNING_HERE).await?.try_get(0)?;
     }
     let place = |transaction: i64| read::place(base + transaction, 0).transaction;
     Ok(Horizon {

@@ -157,6 +157,12 @@ impl Session {
         Ok(self.client.query(&statement, values).await?)
     }
 
+    /// The row of a query that always has one.
+    pub(super) async fn only(&mut self, sql: &str) -> Result<Row, Fault> {
+        let statement = self.statement(sql).await?;
+        Ok(self.client.query_one(&statement, &[]).await?)
+    }
+
     pub(super) async fn execute(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Fault> {
         let statement = self.statement(sql).await?;
         Ok(self.client.execute(&statement, values).await?)
