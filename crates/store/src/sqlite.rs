@@ -2,15 +2,17 @@
 //! reading connections on threads of their own.
 //!
 //! ```text
-//! commit, fold, put … ──bounded queue──▶ writer thread ──reply──▶ then, when it is long: checkpoint
+//! commit, fold, put … ──bounded queue──▶ writer thread ──reply──▶ then, when it is long: copier thread, and the rest itself
 //! load, search, get … ──bounded queue──▶ reader threads (query_only, each sees the newest commit)
 //! ```
 //!
 //! A reply goes out after the flush and before the checkpoint. The checkpoint is ours and not SQLite's automatic one, because that one
-//! drops the error of a failed flush; here a failed flush, wherever it happens, ends all writing ([`Fault::Broken`]).
+//! drops the error of a failed flush, and because commits need not wait for it; here a failed flush, wherever it happens, ends all writing
+//! ([`Fault::Broken`]).
 
 mod claims;
 mod commit;
+mod copier;
 mod fault;
 mod fold;
 mod lane;
@@ -42,7 +44,7 @@ use crate::{
 
 /// The level of the schema that this program knows.
 pub const LEVEL: u32 = crate::migrate::SQLITE.len() as u32;
-/// WAL pages after which the writer copies them into the database file. Fewer pages make commits even (p99), more make them cheaper.
+/// WAL pages after which they are copied into the database file. Fewer pages make commits even (p99), more make them cheaper.
 pub const CHECKPOINT_PAGES: u32 = 4_000;
 /// Reading threads: enough that one slow list does not hold up the lookups beside it.
 pub const READERS: usize = 2;
@@ -97,6 +99,9 @@ impl SqliteStore {
         writing.pragma_update(None, "wal_autocheckpoint", 0)?;
         prepare(&writing, WRITER_CACHE_KIB)?;
         let opened = read::clock(&writing)?;
+        let copying = Connection::open(&settings.path)?;
+        copying.pragma_update(None, "synchronous", "full")?;
+        copying.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let mut reading = Vec::new();
         for _ in 0..settings.readers.max(1) {
             let connection = Connection::open(&settings.path)?;
@@ -107,7 +112,12 @@ impl SqliteStore {
         }
         Ok(Self {
             readers: Readers::start(reading)?,
-            writer: Writer::start(writing, Names::new(settings.names_in_memory), settings.checkpoint_pages)?,
+            writer: Writer::start(
+                writing,
+                copying,
+                Names::new(settings.names_in_memory),
+                settings.checkpoint_pages,
+            )?,
             tenants: Arc::default(),
             opened,
         })

@@ -10,11 +10,15 @@ use rusqlite::config::DbConfig;
 use rusqlite::wal::CheckpointMode;
 use tokio::sync::{mpsc, oneshot};
 
+use super::copier::{Copier, copy};
 use super::names::Names;
 use crate::Fault;
 
 /// Jobs that may wait for a thread; whoever brings one more waits with it.
 const QUEUE: usize = 256;
+/// How much longer than [`Settings::checkpoint_pages`](super::Settings) says a WAL may become while it is copied, before writing waits for
+/// that.
+const WAL_TIMES_MAX: u32 = 8;
 /// Without work for this long the writer empties the WAL file, so that a quiet server leaves a small one and starts fast.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -53,12 +57,23 @@ struct Desk {
     /// Pages in the WAL after the last commit.
     wal_pages: Arc<AtomicU32>,
     checkpoint_pages: u32,
+    copier: Copier,
+    /// The copier has ended, and what was written meanwhile is to be copied.
+    rest: bool,
+    /// Pages that had been copied when the last copy was whole, as long as the WAL has not started over.
+    copied: u32,
     /// Set by the first failed flush, for good.
     broken: Option<String>,
 }
 
 impl Writer {
-    pub(super) fn start(mut connection: Connection, names: Names, checkpoint_pages: u32) -> Result<Self, Fault> {
+    /// A thread that writes over `connection`, and one that copies over `copying`.
+    pub(super) fn start(
+        mut connection: Connection,
+        copying: Connection,
+        names: Names,
+        checkpoint_pages: u32,
+    ) -> Result<Self, Fault> {
         let wal_pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&wal_pages);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
@@ -69,6 +84,9 @@ impl Writer {
             pen: Pen { connection, names },
             wal_pages,
             checkpoint_pages,
+            copier: Copier::start(copying)?,
+            rest: false,
+            copied: 0,
             broken: None,
         };
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -125,8 +143,7 @@ async fn serve(mut desk: Desk, mut queue: mpsc::Receiver<Job<Desk>>) {
             match tokio::time::timeout(IDLE, queue.recv()).await {
                 Ok(job) => job,
                 Err(_) => {
-                    desk.checkpoint(CheckpointMode::TRUNCATE);
-                    quiet = true;
+                    quiet = desk.empty_wal();
                     continue;
                 }
             }
@@ -135,15 +152,15 @@ async fn serve(mut desk: Desk, mut queue: mpsc::Receiver<Job<Desk>>) {
         job(&mut desk);
         quiet = false;
         desk.tidy_names();
-        if desk.wal_pages.load(Ordering::Relaxed) >= desk.checkpoint_pages {
-            desk.checkpoint(CheckpointMode::PASSIVE);
-        }
+        desk.tidy_wal();
     }
-    desk.checkpoint(CheckpointMode::TRUNCATE);
+    desk.copier.stop();
+    desk.empty_wal();
 }
 
 impl Desk {
     fn attempt<T>(&mut self, work: impl FnOnce(&mut Pen) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.hear_copier();
         if let Some(why) = &self.broken {
             return Err(Fault::Broken(why.clone()));
         }
@@ -184,18 +201,67 @@ impl Desk {
         }
     }
 
-    /// Copies the WAL into the database file. A reader in its way is no fault; a failed flush is the end.
-    fn checkpoint(&mut self, mode: CheckpointMode) {
-        if self.broken.is_some() {
-            return;
+    /// Has a long WAL copied, after the reply and before the next job.
+    fn tidy_wal(&mut self) {
+        let pages = self.wal_pages.load(Ordering::Relaxed);
+        if pages < self.copied {
+            self.copied = 0; // it has started over
         }
-        match self
-            .pen
-            .connection
-            .wal_checkpoint_v2(Some("main"), mode)
-            .map_err(Fault::from)
-        {
-            Ok(_) | Err(Fault::Unavailable(_)) => {}
+        let ended = if pages.saturating_sub(self.copied) < self.checkpoint_pages.saturating_mul(WAL_TIMES_MAX) {
+            self.copier.ended()
+        } else {
+            self.copier.wait()
+        };
+        self.heard(ended);
+        if self.rest {
+            self.rest = false;
+            self.checkpoint(CheckpointMode::PASSIVE);
+            // A reader of older pages may have kept it from starting over: then as much again is written first.
+            self.copied = pages;
+        }
+        let long = pages >= self.copied.saturating_add(self.checkpoint_pages);
+        if long && self.broken.is_none() && !self.copier.is_under_way() && !self.copier.begin() {
+            self.checkpoint(CheckpointMode::PASSIVE);
+            self.copied = pages;
+        }
+    }
+
+    /// Leaves no WAL behind; false when that has to wait for the copier.
+    fn empty_wal(&mut self) -> bool {
+        self.hear_copier();
+        if self.copier.is_under_way() {
+            return false;
+        }
+        self.rest = false;
+        self.checkpoint(CheckpointMode::TRUNCATE);
+        true
+    }
+
+    /// Takes note of how the copy under way ended, if it has.
+    fn hear_copier(&mut self) {
+        let ended = self.copier.ended();
+        self.heard(ended);
+    }
+
+    fn heard(&mut self, ended: Option<Result<(), Fault>>) {
+        if let Some(ended) = ended {
+            self.rest = true;
+            self.note_copy(ended);
+        }
+    }
+
+    /// Copies the WAL into the database file.
+    fn checkpoint(&mut self, mode: CheckpointMode) {
+        if self.broken.is_none() {
+            let ended = copy(&self.pen.connection, mode);
+            self.note_copy(ended);
+        }
+    }
+
+    /// A failed flush is the end.
+    fn note_copy(&mut self, ended: Result<(), Fault>) {
+        match ended {
+            Ok(()) => {}
             Err(Fault::Broken(why)) => self.give_up(&why),
             // The commits are safe in the WAL; the next checkpoint tries again.
             Err(other) => tracing::warn!(%other, "the write-ahead log could not be copied into the database"),
@@ -252,6 +318,6 @@ impl Drop for Readers {
     }
 }
 
-fn cannot_start(error: &std::io::Error) -> Fault {
+pub(super) fn cannot_start(error: &std::io::Error) -> Fault {
     Fault::Unavailable(format!("cannot start a thread for the database: {error}"))
 }

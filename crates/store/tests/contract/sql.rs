@@ -145,3 +145,43 @@ async fn the_files_of_sqlite_are_readable_by_their_owner_only() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
+
+/// What was committed is copied into the database file while more is written, and the log starts over before it grows long.
+#[tokio::test]
+async fn the_log_of_sqlite_stays_short_under_steady_writing() {
+    const PAGES: u32 = 20;
+    /// Pages of a log that is still being copied, and of the commit that finds it too long.
+    const PAGES_MAX: u64 = 8 * 20 + 100;
+    const PAGE_BYTES: u64 = 4_096 + 24;
+    let folder = Folder::new();
+    let path = folder.0.join("florin.db");
+    let settings = Settings {
+        checkpoint_pages: PAGES,
+        ..Settings::at(&path)
+    };
+    let store = SqliteStore::open(&settings).unwrap();
+    store.migrate().await.unwrap();
+    let bytes = |name: &str| std::fs::metadata(folder.0.join(name)).unwrap().len();
+    for number in 1..=400 {
+        assert_eq!(store.commit(&making([order(number)])).await, Ok(Outcome::Done));
+        assert!(bytes("florin.db-wal") <= PAGES_MAX * PAGE_BYTES, "after {number}");
+    }
+    assert!(bytes("florin.db") > 400 * 500, "the orders are in the file itself");
+    // Somebody who reads an older state keeps the log from starting over, and nothing else.
+    let reading = rusqlite::Connection::open(&path).unwrap();
+    reading.execute_batch("begin; select count(*) from orders").unwrap();
+    for number in 401..=500 {
+        assert_eq!(store.commit(&making([order(number)])).await, Ok(Outcome::Done));
+    }
+    let held = bytes("florin.db-wal");
+    drop(reading);
+    for number in 501..=900 {
+        assert_eq!(store.commit(&making([order(number)])).await, Ok(Outcome::Done));
+    }
+    assert!(
+        bytes("florin.db-wal") <= held + PAGES_MAX * PAGE_BYTES,
+        "it starts over when nobody reads what is old"
+    );
+    drop(store);
+    assert!(!path.with_extension("db-wal").exists(), "nothing is left of it");
+}

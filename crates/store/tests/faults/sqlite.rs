@@ -31,7 +31,7 @@ fn fault_07_a_power_cut_leaves_every_acknowledged_order_whole() {
     let flushes = |part: &str| {
         calls
             .iter()
-            .filter(|call| matches!(call, Call::Flushed { file } if file.ends_with(part)))
+            .filter(|call| matches!(call, Call::Flushed { file, .. } if file.ends_with(part)))
             .count()
     };
     assert!(flushes("-wal") >= ROUNDS as usize, "every commit is flushed");

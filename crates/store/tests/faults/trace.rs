@@ -18,9 +18,11 @@ pub(crate) enum Call {
     Remove {
         file: String,
     },
-    /// Returned: what the file held before is on the disk.
+    /// Returned: what the file held when it began is on the disk. Another thread may have written to it since.
     Flushed {
         file: String,
+        /// Calls before its begin.
+        began: usize,
     },
     /// A line of the notes was written.
     Noted(String),
@@ -51,15 +53,15 @@ pub(crate) fn wrapper(output: &Path) -> Vec<String> {
 pub(crate) fn read(text: &str, folder: &Path) -> Vec<Call> {
     let mut calls = Vec::new();
     // Flushes that have begun, by thread: the return may stand on a later line.
-    let mut flushing: BTreeMap<&str, String> = BTreeMap::new();
+    let mut flushing: BTreeMap<&str, (String, usize)> = BTreeMap::new();
     for line in text.lines() {
         let Some((thread, rest)) = line.split_once(' ') else {
             continue;
         };
         let rest = rest.trim_start();
         if rest.starts_with("<... f") && rest.contains("sync resumed>") {
-            if let Some(file) = flushing.remove(thread).filter(|_| rest.trim_end().ends_with("= 0")) {
-                calls.push(Call::Flushed { file });
+            if let Some((file, began)) = flushing.remove(thread).filter(|_| rest.trim_end().ends_with("= 0")) {
+                calls.push(Call::Flushed { file, began });
             }
             continue;
         }
@@ -108,9 +110,10 @@ pub(crate) fn read(text: &str, folder: &Path) -> Vec<Call> {
             "fsync" | "fdatasync" => {
                 let Some(file) = inside(path) else { continue };
                 if rest.contains("<unfinished") {
-                    flushing.insert(thread, file);
+                    flushing.insert(thread, (file, calls.len()));
                 } else if rest.trim_end().ends_with("= 0") {
-                    calls.push(Call::Flushed { file });
+                    let began = calls.len();
+                    calls.push(Call::Flushed { file, began });
                 }
             }
             "unlink" | "unlinkat" => {
@@ -155,25 +158,30 @@ fn numbers_after_text(arguments: &str) -> Vec<usize> {
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     safe: BTreeMap<String, Vec<u8>>,
-    waiting: Vec<Call>,
+    /// With their numbers.
+    waiting: Vec<(usize, Call)>,
+    calls: usize,
 }
 
 impl Disk {
     /// What the kernel holds after one more call.
     pub(crate) fn does(&mut self, call: &Call) {
+        let number = self.calls;
+        self.calls += 1;
         match call {
-            Call::Flushed { file } => {
-                let (flushed, waiting) = self.waiting.drain(..).partition(|call| names(call) == Some(file));
+            Call::Flushed { file, began } => {
+                let (flushed, waiting) =
+                    (self.waiting.drain(..)).partition(|(number, call)| number < began && names(call) == Some(file));
                 self.waiting = waiting;
-                let flushed: Vec<Call> = flushed;
-                for call in &flushed {
+                let flushed: Vec<(usize, Call)> = flushed;
+                for (_, call) in &flushed {
                     apply(&mut self.safe, call);
                 }
             }
             Call::Noted(_) => {}
             // Names are in a journal of their own; SQLite flushes the folder where it matters, so that this counts as done.
             Call::Remove { .. } => apply(&mut self.safe, call),
-            Call::Write { .. } | Call::Truncate { .. } => self.waiting.push(call.clone()),
+            Call::Write { .. } | Call::Truncate { .. } => self.waiting.push((number, call.clone())),
         }
     }
 
@@ -186,7 +194,7 @@ impl Disk {
     pub(crate) fn leave(&self, folder: &Path, arrived: &BTreeSet<usize>, torn: Option<usize>) {
         let mut files = self.safe.clone();
         let last = self.waiting.len().wrapping_sub(1);
-        for (number, call) in self.waiting.iter().enumerate() {
+        for (number, (_, call)) in self.waiting.iter().enumerate() {
             match (call, torn) {
                 (Call::Write { file, at, bytes }, Some(torn)) if number == last => {
                     let bytes = bytes[..torn.min(bytes.len())].to_vec();
@@ -211,7 +219,7 @@ impl Disk {
 
 fn names(call: &Call) -> Option<&String> {
     match call {
-        Call::Write { file, .. } | Call::Truncate { file, .. } | Call::Remove { file } | Call::Flushed { file } => {
+        Call::Write { file, .. } | Call::Truncate { file, .. } | Call::Remove { file } | Call::Flushed { file, .. } => {
             Some(file)
         }
         Call::Noted(_) => None,
