@@ -27,6 +27,7 @@ mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
@@ -50,6 +51,8 @@ pub const CHECKPOINT_PAGES: u32 = 4_000;
 pub const READERS: usize = 2;
 /// References and keys of the newest orders that are kept in memory before they are written down in order.
 pub const NAMES_IN_MEMORY: usize = names::SEAL;
+/// Another process (a backup, `florin audit`) may hold the file for a moment.
+const BUSY: Duration = Duration::from_secs(5);
 /// Page cache of the writer, in KiB: holds the hot ends of all indexes; it is filled only as far as it is used.
 const WRITER_CACHE_KIB: u32 = 16_384;
 /// Page cache of each reader, in KiB.
@@ -161,11 +164,9 @@ impl SqliteStore {
 
 /// What every connection is told.
 fn prepare(connection: &Connection, cache_kib: u32) -> Result<(), Fault> {
-    /// Another process (a backup, `florin audit`) may hold the file for a moment.
-    const BUSY_MS: u64 = 5_000;
     /// More than there are statements, so that none is ever prepared twice.
     const STATEMENTS: usize = 128;
-    connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -52,11 +52,6 @@ pub(super) fn in_transaction(error: &Error) -> Trouble {
     }
 }
 
-/// Whether `florin_expect` met fewer rows than it was told.
-pub(super) fn is_moved(error: &Error) -> bool {
-    error.code() == Some(&SqlState::from_code(MOVED))
-}
-
 /// An error of COMMIT itself. A session that ends there may have committed first.
 pub(super) fn at_commit(error: &Error) -> Trouble {
     let fatal = error

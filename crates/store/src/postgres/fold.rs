@@ -6,7 +6,6 @@ use florin_core::id::{ConnectionId, OrderId};
 use florin_core::time::Timestamp;
 use uuid::Uuid;
 
-use super::fault::is_moved;
 use super::parts::{Failed, Part, Values, boxed};
 use super::session::Session;
 use super::{parts, read, tenants};
@@ -48,11 +47,12 @@ pub(super) fn tenants_of(fold: &Fold) -> impl Iterator<Item = Tenant> {
         .chain(fold.deliveries.iter().map(|row| row.tenant))
 }
 
-/// Writes what a reader made of events, if nobody else did: one transaction, on its way whole before its first answer is awaited. Each
-/// pause for an answer would be a wait for a processor that callers keep busy.
+/// Writes what a reader made of events, if nobody else did. The place first, so that whoever is overtaken sends no more; then all the rest,
+/// on its way whole before its first answer is awaited: each pause for an answer would be a wait for a processor that callers keep busy.
 pub(super) async fn fold(session: &mut Session, numbers: &Numbers, fold: &Fold) -> Result<bool, Fault> {
     may_fold(fold)?;
-    let mut parts = vec![advance(session, fold).await?];
+    let place = advance(session, fold).await?;
+    let mut parts = Vec::new();
     let written = [
         (LISTINGS, listings(numbers, &fold.listings)?),
         (REFS, refs(&fold.refs)),
@@ -65,9 +65,12 @@ pub(super) async fn fold(session: &mut Session, numbers: &Numbers, fold: &Fold) 
             parts.push(Part::new(session, sql, values).await?);
         }
     }
-    match parts::send(session, &parts).await {
+    if parts::begin(session, &place).await? != 1 {
+        session.client.batch_execute("rollback").await?;
+        return Ok(false);
+    }
+    match parts::finish(session, &parts).await {
         Ok(()) => Ok(true),
-        Err(Failed::Statement(error)) if is_moved(&error) => Ok(false),
         Err(Failed::Statement(error) | Failed::Commit(error)) => Err(error.into()),
     }
 }
@@ -76,12 +79,10 @@ pub(super) async fn fold(session: &mut Session, numbers: &Numbers, fold: &Fold) 
 async fn advance<'a>(session: &mut Session, fold: &'a Fold) -> Result<Part<'a>, Fault> {
     let ((from_txn, from_seq), (txn, seq)) = (place(fold.from), place(fold.to));
     let sql = if fold.from == Cursor::START {
-        "with moved as (insert into cursors (reader, txn, seq) values ($1, $4, $5) on conflict (reader) \
-         do update set txn = $4, seq = $5 where cursors.txn = $2 and cursors.seq = $3 returning 1) \
-         select florin_expect((select count(*) from moved), 1)"
+        "insert into cursors (reader, txn, seq) values ($1, $4, $5) on conflict (reader) \
+         do update set txn = $4, seq = $5 where cursors.txn = $2 and cursors.seq = $3"
     } else {
-        "with moved as (update cursors set txn = $4, seq = $5 where reader = $1 and txn = $2 and seq = $3 returning 1) \
-         select florin_expect((select count(*) from moved), 1)"
+        "update cursors set txn = $4, seq = $5 where reader = $1 and txn = $2 and seq = $3"
     };
     let values: Values<'a> = vec![
         Box::new(fold.reader.as_str()),

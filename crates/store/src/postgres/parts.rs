@@ -44,9 +44,35 @@ pub(super) enum Failed {
     Commit(Error),
 }
 
-/// Sends BEGIN, the parts and COMMIT in one go. The futures below write to the connection when they are first polled, in order.
+/// Sends BEGIN and a first part in one go, and answers how many rows that met.
+pub(super) async fn begin(session: &Session, part: &Part<'_>) -> Result<u64, Error> {
+    let values: Vec<&(dyn ToSql + Sync)> = part.values.iter().map(|value| &**value as _).collect();
+    let (begun, met) = tokio::join!(
+        biased;
+        session.client.batch_execute("begin"),
+        session.client.execute(&part.statement, &values),
+    );
+    begun?;
+    met
+}
+
+/// Sends BEGIN, the parts and COMMIT in one go.
 pub(super) async fn send(session: &Session, parts: &[Part<'_>]) -> Result<(), Failed> {
-    debug_assert!(parts.len() <= PARTS_MAX, "{} parts", parts.len());
+    go(session, Some("begin"), parts).await
+}
+
+/// Sends the parts of a transaction that has begun, and COMMIT, in one go.
+pub(super) async fn finish(session: &Session, parts: &[Part<'_>]) -> Result<(), Failed> {
+    go(session, None, parts).await
+}
+
+/// The futures below write to the connection when they are first polled, in order.
+async fn go(session: &Session, begin: Option<&str>, parts: &[Part<'_>]) -> Result<(), Failed> {
+    assert!(
+        parts.len() <= PARTS_MAX,
+        "{} parts: a part would be left out",
+        parts.len()
+    );
     let client = &session.client;
     let sound = AtomicBool::new(true);
     let sent = async |part: Option<&Part<'_>>| -> Result<(), Error> {
@@ -67,10 +93,16 @@ pub(super) async fn send(session: &Session, parts: &[Part<'_>]) -> Result<(), Fa
         };
         client.batch_execute(word).await
     };
+    let begin = async {
+        match begin {
+            Some(begin) => client.batch_execute(begin).await,
+            None => Ok(()),
+        }
+    };
     let part = |number: usize| sent(parts.get(number));
     let (begun, one, two, three, four, five, six, ended) = tokio::join!(
         biased;
-        client.batch_execute("begin"),
+        begin,
         part(0),
         part(1),
         part(2),

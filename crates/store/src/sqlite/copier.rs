@@ -12,10 +12,12 @@ use rusqlite::wal::CheckpointMode;
 use super::threads::cannot_start;
 use crate::Fault;
 
-/// Copies what can be copied. Readers and writers in its way are no fault: the next one gets on.
-pub(super) fn copy(connection: &Connection, mode: CheckpointMode) -> Result<(), Fault> {
+/// Copies what can be copied. Readers and writers in its way are no fault: the next one gets on. Answers how many pages of the log have been
+/// copied since it last started over, if SQLite could say.
+pub(super) fn copy(connection: &Connection, mode: CheckpointMode) -> Result<Option<u32>, Fault> {
     match connection.wal_checkpoint_v2(Some("main"), mode).map_err(Fault::from) {
-        Ok(_) | Err(Fault::Unavailable(_)) => Ok(()),
+        Ok((_, copied)) => Ok(u32::try_from(copied).ok()),
+        Err(Fault::Unavailable(_)) => Ok(None),
         Err(fault) => Err(fault),
     }
 }
@@ -23,7 +25,7 @@ pub(super) fn copy(connection: &Connection, mode: CheckpointMode) -> Result<(), 
 pub(super) struct Copier {
     /// Dropped to end the thread.
     begin: Option<Sender<()>>,
-    ended: Receiver<Result<(), Fault>>,
+    ended: Receiver<Result<Option<u32>, Fault>>,
     under_way: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,7 +64,7 @@ impl Copier {
     }
 
     /// How the copy under way ended; None while it runs, and when none does.
-    pub(super) fn ended(&mut self) -> Option<Result<(), Fault>> {
+    pub(super) fn ended(&mut self) -> Option<Result<Option<u32>, Fault>> {
         if !self.under_way {
             return None;
         }
@@ -70,19 +72,19 @@ impl Copier {
             Ok(ended) => ended,
             Err(TryRecvError::Empty) => return None,
             // A panic in there has been reported by the panic hook; whoever writes copies alone from now on.
-            Err(TryRecvError::Disconnected) => Ok(()),
+            Err(TryRecvError::Disconnected) => Ok(None),
         };
         self.under_way = false;
         Some(ended)
     }
 
     /// Waits until the copy under way has ended, and says how.
-    pub(super) fn wait(&mut self) -> Option<Result<(), Fault>> {
+    pub(super) fn wait(&mut self) -> Option<Result<Option<u32>, Fault>> {
         if !self.under_way {
             return None;
         }
         self.under_way = false;
-        Some(self.ended.recv().unwrap_or(Ok(())))
+        Some(self.ended.recv().unwrap_or(Ok(None)))
     }
 
     /// Ends the thread, after the copy under way.

@@ -1,6 +1,6 @@
 //! The threads behind the store: one that writes, a few that read. Work reaches them through bounded queues as closures.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,7 +9,9 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::wal::CheckpointMode;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::BUSY;
 use super::copier::{Copier, copy};
 use super::names::Names;
 use crate::Fault;
@@ -19,7 +21,9 @@ const QUEUE: usize = 256;
 /// How much longer than [`Settings::checkpoint_pages`](super::Settings) says a WAL may become while it is copied, before writing waits for
 /// that.
 const WAL_TIMES_MAX: u32 = 8;
-/// Without work for this long the writer empties the WAL file, so that a quiet server leaves a small one and starts fast.
+/// How many times the copier is sent again while the WAL grows by [`Settings::checkpoint_pages`](super::Settings).
+const SENT_AGAIN: u32 = 8;
+/// When nothing was written for this long the writer empties the WAL file, so that a quiet server leaves a small one and starts fast.
 const IDLE: Duration = Duration::from_secs(2);
 
 type Job<D> = Box<dyn FnOnce(&mut D) + Send>;
@@ -57,13 +61,25 @@ struct Desk {
     /// Pages in the WAL after the last commit.
     wal_pages: Arc<AtomicU32>,
     checkpoint_pages: u32,
+    /// Whether something was committed since it was last looked.
+    wrote: Arc<AtomicBool>,
     copier: Copier,
-    /// The copier has ended, and what was written meanwhile is to be copied.
-    rest: bool,
-    /// Pages that had been copied when the last copy was whole, as long as the WAL has not started over.
-    copied: u32,
+    log: Log,
     /// Set by the first failed flush, for good.
     broken: Option<String>,
+}
+
+/// What is known of the WAL since it last started over.
+#[derive(Default)]
+struct Log {
+    /// Pages in it, when it was last looked.
+    pages: u32,
+    /// How many of them have been copied.
+    copied: u32,
+    /// How many it had when the copier was last sent; 0 if it has not been.
+    sent: u32,
+    /// The copier has ended: what is left is copied after each commit, until the WAL starts over.
+    rest: bool,
 }
 
 impl Writer {
@@ -75,18 +91,20 @@ impl Writer {
         checkpoint_pages: u32,
     ) -> Result<Self, Fault> {
         let wal_pages = Arc::new(AtomicU32::new(0));
-        let seen = Arc::clone(&wal_pages);
+        let wrote = Arc::new(AtomicBool::new(false));
+        let (seen, written) = (Arc::clone(&wal_pages), Arc::clone(&wrote));
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
             seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            written.store(true, Ordering::Relaxed);
             Ok(())
         }))?;
         let desk = Desk {
             pen: Pen { connection, names },
             wal_pages,
             checkpoint_pages,
+            wrote,
             copier: Copier::start(copying)?,
-            rest: false,
-            copied: 0,
+            log: Log::default(),
             broken: None,
         };
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -135,27 +153,30 @@ impl Drop for Writer {
 }
 
 async fn serve(mut desk: Desk, mut queue: mpsc::Receiver<Job<Desk>>) {
-    let mut quiet = true;
+    // When the WAL is to be emptied; whoever only looks (claims do, each second) does not put it off.
+    let mut quiet_at = None;
     loop {
-        let job = if quiet {
-            queue.recv().await
-        } else {
-            match tokio::time::timeout(IDLE, queue.recv()).await {
+        let job = match quiet_at {
+            None => queue.recv().await,
+            Some(at) => match tokio::time::timeout_at(at, queue.recv()).await {
                 Ok(job) => job,
                 Err(_) => {
-                    quiet = desk.empty_wal();
+                    quiet_at = (!desk.rest()).then(|| Instant::now() + IDLE);
                     continue;
                 }
-            }
+            },
         };
         let Some(job) = job else { break };
         job(&mut desk);
-        quiet = false;
         desk.tidy_names();
         desk.tidy_wal();
+        if desk.wrote.swap(false, Ordering::Relaxed) {
+            quiet_at = Some(Instant::now() + IDLE);
+        }
     }
     desk.copier.stop();
-    desk.empty_wal();
+    desk.hear_copier();
+    desk.checkpoint(CheckpointMode::TRUNCATE);
 }
 
 impl Desk {
@@ -172,6 +193,9 @@ impl Desk {
     }
 
     fn give_up(&mut self, why: &str) {
+        if self.broken.is_some() {
+            return;
+        }
         tracing::error!(
             why,
             "the disk failed: nothing more is written; restart when the disk is sound"
@@ -204,36 +228,54 @@ impl Desk {
     /// Has a long WAL copied, after the reply and before the next job.
     fn tidy_wal(&mut self) {
         let pages = self.wal_pages.load(Ordering::Relaxed);
-        if pages < self.copied {
-            self.copied = 0; // it has started over
+        if pages < self.log.pages {
+            self.log = Log::default(); // it has started over
         }
-        let ended = if pages.saturating_sub(self.copied) < self.checkpoint_pages.saturating_mul(WAL_TIMES_MAX) {
-            self.copier.ended()
+        self.log.pages = pages;
+        if pages.saturating_sub(self.log.sent) < self.checkpoint_pages.saturating_mul(WAL_TIMES_MAX) {
+            self.hear_copier();
         } else {
-            self.copier.wait()
-        };
-        self.heard(ended);
-        if self.rest {
-            self.rest = false;
-            self.checkpoint(CheckpointMode::PASSIVE);
-            // A reader of older pages may have kept it from starting over: then as much again is written first.
-            self.copied = pages;
+            let ended = self.copier.wait();
+            self.heard(ended);
         }
-        let long = pages >= self.copied.saturating_add(self.checkpoint_pages);
-        if long && self.broken.is_none() && !self.copier.is_under_way() && !self.copier.begin() {
+        if self.broken.is_some() || self.copier.is_under_way() {
+            return;
+        }
+        let left = pages.saturating_sub(self.log.copied);
+        if self.log.rest && left <= self.checkpoint_pages {
             self.checkpoint(CheckpointMode::PASSIVE);
-            self.copied = pages;
+        } else if left >= self.checkpoint_pages {
+            // Somebody who reads older pages keeps the copier from them: it is sent again when there is more, and when a full disk lets
+            // nothing more be written.
+            let more = pages.saturating_sub(self.log.sent);
+            if self.log.sent == 0 || more == 0 || more >= self.checkpoint_pages / SENT_AGAIN {
+                self.log.sent = pages;
+                if !self.copier.begin() {
+                    self.checkpoint(CheckpointMode::PASSIVE);
+                }
+            }
         }
     }
 
-    /// Leaves no WAL behind; false when that has to wait for the copier.
-    fn empty_wal(&mut self) -> bool {
+    /// Nobody has written for a while: empties the WAL, and gives back the memory that pages were kept in. False when that has to wait for
+    /// the copier.
+    fn rest(&mut self) -> bool {
         self.hear_copier();
         if self.copier.is_under_way() {
             return false;
         }
-        self.rest = false;
-        self.checkpoint(CheckpointMode::TRUNCATE);
+        if self.broken.is_none() {
+            let connection = &self.pen.connection;
+            // Somebody else's long look at the file must not hold up the next payment; there will be another rest.
+            let emptied = (connection.busy_timeout(Duration::ZERO))
+                .map_err(Fault::from)
+                .and_then(|()| copy(connection, CheckpointMode::TRUNCATE));
+            if emptied == Ok(Some(0)) {
+                self.wal_pages.store(0, Ordering::Relaxed);
+            }
+            let freed = (connection.busy_timeout(BUSY)).and_then(|()| connection.execute_batch("pragma shrink_memory"));
+            self.note_copy(emptied.and_then(|copied| freed.map(|()| copied).map_err(Fault::from)));
+        }
         true
     }
 
@@ -243,9 +285,9 @@ impl Desk {
         self.heard(ended);
     }
 
-    fn heard(&mut self, ended: Option<Result<(), Fault>>) {
+    fn heard(&mut self, ended: Option<Result<Option<u32>, Fault>>) {
         if let Some(ended) = ended {
-            self.rest = true;
+            self.log.rest = true;
             self.note_copy(ended);
         }
     }
@@ -259,9 +301,9 @@ impl Desk {
     }
 
     /// A failed flush is the end.
-    fn note_copy(&mut self, ended: Result<(), Fault>) {
+    fn note_copy(&mut self, ended: Result<Option<u32>, Fault>) {
         match ended {
-            Ok(()) => {}
+            Ok(copied) => self.log.copied = copied.unwrap_or(self.log.copied),
             Err(Fault::Broken(why)) => self.give_up(&why),
             // The commits are safe in the WAL; the next checkpoint tries again.
             Err(other) => tracing::warn!(%other, "the write-ahead log could not be copied into the database"),

@@ -185,3 +185,36 @@ async fn the_log_of_sqlite_stays_short_under_steady_writing() {
     drop(store);
     assert!(!path.with_extension("db-wal").exists(), "nothing is left of it");
 }
+
+/// Somebody who reads an old state keeps the log from starting over for as long as that takes, and not for much longer.
+#[tokio::test]
+async fn the_log_of_sqlite_starts_over_soon_after_a_long_look_at_it() {
+    let folder = Folder::new();
+    let path = folder.0.join("florin.db");
+    let settings = Settings {
+        checkpoint_pages: 400,
+        ..Settings::at(&path)
+    };
+    let store = SqliteStore::open(&settings).unwrap();
+    store.migrate().await.unwrap();
+    // A number that changes when the log starts over (SQLite's file format, 4.1).
+    let salt = || std::fs::read(folder.0.join("florin.db-wal")).unwrap()[16..24].to_vec();
+    assert_eq!(store.commit(&making([order(1)])).await, Ok(Outcome::Done));
+    let reading = rusqlite::Connection::open(&path).unwrap();
+    reading.execute_batch("begin; select count(*) from orders").unwrap();
+    let before = salt();
+    for number in 2..=150 {
+        assert_eq!(store.commit(&making([order(number)])).await, Ok(Outcome::Done));
+    }
+    assert_eq!(salt(), before, "what is read is not written over");
+    drop(reading);
+    // Some five pages each: far less than the 400 of which a log is long.
+    for number in 151..=190 {
+        assert_eq!(store.commit(&making([order(number)])).await, Ok(Outcome::Done));
+        if salt() != before {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the log has not started over");
+}

@@ -151,6 +151,42 @@ fn fault_08_after_a_failed_flush_nothing_is_acknowledged() {
     assert!(met >= FAILURES / 2, "too few runs met their fault: {met}");
 }
 
+/// What has been committed cannot be copied from the log into the database. That happens beside the commits, and ends them all the same.
+#[test]
+fn fault_08_after_a_failed_copy_of_the_log_nothing_is_acknowledged() {
+    const RUN: u32 = 60;
+    let folder = Folder::new();
+    let database = child::database(&folder.0);
+    let words = [
+        "strace",
+        "-f",
+        "-qq",
+        "-e",
+        "signal=none",
+        "-P",
+        database.to_str().unwrap(),
+        "-e",
+        "trace=pwrite64",
+        // After the first pages, which are written when there is no log yet.
+        "-e",
+        "inject=pwrite64:error=EIO:when=5+",
+        "-o",
+        "/dev/null",
+    ];
+    let output = run(command(&words, &folder.0, RUN));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let notes = notes(&folder.0);
+    let first = notes.iter().position(|note| note.contains("Broken"));
+    let first = first.expect("a copy failed, and it was said");
+    assert!(first > 0 && notes[first].starts_with("refused"), "{notes:?}");
+    let after: Vec<_> = notes[first..].iter().filter(|note| note.starts_with("ack")).collect();
+    assert!(after.is_empty(), "{after:?}");
+    let read = notes.last().unwrap();
+    assert!(read.starts_with("read Ok"), "{read}");
+    let acknowledged = notes.iter().filter(|note| note.starts_with("ack")).count();
+    check(&folder.0, u32::try_from(acknowledged).unwrap(), "a copy failed");
+}
+
 const SPACE: &str = "FLORIN_TEST_SPACE";
 
 /// The disk fills up: writes are refused and say so, reads answer, and when there is space again everything goes on.

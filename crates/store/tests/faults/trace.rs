@@ -54,6 +54,8 @@ pub(crate) fn read(text: &str, folder: &Path) -> Vec<Call> {
     let mut calls = Vec::new();
     // Flushes that have begun, by thread: the return may stand on a later line.
     let mut flushing: BTreeMap<&str, (String, usize)> = BTreeMap::new();
+    // Writes that have begun: they count when they have ended, so that no flush of another thread takes one that was still under way.
+    let mut writing: BTreeMap<&str, Call> = BTreeMap::new();
     for line in text.lines() {
         let Some((thread, rest)) = line.split_once(' ') else {
             continue;
@@ -63,6 +65,10 @@ pub(crate) fn read(text: &str, folder: &Path) -> Vec<Call> {
             if let Some((file, began)) = flushing.remove(thread).filter(|_| rest.trim_end().ends_with("= 0")) {
                 calls.push(Call::Flushed { file, began });
             }
+            continue;
+        }
+        if rest.starts_with("<... pwrite64 resumed>") {
+            calls.extend(writing.remove(thread));
             continue;
         }
         let Some((name, arguments)) = rest.split_once('(') else {
@@ -88,11 +94,16 @@ pub(crate) fn read(text: &str, folder: &Path) -> Vec<Call> {
                 let bytes = quoted(arguments);
                 let numbers: Vec<usize> = numbers_after_text(arguments);
                 assert_eq!(bytes.len(), numbers[0], "the trace holds whole writes: {name}");
-                calls.push(Call::Write {
+                let write = Call::Write {
                     file,
                     at: numbers[1],
                     bytes,
-                });
+                };
+                if rest.contains("<unfinished") {
+                    writing.insert(thread, write);
+                } else {
+                    calls.push(write);
+                }
             }
             "ftruncate" => {
                 let Some(file) = inside(path) else { continue };
