@@ -133,6 +133,69 @@ pub fn prints(path: &str, text: &str) -> Vec<Finding> {
         .collect()
 }
 
+/// What a log line says of itself: a field of the same name would stand beside it, and a JSON object with a key twice is read as each
+/// reader likes.
+const LINE_KEYS: &[&str] = &["timestamp", "level", "target", "message", "span", "spans"];
+
+/// What a span says of itself, within a log line.
+const SPAN_KEYS: &[&str] = &["name"];
+
+/// No field of a log line has a name that the line has already.
+pub fn log_fields(path: &str, text: &str) -> Vec<Finding> {
+    if source_of(path).is_none() {
+        return Vec::new();
+    }
+    let code = production_code(text);
+    let mut findings = Vec::new();
+    for (at, _) in code.match_indices("tracing::") {
+        let behind = &code[at + "tracing::".len()..];
+        let Some((name, arguments)) = behind.split_once('!') else {
+            continue;
+        };
+        let taken = match name {
+            "trace" | "debug" | "info" | "warn" | "error" | "event" => LINE_KEYS,
+            _ if name == "span" || name.ends_with("_span") => SPAN_KEYS,
+            _ => continue,
+        };
+        let line = code[..at].matches('\n').count() + 1;
+        for field in fields(arguments) {
+            if taken.contains(&field) {
+                let what =
+                    format!("the log field `{field}`: a line has a key of that name already; call it what it is of");
+                findings.push(Finding::new(path, line, what));
+            }
+        }
+    }
+    findings
+}
+
+/// The names of the fields among a macro's arguments: `name = value`, `%name`, `?name` and `name`.
+fn fields(arguments: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut found) = (0_usize, 0, Vec::new());
+    for (at, c) in arguments.char_indices() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let opens = depth == 1 && start == 0;
+        if opens {
+            start = at + 1;
+        } else if depth == 0 || (depth == 1 && c == ',') {
+            found.push(&arguments[start..at]);
+            start = at + 1;
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    let name = |argument: &&str| -> usize { argument.find('=').unwrap_or(argument.len()) };
+    found
+        .iter()
+        .map(|argument| argument[..name(argument)].trim().trim_start_matches(['%', '?']))
+        .collect()
+}
+
 /// No promises for later, and no test that is switched off. Commits are finished or not made.
 pub fn marks(path: &str, text: &str) -> Vec<Finding> {
     if path.starts_with("crates/house/") {

@@ -100,7 +100,7 @@ impl Egress {
         };
         let limit = Duration::from_secs(EXCHANGE_S_MAX);
         let span =
-            tracing::debug_span!("exchange", name = %exchange.name, connection = %road.connection.id, status = Empty);
+            tracing::debug_span!("exchange", what = %exchange.name, connection = %road.connection.id, status = Empty);
         let sent = tokio::time::timeout(limit, self.exchange(request))
             .instrument(span.clone())
             .await

@@ -161,7 +161,7 @@ pub(super) async fn without_action(reader: &Reader<'_>, answered: &Answered) -> 
     }
     let order = view.order.id;
     if let Err(wrong) = ask(reader, None, What::Leave { order }).await {
-        tracing::debug!(%order, message = wrong.message, "an attempt that needs the payer is over already");
+        tracing::debug!(%order, why = wrong.message, "an attempt that needs the payer is over already");
     }
     let message = "The card's bank asks for authentication, which a PaymentIntent with `confirmation_method` manual cannot wait for here. Use \
                    automatic confirmation, or another card.";

@@ -1,5 +1,5 @@
 use crate::{accepts, finds};
-use florin_house::words::{FLOATS, attributes, baked_paths, floats, impure, marks, prints};
+use florin_house::words::{FLOATS, attributes, baked_paths, floats, impure, log_fields, marks, prints};
 use florin_house::{Finding, expect_none, repository};
 
 fn over_sources(rule: impl Fn(&str, &str) -> Vec<Finding>) -> Vec<Finding> {
@@ -74,6 +74,46 @@ fn a_print_outside_the_command_line_is_found() {
     finds(&prints("crates/services/src/a.rs", "fn a() { dbg!(1); }"), "`dbg!`");
     accepts(&prints("crates/florin/src/cli.rs", "fn a() { println!(\"ready\"); }"));
     accepts(&prints("crates/channels/src/api.rs", "fn print(a: u8) {}"));
+}
+
+#[test]
+fn a_log_line_has_each_key_once() {
+    expect_none(&over_sources(log_fields));
+}
+
+#[test]
+fn a_log_field_named_like_a_part_of_the_line_is_found() {
+    let file = "crates/services/src/a.rs";
+    finds(
+        &log_fields(
+            file,
+            "fn a() {\n    tracing::info!(of = f(1, 2), level = next.level, \"done\");\n}",
+        ),
+        ":2: the log field `level`",
+    );
+    finds(
+        &log_fields(file, "fn a() { tracing::warn!(%target, \"gone\"); }"),
+        "`target`",
+    );
+    finds(
+        &log_fields(file, "fn a() { tracing::error!(message, \"gone\"); }"),
+        "`message`",
+    );
+    finds(
+        &log_fields(
+            file,
+            "fn a() { tracing::debug_span!(\"exchange\", name = %call.name); }",
+        ),
+        "`name`",
+    );
+    accepts(&log_fields(
+        file,
+        "fn a() { tracing::info!(target: \"florin::access\", name = next.name, schema_level = f(level), \"level {}\", level()); }",
+    ));
+    accepts(&log_fields(
+        file,
+        "#[cfg(test)]\nmod tests { fn b() { tracing::info!(level, \"x\"); } }",
+    ));
 }
 
 #[test]

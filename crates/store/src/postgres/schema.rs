@@ -42,7 +42,7 @@ pub(super) async fn migrate(session: &mut Session) -> Result<u32, Fault> {
             .execute(note, &[&level, &next.name, &next.checksum()])
             .await?;
         transaction.commit().await?;
-        tracing::info!(level = next.level, name = next.name, "schema brought up to date");
+        tracing::info!(schema_level = next.level, name = next.name, "schema brought up to date");
     }
     // The stream goes on above what it holds, even in a database that was restored from another server.
     session.base().await?;

@@ -29,7 +29,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<u32, Fault> {
             params![next.level, next.name, next.checksum()],
         )?;
         transaction.commit()?;
-        tracing::info!(level = next.level, name = next.name, "schema brought up to date");
+        tracing::info!(schema_level = next.level, name = next.name, "schema brought up to date");
     }
 }
 
