@@ -1,7 +1,7 @@
 //! Money: whole minor units and an ISO 4217 currency. No floats, no `+`: sums can fail, and say so.
 //!
 //! The exponent of a currency is looked up, never carried in a message. A provider that deviates from ISO 4217 is the
-//! business of its rail; the deviations that several share are in [`Currency::stripe_exponent`].
+//! business of its rail; what several share of Stripe's is in [`Currency::stripe_exponent`] and [`STRIPE`].
 
 mod currencies;
 
@@ -10,6 +10,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+
+pub use self::currencies::STRIPE;
 
 /// An ISO 4217 currency that can be paid with.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -241,6 +243,14 @@ mod tests {
 
     fn money(minor: i64, code: &str) -> Money {
         Money::new(minor, code.parse().expect("a currency"))
+    }
+
+    #[test]
+    fn every_currency_that_stripe_takes_can_be_paid_with_here() {
+        for code in STRIPE {
+            code.parse::<Currency>().unwrap_or_else(|error| panic!("{error}"));
+        }
+        assert!(STRIPE.is_sorted());
     }
 
     #[test]

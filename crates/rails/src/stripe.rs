@@ -31,6 +31,7 @@ mod object;
 mod verdict;
 mod waits;
 
+use florin_core::money::STRIPE;
 use florin_core::rail::{
     Account, Can, Event, Exchange, Heard, Instrument, Listed, Notice, Opened, Rail, Reply, Step, Table, Task, Turn,
     Unsupported,
@@ -55,7 +56,7 @@ static TABLE: Table = Table {
         Can::whole(Step::Reverse),
         Can::parts(Step::Refund),
     ],
-    currencies: money::CURRENCIES,
+    currencies: STRIPE,
     hosts: &["api.stripe.com", "loopback"],
     secrets: &["api_key", "webhook_secret"],
     exchanges: &[

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use florin_core::money::Currency;
+use florin_core::money::{Currency, STRIPE};
 use florin_core::time::Timestamp;
 use serde_json::{Map, Value};
 
@@ -266,13 +266,13 @@ fn currency(text: &str, path: &str) -> Result<Value, Wrong> {
     if text.is_empty() {
         return Err(empty(path));
     }
-    let known = text.len() == 3 && text.to_ascii_uppercase().parse::<Currency>().is_ok();
-    if known {
+    if STRIPE.contains(&text.to_ascii_uppercase().as_str()) {
         return Ok(Value::String(text.to_ascii_lowercase()));
     }
     let message = format!(
-        "Invalid currency: {}. Stripe currently supports the codes of ISO 4217, such as usd or eur.",
-        shown(text)
+        "Invalid currency: {}. Stripe currently supports these currencies: {}",
+        shown(text),
+        STRIPE.join(", ").to_ascii_lowercase()
     );
     Err(Wrong::invalid(message).at(path))
 }
@@ -653,7 +653,11 @@ mod tests {
             (empty.code.as_deref(), empty.param.as_deref()),
             (Some("parameter_invalid_empty"), Some("amount"))
         );
-        assert!(given("amount=1&currency=xau").is_err() && given("amount=1&currency=euro").is_err());
+        assert!(
+            given("amount=1&currency=xau").is_err()
+                && given("amount=1&currency=clf").is_err()
+                && given("amount=1&currency=euro").is_err()
+        );
         assert!(given(&format!("amount=1&currency=eur&description={}", "x".repeat(11))).is_err());
         assert!(given(&format!("amount=1&currency=eur&metadata[{}]=1", "x".repeat(41))).is_err());
     }

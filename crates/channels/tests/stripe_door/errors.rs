@@ -172,6 +172,37 @@ async fn less_than_stripe_takes_is_too_small_at_a_merchants_door() {
 }
 
 #[tokio::test]
+async fn a_currency_that_stripe_does_not_take_is_refused_before_anything_is_made() {
+    for world in [World::merchant().await, World::provider().await] {
+        let line = [
+            ("mode", "payment"),
+            ("success_url", "https://shop.test/"),
+            ("line_items[0][price_data][unit_amount]", "10000"),
+            ("line_items[0][price_data][product_data][name]", "Tea"),
+            ("line_items[0][quantity]", "1"),
+        ];
+        let price = [("unit_amount", "10000"), ("product_data[name]", "Tea")];
+        let nested = "line_items[0][price_data][currency]";
+        for (path, form, param) in [
+            ("/v1/payment_intents", &[("amount", "10000")][..], "currency"),
+            ("/v1/checkout/sessions", &line[..], nested),
+            ("/v1/prices", &price[..], "currency"),
+        ] {
+            for code in ["clf", "usn", "mru"] {
+                let form = [form, &[(param, code)]].concat();
+                let error = world.call("POST", path, &form).await.error(400);
+                assert_eq!(error["param"], param, "{path} {code}: {error}");
+                let message = error["message"].as_str().unwrap_or_default();
+                let begins =
+                    format!("Invalid currency: {code}. Stripe currently supports these currencies: aed, afn, ");
+                assert!(message.starts_with(&begins), "{path}: {message}");
+            }
+            assert_eq!(world.get(path).await["data"], serde_json::json!([]), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_not_found() {
     let world = World::provider().await;
     for path in [
