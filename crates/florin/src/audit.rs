@@ -4,32 +4,41 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
+use florin_core::id::OrderId;
 use florin_core::money::Money;
 use florin_core::time::Timestamp;
-use florin_services::audit::{self, Compared, Finding, Issuer, Summary, When};
+use florin_services::audit::{self, Compared, Finding, Issuer, Summary, Unreachable, When};
 use florin_services::clock::{Clock, SystemClock};
 use florin_store::Store;
 use serde_json::{Value, json};
 
 use crate::cli::{Audit, Output};
+use crate::client::{Failure, NOT_FOUND, UNREACHABLE};
 use crate::installation;
 
 /// Orders between two lines of progress on a terminal.
 const PROGRESS_ORDERS: u64 = 2_000;
 
 pub(crate) async fn run(output: Output, args: &Audit) -> anyhow::Result<ExitCode> {
+    let order = args.order.as_deref().map(order_of).transpose()?;
+    let at = args.at.as_deref().map(moment).transpose()?;
     let (config, store) = installation::open(&args.local).await?;
     let mut paper = Paper {
         output,
         findings: 0,
         explained: BTreeSet::new(),
     };
-    if let Some(order) = &args.order {
-        let order = order.parse().with_context(|| format!("`{order}` is no order"))?;
+    if let Some(order) = order {
         let found = audit::audit_order(&*store, florin_rails::ALL, order, SystemClock.now()).await?;
         let Some(findings) = found else {
-            bail!("there is no order {order} in this database")
+            let nothing = format!("there is no order {order} in this database");
+            bail!(Failure::new(
+                NOT_FOUND,
+                "no_order",
+                nothing,
+                "name the database that it is in: --data or --database"
+            ))
         };
         findings.iter().for_each(|finding| paper.finding("product", finding));
         paper.end(
@@ -38,7 +47,6 @@ pub(crate) async fn run(output: Output, args: &Audit) -> anyhow::Result<ExitCode
         );
         return Ok(paper.code());
     }
-    let at = args.at.as_deref().map(moment).transpose()?;
     let summary = whole(&mut paper, "product", &*store, at).await?;
     let provider = match installation::provider_file(&config) {
         Some(file) => Some(installation::open_file(&file).await?),
@@ -58,7 +66,15 @@ pub(crate) async fn run(output: Output, args: &Audit) -> anyhow::Result<ExitCode
             None => ("product", &*store),
         };
         let mut report = |finding| paper.finding(whose, &finding);
-        compared.push(("issuer", audit::against_issuer(book, &issuer, &mut report).await?));
+        let between = match audit::against_issuer(book, &issuer, &mut report).await {
+            Ok(between) => between,
+            Err(Unreachable::Store(fault)) => return Err(fault.into()),
+            Err(error @ Unreachable::Issuer { .. }) => {
+                let fix = "name what `florin dev` calls `issuer`, while it runs";
+                bail!(Failure::new(UNREACHABLE, "issuer_unreachable", error.to_string(), fix))
+            }
+        };
+        compared.push(("issuer", between));
     }
     paper.summary(&summary, &compared, at);
     Ok(paper.code())
@@ -193,18 +209,21 @@ impl Paper {
     }
 }
 
+fn order_of(said: &str) -> Result<OrderId, Failure> {
+    said.parse()
+        .map_err(|error: florin_core::id::IdError| Failure::usage(error.to_string(), "name an order by its id"))
+}
+
 /// A moment, or the first one of a day.
-fn moment(said: &str) -> anyhow::Result<Timestamp> {
-    let at: jiff::Timestamp = match said.parse() {
-        Ok(at) => at,
-        Err(_) => {
-            let day: jiff::civil::Date = said
-                .parse()
-                .with_context(|| format!("`{said}` is no moment: write 2026-11-21T10:00:00Z, or a date"))?;
-            day.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp()
-        }
-    };
-    Ok(Timestamp::from_millis(at.as_millisecond()))
+fn moment(said: &str) -> Result<Timestamp, Failure> {
+    let of_day = |day: jiff::civil::Date| Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
+    let at: Option<jiff::Timestamp> = said.parse().ok().or_else(|| of_day(said.parse().ok()?));
+    at.map(|at| Timestamp::from_millis(at.as_millisecond())).ok_or_else(|| {
+        Failure::usage(
+            format!("`{said}` is no moment"),
+            "write 2026-11-21T10:00:00Z, or a date",
+        )
+    })
 }
 
 fn text(at: Timestamp) -> String {

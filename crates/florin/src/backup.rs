@@ -15,6 +15,7 @@ use florin_store::sqlite::SqliteStore;
 use serde_json::json;
 
 use crate::cli::{Backup, Output, Restore};
+use crate::client::{CONFLICT, Failure, NOT_FOUND};
 use crate::config::Config;
 use crate::{app, installation, root, serve};
 
@@ -32,6 +33,7 @@ pub(crate) async fn backup(output: Output, args: &Backup) -> anyhow::Result<Exit
         );
     }
     let (config, store) = installation::open(&args.local).await?;
+    new_file(&args.to)?;
     store.backup(&args.to).await?;
     let wrong = SqliteStore::integrity(&args.to)?;
     if !wrong.is_empty() {
@@ -61,6 +63,32 @@ pub(crate) async fn backup(output: Output, args: &Backup) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// A copy goes to a new file of a folder that is there.
+fn new_file(to: &Path) -> Result<(), Failure> {
+    if to.exists() {
+        let there = format!("{} is there already", to.display());
+        return Err(Failure::new(
+            CONFLICT,
+            "file_exists",
+            there,
+            "a copy goes to a new file: give another name",
+        ));
+    }
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => {
+            let nothing = format!("there is no folder {}", folder.display());
+            Err(Failure::new(
+                NOT_FOUND,
+                "no_folder",
+                nothing,
+                "make it first, or name another one",
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The command that copies a PostgreSQL database; without its password, which comes from PGPASSWORD or a password file.
 fn pg_dump(url: &str, to: &Path) -> String {
     let shown = match url::Url::parse(url) {
@@ -86,6 +114,15 @@ pub(crate) async fn restore(output: Output, args: &Restore) -> anyhow::Result<Ex
             from.display()
         );
     }
+    if !from.is_file() {
+        let nothing = format!("there is no file {}", from.display());
+        bail!(Failure::new(
+            NOT_FOUND,
+            "no_copy",
+            nothing,
+            "name the file that `florin backup` wrote"
+        ));
+    }
     // Without it nothing can be compared, and the copy would lie there half restored.
     if root::find(&config)?.is_none() {
         bail!(no_root_key(&config));
@@ -109,10 +146,9 @@ async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<(
         let mut name = file.as_os_str().to_owned();
         name.push(taken);
         if Path::new(&name).exists() {
-            bail!(
-                "{} is there: stop the server, and move the old database away (with its -wal and -shm) before you put a copy in its place",
-                Path::new(&name).display()
-            );
+            let there = format!("{} is there", Path::new(&name).display());
+            let fix = "stop the server, and move the old database away (with its -wal and -shm) before you put a copy in its place";
+            bail!(Failure::new(CONFLICT, "database_exists", there, fix));
         }
     }
     let wrong = SqliteStore::integrity(from).with_context(|| format!("cannot read {}", from.display()))?;

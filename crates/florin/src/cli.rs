@@ -93,10 +93,13 @@ pub(crate) enum Command {
     /// Say what is wrong, and how to mend it
     Doctor(Local),
     /// Check every law on a database, also one in use
+    #[command(after_help = crate::client::EXIT_CODES)]
     Audit(Audit),
     /// Copy the embedded database to a file, while it is in use
+    #[command(after_help = crate::client::EXIT_CODES)]
     Backup(Backup),
     /// Put a copy back, and list what the provider knows that it does not
+    #[command(after_help = crate::client::EXIT_CODES)]
     Restore(Restore),
     /// Measure this machine against pgbench
     Bench(florin_bench::Options),

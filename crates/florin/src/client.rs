@@ -23,6 +23,21 @@ pub(crate) struct Failure {
     passing: bool,
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |name: &str| {
+            self.problem
+                .get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+        };
+        f.write_str(text("detail").unwrap_or_default())?;
+        text("fix").map_or(Ok(()), |fix| write!(f, ": {fix}"))
+    }
+}
+
+impl std::error::Error for Failure {}
+
 /// Exit codes; [`EXIT_CODES`] tells people about them.
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
@@ -36,7 +51,8 @@ pub(crate) const UNREACHABLE: u8 = 6;
 pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done; after `pay`: the money is taken or held (`--method hosted`: there is a link);
      after `capture`, `void`, `cancel` and `refund`: the provider has done it
-  1  it failed: declined, refused by the provider, or something is wrong
+  1  it failed: declined, refused by the provider, or something is wrong;
+     after `audit`: a law is broken; after `restore`: something differs
   2  the command line, or a value in it, cannot be
   3  the key is missing, not in force, or may not do this
   4  there is no such thing

@@ -13,6 +13,7 @@ use florin_services::keyring::{Keyring, Values};
 use florin_store::Store;
 
 use crate::cli::Local;
+use crate::client::{Failure, NOT_FOUND};
 use crate::config::Config;
 use crate::{app, dev, root, serve};
 
@@ -34,14 +35,14 @@ pub(crate) async fn open(local: &Local) -> anyhow::Result<(Config, Arc<dyn Store
     let config = serve::load(local)?;
     let file = database_file(&config);
     if config.database.is_none() && !file.exists() {
-        bail!(
-            "there is no database at {}: name its folder with --data, or a PostgreSQL database with --database",
-            file.display()
-        );
+        let nothing = format!("there is no database at {}", file.display());
+        let fix = "name its folder with --data, or a PostgreSQL database with --database";
+        bail!(Failure::new(NOT_FOUND, "no_database", nothing, fix));
     }
     let store = app::open_store(config.database.as_deref(), &file, config.sqlite.checkpoint_pages).await?;
     if store.level().await? == 0 {
-        bail!("the database has no tables: `florin migrate` makes them, and so does starting the server");
+        let fix = "`florin migrate` makes them, and so does starting the server";
+        bail!(Failure::new(NOT_FOUND, "no_tables", "the database has no tables", fix));
     }
     Ok((config, store))
 }

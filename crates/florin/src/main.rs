@@ -85,7 +85,7 @@ impl From<Failure> for Trouble {
 
 impl From<anyhow::Error> for Trouble {
     fn from(error: anyhow::Error) -> Self {
-        Self::Server(error)
+        error.downcast().map_or_else(Self::Server, Self::Client)
     }
 }
 
@@ -206,6 +206,13 @@ fn recorder() -> anyhow::Result<PrometheusHandle> {
 }
 
 fn failed(json: bool, error: &anyhow::Error) -> ExitCode {
-    Failure::new(client::FAILED, "failed", format!("{error:#}"), "").print(json);
-    ExitCode::from(client::FAILED)
+    let fault = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<florin_store::Fault>());
+    let (code, what) = match fault {
+        Some(florin_store::Fault::Unavailable(_)) => (client::UNREACHABLE, "unreachable"),
+        _ => (client::FAILED, "failed"),
+    };
+    Failure::new(code, what, format!("{error:#}"), "").print(json);
+    ExitCode::from(code)
 }

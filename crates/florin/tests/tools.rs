@@ -207,11 +207,41 @@ fn the_tools_work_beside_a_server_in_use_and_a_copy_of_it_is_put_back() {
 }
 
 #[test]
+fn the_tools_end_with_the_codes_that_the_help_prints() {
+    const UNUSABLE: i32 = 2;
+    const ABSENT: i32 = 4;
+    const CONFLICT: i32 = 5;
+    const UNREACHABLE: i32 = 6;
+    let dev = Dev::start("codes");
+    let ends = |arguments: &[&str], code: i32| {
+        let done = dev.tool(arguments);
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {}", said(&done));
+    };
+    ends(&["audit", "--order", "ord_x"], UNUSABLE);
+    ends(&["audit", "--at", "nonsense"], UNUSABLE);
+    ends(&["audit", "--order", "ord_01kab000000000000000000000"], ABSENT);
+    ends(&["audit", "--issuer", "http://127.0.0.1:1"], UNREACHABLE);
+    ends(&["audit", "--database", "postgres://127.0.0.1:1/florin"], UNREACHABLE);
+    let copy = dev.folder.join("copy.db");
+    let copy = copy.to_str().unwrap();
+    ends(&["backup", copy], 0);
+    ends(&["backup", copy], CONFLICT);
+    let nowhere = dev.folder.join("nowhere/copy.db");
+    ends(&["backup", nowhere.to_str().unwrap()], ABSENT);
+    ends(&["restore", copy], CONFLICT);
+    ends(&["restore", nowhere.to_str().unwrap()], ABSENT);
+    for tool in ["audit", "backup", "restore"] {
+        let help = command(&[tool, "--help"]).output().unwrap();
+        assert!(said(&help).contains("Exit codes:"), "{}", said(&help));
+    }
+}
+
+#[test]
 fn a_tool_says_what_is_missing_and_makes_nothing() {
     let folder = std::env::temp_dir().join(format!("florin-tools-{}-nothing", std::process::id()));
-    for tool in ["audit", "doctor"] {
+    for (tool, code) in [("audit", 4), ("doctor", 1)] {
         let done = command(&[tool, "--data"]).arg(&folder).output().unwrap();
-        assert_eq!(done.status.code(), Some(1), "{tool}: {}", said(&done));
+        assert_eq!(done.status.code(), Some(code), "{tool}: {}", said(&done));
         assert!(
             said(&done).contains("there is no database at"),
             "{tool}: {}",
