@@ -11,11 +11,12 @@ use florin_services::clock::{Clock, SystemClock};
 use florin_services::egress::Egress;
 use florin_services::reader::Reader;
 use florin_services::restore::{self, Lack, Prepared};
+use florin_store::Fault;
 use florin_store::sqlite::SqliteStore;
 use serde_json::json;
 
 use crate::cli::{Backup, Output, Restore};
-use crate::client::{CONFLICT, Failure, NOT_FOUND};
+use crate::client::{CONFLICT, FAILED, Failure, NOT_FOUND};
 use crate::config::Config;
 use crate::{app, installation, root, serve};
 
@@ -34,10 +35,14 @@ pub(crate) async fn backup(output: Output, args: &Backup) -> anyhow::Result<Exit
     }
     let (config, store) = installation::open(&args.local).await?;
     new_file(&args.to)?;
-    store.backup(&args.to).await?;
+    store.backup(&args.to).await.map_err(not_copied)?;
     let wrong = SqliteStore::integrity(&args.to)?;
     if !wrong.is_empty() {
-        bail!("the copy does not hold: {}", wrong.join("; "));
+        bail!(
+            "the copy {} is damaged ({}): remove it and make another one",
+            args.to.display(),
+            wrong.join("; ")
+        );
     }
     let bytes = std::fs::metadata(&args.to)?.len();
     let place = root::find(&config)?.map(|(_, place)| place);
@@ -86,6 +91,17 @@ fn new_file(to: &Path) -> Result<(), Failure> {
             ))
         }
         None => Ok(()),
+    }
+}
+
+/// What kept a copy from being written is mostly where it was to lie, and says nothing about reaching the database.
+fn not_copied(fault: Fault) -> anyhow::Error {
+    match fault {
+        Fault::Unavailable(why) => {
+            let why = format!("no copy was made: {why}");
+            Failure::new(FAILED, "not_copied", why, "mend that, or name a file in another folder").into()
+        }
+        other => other.into(),
     }
 }
 
@@ -151,13 +167,15 @@ async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<(
             bail!(Failure::new(CONFLICT, "database_exists", there, fix));
         }
     }
-    let wrong = SqliteStore::integrity(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let wrong = SqliteStore::integrity(from).map_err(|fault| not_read(from, fault))?;
     if !wrong.is_empty() {
-        bail!(
-            "{} does not hold: {}; take another copy",
-            from.display(),
-            wrong.join("; ")
-        );
+        let damaged = format!("the copy {} is damaged ({})", from.display(), wrong.join("; "));
+        bail!(Failure::new(
+            FAILED,
+            "copy_damaged",
+            damaged,
+            "nothing was changed; take another copy"
+        ));
     }
     app::private_folder(&config.data)?;
     let draft = file.with_extension("restoring");
@@ -186,6 +204,23 @@ async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<(
     std::fs::rename(&draft, file).with_context(|| format!("cannot put the copy at {}", file.display()))?;
     std::fs::File::open(&config.data)?.sync_all()?;
     Ok(())
+}
+
+/// Why a copy cannot be read, without the words for a database that cannot be reached.
+fn not_read(from: &Path, fault: Fault) -> anyhow::Error {
+    match fault {
+        Fault::Unavailable(why) => {
+            let why = format!("cannot read the copy {}: {why}", from.display());
+            Failure::new(
+                FAILED,
+                "copy_unreadable",
+                why,
+                "see that this user may read it, or take another copy",
+            )
+            .into()
+        }
+        other => anyhow::Error::from(other).context(format!("cannot read the copy {}", from.display())),
+    }
 }
 
 /// Copies a file, readable for its owner alone and durable.

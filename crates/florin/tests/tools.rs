@@ -237,6 +237,49 @@ fn the_tools_end_with_the_codes_that_the_help_prints() {
 }
 
 #[test]
+fn a_copy_that_cannot_be_is_no_fault_of_the_database() {
+    use std::os::unix::fs::PermissionsExt;
+    let dev = Dev::start("copies");
+    let copy = dev.folder.join("copy.db");
+    let backup = |to: &Path| dev.tool(&["backup", to.to_str().unwrap()]);
+    assert!(backup(&copy).status.success());
+    refuses(&backup(&copy), "give another name");
+    let nowhere = dev.folder.join("nowhere");
+    refuses(&backup(&nowhere.join("copy.db")), "there is no folder");
+    // A folder that stands in the way of the unfinished copy keeps out root as well, who may write anywhere.
+    std::fs::create_dir_all(dev.folder.join("other.db.part")).unwrap();
+    let unwritten = backup(&dev.folder.join("other.db"));
+    refuses(&unwritten, "no copy was made");
+    assert!(!said(&unwritten).contains("cannot be reached"), "{}", said(&unwritten));
+
+    let there = dev.folder.join("there");
+    std::fs::create_dir(&there).unwrap();
+    std::fs::set_permissions(&there, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(there.join("root.key"), "0".repeat(64)).unwrap();
+    let whole = std::fs::read(&copy).unwrap();
+    let half = whole[..whole.len() / 2].to_vec();
+    let mut scratched = whole.clone();
+    scratched[..4_096].fill(7);
+    let mut holed = whole.clone();
+    holed[4_096..40_960].fill(7);
+    for (name, bytes) in [("half", half), ("scratched", scratched), ("holed", holed)] {
+        let damaged = dev.folder.join(format!("{name}.db"));
+        std::fs::write(&damaged, bytes).unwrap();
+        let mut asked = command(&["restore", "--data"]);
+        let done = asked.arg(&there).arg(&damaged).output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{name}: {}", said(&done));
+        let said = said(&done);
+        assert!(said.contains(&format!("{name}.db is damaged")), "{name}: {said}");
+        assert!(said.contains("take another copy"), "{name}: {said}");
+        assert!(
+            !said.contains("-wal") && !said.contains("the disk failed"),
+            "{name}: {said}"
+        );
+        assert!(!there.join("florin.db").exists(), "{name}");
+    }
+}
+
+#[test]
 fn a_tool_says_what_is_missing_and_makes_nothing() {
     let folder = std::env::temp_dir().join(format!("florin-tools-{}-nothing", std::process::id()));
     for (tool, code) in [("audit", 4), ("doctor", 1)] {

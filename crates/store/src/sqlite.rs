@@ -95,7 +95,10 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database, or makes an empty one. The schema is [`Store::migrate`]'s business.
     pub fn open(settings: &Settings) -> Result<Self, Fault> {
-        create_private(&settings.path)?;
+        create_private(&settings.path).map_err(|error| {
+            let file = settings.path.display();
+            Fault::Unavailable(format!("cannot make the database file {file}: {error}"))
+        })?;
         let writing = Connection::open(&settings.path)?;
         writing.pragma_update(None, "journal_mode", "wal")?;
         writing.pragma_update(None, "synchronous", "full")?;
@@ -174,7 +177,7 @@ fn prepare(connection: &Connection, cache_kib: u32) -> Result<(), Fault> {
 }
 
 /// Makes an empty file that only its owner can read: it will hold names and addresses. SQLite gives `-wal` and `-shm` the same rights.
-fn create_private(path: &Path) -> Result<(), Fault> {
+fn create_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -182,10 +185,7 @@ fn create_private(path: &Path) -> Result<(), Fault> {
     match options.open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Fault::Unavailable(format!(
-            "cannot make the database file {}: {error}",
-            path.display()
-        ))),
+        Err(error) => Err(error),
     }
 }
 

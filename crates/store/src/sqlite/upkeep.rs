@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use florin_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::{fold, read};
 use crate::{BOOKS, Backlog, Fault, Retention};
@@ -97,7 +97,7 @@ pub(super) fn backup(connection: &Connection, to: &Path) -> Result<(), Fault> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(trouble("replace the unfinished copy beside", &error)),
     }
-    super::create_private(unfinished)?;
+    super::create_private(unfinished).map_err(|error| trouble("write", &error))?;
     // The copy is written by a connection that may write nothing else.
     connection.pragma_update(None, "query_only", false)?;
     let copied = connection.execute("vacuum into ?1", [path]);
@@ -118,11 +118,24 @@ pub(super) fn backup(connection: &Connection, to: &Path) -> Result<(), Fault> {
 
 /// Reads every page of a database file that nobody else writes to. Answers what is wrong with it, in SQLite's words.
 pub(super) fn integrity(path: &Path) -> Result<Vec<String>, Fault> {
-    use rusqlite::OpenFlags;
-    let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    let mut statement = connection.prepare("pragma integrity_check(20)")?;
-    let said = statement.query_map([], |row| row.get::<_, String>(0))?;
-    let said: Vec<String> = said.collect::<Result<_, _>>()?;
-    Ok(said.into_iter().filter(|line| line != "ok").collect())
+    let check = || -> rusqlite::Result<Vec<String>> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        let mut statement = connection.prepare("pragma integrity_check(20)")?;
+        let said = statement.query_map([], |row| row.get::<_, String>(0))?;
+        said.collect()
+    };
+    match check() {
+        Ok(said) => Ok(said.into_iter().filter(|line| line != "ok").collect()),
+        // The check could not even begin: that is what is wrong with this file, and says nothing about the database in use.
+        Err(error) if is_damage(&error) => Ok(vec![error.to_string()]),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
 }
