@@ -257,8 +257,7 @@ impl Desk {
         }
     }
 
-    /// Nobody has written for a while: empties the WAL, and gives back the memory that pages were kept in. False when that has to wait for
-    /// the copier.
+    /// Nobody has written for a while: empties the WAL. False when that has to wait for the copier.
     fn rest(&mut self) -> bool {
         self.hear_copier();
         if self.copier.is_under_way() {
@@ -273,8 +272,8 @@ impl Desk {
             if emptied == Ok(Some(0)) {
                 self.wal_pages.store(0, Ordering::Relaxed);
             }
-            let freed = (connection.busy_timeout(BUSY)).and_then(|()| connection.execute_batch("pragma shrink_memory"));
-            self.note_copy(emptied.and_then(|copied| freed.map(|()| copied).map_err(Fault::from)));
+            let waits_again = connection.busy_timeout(BUSY).map_err(Fault::from);
+            self.note_copy(emptied.and_then(|copied| waits_again.map(|()| copied)));
         }
         true
     }
