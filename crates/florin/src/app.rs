@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client::{CONFLICT, Failure};
 use crate::root;
 
 /// How often other nodes' changes of merchants, keys and endpoints are looked for.
@@ -240,6 +241,25 @@ pub(crate) fn private_folder(path: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(path)
         .with_context(|| format!("cannot make the folder {}", path.display()))
+}
+
+/// The file of a data folder that its server holds locked for as long as it lives.
+const SERVER_LOCK: &str = "server.lock";
+
+/// The data folder, for one server alone while the answer is kept: two over one folder would be the same node, and each would carry out
+/// what the other is at. Tools that look take no lock.
+pub(crate) fn alone(data: &Path) -> anyhow::Result<std::fs::File> {
+    let path = data.join(SERVER_LOCK);
+    let lock = private(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match lock.try_lock() {
+        // A file system without locks has one server.
+        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let taken = format!("another server runs over the data folder {}", data.display());
+            let fix = "stop it first, or give this one a folder of its own with --data";
+            Err(Failure::new(CONFLICT, "folder_in_use", taken, fix).into())
+        }
+    }
 }
 
 /// A value that is made once and kept in a file of the data folder, and whether it was made now. Of processes that make it at the same

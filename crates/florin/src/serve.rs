@@ -38,6 +38,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
     }
     refuse_open_doors(&config)?;
     app::private_folder(&config.data)?;
+    let _alone = app::alone(&config.data)?;
     let listeners = [
         app::listen(config.server.api).await?,
         app::listen(config.server.stripe).await?,

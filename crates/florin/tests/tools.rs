@@ -425,6 +425,43 @@ fn a_root_key_that_sealed_nothing_yet_is_the_databases_too() {
 }
 
 #[test]
+fn a_data_folder_has_one_server() {
+    let mut dev = Dev::start("alone");
+    let refused = |kind: &str| {
+        let mut child = command(&[kind, "--json", "--port", "0", "--data"])
+            .arg(&dev.folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        if !line.is_empty() {
+            child.kill().unwrap(); // it would never end
+        }
+        let done = child.wait_with_output().unwrap();
+        assert_eq!(line, "", "`{kind}` started beside another server");
+        const CONFLICT: i32 = 5;
+        assert_eq!(done.status.code(), Some(CONFLICT), "{kind}: {}", said(&done));
+        refuses(&done, "another server runs over the data folder");
+    };
+    refused("serve");
+    refused("dev");
+    for tool in [&["audit"][..], &["doctor"], &["migrate"]] {
+        let done = dev.tool(tool);
+        assert!(done.status.success(), "{tool:?} beside a server: {}", said(&done));
+    }
+    // A server that is gone, however it ended, holds nothing.
+    let mut killed = dev.child.take().unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    drop(Server::start(&dev.folder, &[]).unwrap());
+    dev.go();
+    dev.stop();
+}
+
+#[test]
 fn dev_says_what_helps_when_its_secrets_are_gone() {
     let mut dev = Dev::start("secrets");
     dev.stop();
