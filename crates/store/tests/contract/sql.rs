@@ -218,3 +218,23 @@ async fn the_log_of_sqlite_starts_over_soon_after_a_long_look_at_it() {
     }
     panic!("the log has not started over");
 }
+
+/// A server asks each second what is due. That writes nothing, and keeps nothing from coming to rest.
+#[tokio::test]
+async fn the_log_of_sqlite_is_emptied_when_nobody_writes_although_somebody_looks() {
+    let folder = Folder::new();
+    let path = folder.0.join("florin.db");
+    let store = SqliteStore::open(&Settings::at(&path)).unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(store.commit(&making([order(1)])).await, Ok(Outcome::Done));
+    let bytes = || std::fs::metadata(folder.0.join("florin.db-wal")).unwrap().len();
+    assert!(bytes() > 0);
+    for _ in 0..100 {
+        if bytes() == 0 {
+            return;
+        }
+        store.claim(&claim(1)).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    panic!("the log is as long as it was");
+}
