@@ -82,6 +82,29 @@ async fn somebody_pays_and_is_led_back_to_the_shop() {
 }
 
 #[tokio::test]
+async fn a_payer_who_cannot_pay_here_at_all_is_sent_to_the_shop_and_not_asked_to_try_again() {
+    let world = World::merchant().await;
+    world.over("script_in_euro").await;
+    let mut form = CHECKOUT.to_vec();
+    form[3].1 = "usd";
+    let session = world.post("/v1/checkout/sessions", &form).await;
+    let url = session["url"].as_str().unwrap();
+    let page = world.press(url, &[]).await;
+    assert_eq!(page.status, 422, "{}", page.text);
+    for words in [
+        "This payment cannot be made here",
+        "Nothing was charged",
+        "3,000.00\u{a0}USD",
+        "Ask Giglio",
+        "https://shop.test/cart",
+    ] {
+        assert!(page.text.contains(words), "no {words} in {}", page.text);
+    }
+    assert!(!page.text.contains("Load it again"), "{}", page.text);
+    assert_eq!(page.header("retry-after"), "");
+}
+
+#[tokio::test]
 async fn a_declined_payer_is_told_what_to_do_but_not_why() {
     let world = World::provider().await;
     let (_, url) = opened(&world).await;

@@ -14,7 +14,10 @@ pub(crate) struct Script;
 /// The rail `script_without_way_back`: the same, but nothing that was begun there is called off.
 struct WithoutWayBack;
 
-pub(crate) static RAILS: &[&dyn Rail] = &[&Script, &WithoutWayBack];
+/// The rail `script_in_euro`: the same, but it takes euros alone.
+struct InEuro;
+
+pub(crate) static RAILS: &[&dyn Rail] = &[&Script, &WithoutWayBack, &InEuro];
 
 const fn can(step: Step, many: bool) -> Can {
     Can {
@@ -51,6 +54,30 @@ static WITHOUT_WAY_BACK: Table = Table {
     steps: &[can(Step::Sale, false), can(Step::Refund, true)],
     ..TABLE
 };
+
+static IN_EURO: Table = Table {
+    name: "script_in_euro",
+    currencies: &["EUR"],
+    ..TABLE
+};
+
+impl Rail for InEuro {
+    fn table(&self) -> &'static Table {
+        &IN_EURO
+    }
+
+    fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
+        Script.start(task)
+    }
+
+    fn read(&self, task: &Task, at: &str, heard: Heard<'_>) -> Turn {
+        Script.read(task, at, heard)
+    }
+
+    fn wake(&self, task: &Task, place: &str, event: Event<'_>) -> Turn {
+        Script.wake(task, place, event)
+    }
+}
 
 impl Rail for WithoutWayBack {
     fn table(&self) -> &'static Table {

@@ -126,6 +126,15 @@ pub(super) async fn pay(
     match door.doors.engine.ask(ask).await {
         // Another tab was faster, or it is paid already: the page shows which.
         Ok(_) | Err(Denied::Refused { .. }) => {}
+        // The merchant's provider takes no such payment, today or tomorrow.
+        Err(
+            denied @ Denied::Misuse {
+                code: "unsupported", ..
+            },
+        ) => {
+            tracing::warn!(order = %opened.view.order.id, %denied, "a payer could not pay");
+            return Err(door.not_here(&opened));
+        }
         Err(denied) => {
             tracing::warn!(order = %opened.view.order.id, %denied, "a payer could not pay");
             return Err(door.not_now());
@@ -300,6 +309,25 @@ impl Door {
             frame,
         };
         self.page(StatusCode::OK, &page)
+    }
+
+    fn not_here(&self, opened: &Opened) -> Response {
+        let frame = self.frame(&opened.view, None);
+        let session = opened.note.session.as_ref();
+        let back = session.and_then(|session| session.cancel_url.clone());
+        let page = Says {
+            title: "This payment cannot be made here".to_owned(),
+            tone: Tone::Note,
+            headline: "Nothing was charged",
+            text: format!(
+                "The payment provider does not take this payment, and trying again does not help. Ask {} for another way to pay.",
+                frame.merchant
+            ),
+            facts: vec![("Amount", written(opened.view.order.due))],
+            next: back.map(|url| (url, format!("Back to {}", frame.merchant))),
+            frame,
+        };
+        self.page(StatusCode::UNPROCESSABLE_ENTITY, &page)
     }
 
     pub(super) fn waiting(&self, opened: &Opened) -> Response {
