@@ -451,8 +451,19 @@ pub type Reason = String;
 pub struct Unsupported {
     /// The rail.
     pub rail: &'static str,
+    /// What of the task is in the way.
+    pub of: Unfit,
     /// What it cannot do, and what would work.
     pub why: String,
+}
+
+/// What of a task a rail cannot take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The amount: this rail cannot write it.
+    Amount,
+    /// Anything else: how the payment is made, or a step that the rail does not have.
+    Method,
 }
 
 // ---- heard ----------------------------------------------------------------------------------------------------------------------

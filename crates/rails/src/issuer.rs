@@ -22,7 +22,8 @@ use florin_core::money::Money;
 use florin_core::order::StepName;
 use florin_core::rail::{
     About, Account, Action, Body, Can, Event, Exchange, Happened, Heard, Instrument, Item, Listed, Memo, Method, Next,
-    Notice, Opened, Outcome, Payment, Rail, Repeat, Reply, Report, Step, Table, Task, Turn, Unsupported, What, Why,
+    Notice, Opened, Outcome, Payment, Rail, Repeat, Reply, Report, Step, Table, Task, Turn, Unfit, Unsupported, What,
+    Why,
 };
 use florin_core::time::Timestamp;
 use serde::Deserialize;
@@ -99,7 +100,11 @@ impl Rail for Issuer {
                     return Err(cannot("it has no page of its own: name a test card such as card_visa"));
                 };
                 if !task.money.is_positive() {
-                    return Err(cannot("an amount must be more than zero"));
+                    let of = Unfit::Amount;
+                    return Err(Unsupported {
+                        of,
+                        ..cannot("an amount must be more than zero")
+                    });
                 }
                 Ok(authorize(task, "authorize", card, "none"))
             }
@@ -185,7 +190,8 @@ impl Rail for Issuer {
 
 fn cannot(why: &str) -> Unsupported {
     let why = why.to_owned();
-    Unsupported { rail: TABLE.name, why }
+    let (rail, of) = (TABLE.name, Unfit::Method);
+    Unsupported { rail, of, why }
 }
 
 // ---- said -----------------------------------------------------------------------------------------------------------------------

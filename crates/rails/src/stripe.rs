@@ -34,7 +34,7 @@ mod waits;
 use florin_core::money::STRIPE;
 use florin_core::rail::{
     Account, Can, Event, Exchange, Heard, Instrument, Listed, Notice, Opened, Rail, Reply, Step, Table, Task, Turn,
-    Unsupported,
+    Unfit, Unsupported,
 };
 use florin_core::time::Timestamp;
 
@@ -129,13 +129,12 @@ impl Rail for Stripe {
 
 /// The first message of a step.
 fn first(task: &Task) -> Result<Turn, Unsupported> {
-    let cannot = |why: String| Unsupported { rail: TABLE.name, why };
     let intent = memo::id(task, "payment_intent");
     let known = intent.ok_or_else(|| cannot("Stripe has no payment intent of this attempt".into()));
     let first = match task.step {
-        Step::Sale | Step::Authorize => return pay(task).map_err(cannot),
-        Step::Capture => ask::capture(task, known?).map_err(cannot)?,
-        Step::Refund => ask::refund(task, known?).map_err(cannot)?,
+        Step::Sale | Step::Authorize => return pay(task),
+        Step::Capture => ask::capture(task, known?).map_err(unwritable)?,
+        Step::Refund => ask::refund(task, known?).map_err(unwritable)?,
         Step::Void => return Ok(undo(task, "cancel").unwrap_or_else(|| send(ask::look(task, "look")))),
         Step::Cancel => {
             let first = undo(task, "expire").or_else(|| undo(task, "cancel"));
@@ -153,16 +152,27 @@ fn pays(step: Step) -> bool {
     matches!(step, Step::Sale | Step::Authorize)
 }
 
-fn pay(task: &Task) -> Result<Turn, String> {
+fn cannot(why: String) -> Unsupported {
+    let (rail, of) = (TABLE.name, Unfit::Method);
+    Unsupported { rail, of, why }
+}
+
+/// The same, because of the amount alone.
+fn unwritable(why: String) -> Unsupported {
+    let of = Unfit::Amount;
+    Unsupported { of, ..cannot(why) }
+}
+
+fn pay(task: &Task) -> Result<Turn, Unsupported> {
     if !task.money.is_positive() {
-        return Err(format!("{} is no amount to pay", task.money));
+        return Err(unwritable(format!("{} is no amount to pay", task.money)));
     }
     let exchange = match &task.instrument {
         Instrument::Hosted if task.urls.back.is_empty() => {
-            return Err("its page needs an address to come back to".into());
+            return Err(cannot("its page needs an address to come back to".into()));
         }
-        Instrument::Hosted => ask::session(task)?,
-        Instrument::Stored(method) => ask::intent(task, method)?,
+        Instrument::Hosted => ask::session(task).map_err(unwritable)?,
+        Instrument::Stored(method) => ask::intent(task, method).map_err(unwritable)?,
     };
     let mut turn = send(exchange);
     memo::learn(&mut turn, task, "started", task.now.seconds().to_string());

@@ -8,6 +8,7 @@ use florin_core::id::Key;
 use florin_core::money::{Currency, Money};
 use florin_core::rail::{
     About, Body, Event, Exchange, Heard, Instrument, Item, Memo, Next, Outcome, Part, Rail, Reply, Step, Task, Turn,
+    Unfit,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -93,6 +94,28 @@ fn law_2_a_step_outside_the_table_is_refused_before_any_traffic_and_one_inside_i
             if let Err(no) = begins {
                 assert!(!no.why.is_empty() && no.rail == rail.table().name);
             }
+        }
+    }
+}
+
+#[test]
+fn an_amount_that_a_rail_cannot_write_is_said_to_be_what_is_in_the_way() {
+    for rail in florin_rails::ALL {
+        let mut nothing = known(*rail, Step::Sale);
+        nothing.money = nothing.money.with_minor(0);
+        let no = rail.start(&nothing).expect_err(rail.table().name);
+        assert_eq!(no.of, Unfit::Amount, "{no}");
+    }
+    let stripe = florin_rails::ALL.iter().find(|rail| rail.table().name == "stripe");
+    let stripe = *stripe.expect("Stripe");
+    for step in [Step::Sale, Step::Authorize, Step::Capture, Step::Refund] {
+        let mut odd = known(stripe, step);
+        odd.money = Money::new(1234, "KWD".parse().unwrap());
+        for instrument in [odd.instrument.clone(), Instrument::Hosted] {
+            odd.instrument = instrument;
+            let no = stripe.start(&odd).expect_err("no such amount");
+            assert_eq!(no.of, Unfit::Amount, "{step:?}: {no}");
+            assert!(no.why.contains("KWD 1.234"), "{no}");
         }
     }
 }

@@ -237,6 +237,11 @@ fn unstarted(cannot: open::Cannot) -> Denied {
             code: "unsupported",
             detail,
         },
+        open::Cannot::Amount(detail) => Denied::Misuse {
+            param: "amount",
+            code: "unsupported",
+            detail,
+        },
         open::Cannot::Never(detail) => Denied::Misuse {
             param: "method",
             code: "unsupported",

@@ -10,7 +10,7 @@ use florin_core::decline::{Code, Decline};
 use florin_core::id::{ConnectionId, Key};
 use florin_core::money::Money;
 use florin_core::order::{CaptureAt, Fact, Kind, Order, Plan, Says, StepKind, StepName};
-use florin_core::rail::{self, Account, Instrument, Payer, Task, Turn, Urls};
+use florin_core::rail::{self, Account, Instrument, Payer, Task, Turn, Unfit, Urls};
 use florin_core::time::Timestamp;
 
 use super::working::Working;
@@ -47,6 +47,9 @@ pub(super) enum Cannot {
     /// The same, because of the currency alone.
     #[error("{0}")]
     Currency(String),
+    /// The same, because of the amount alone.
+    #[error("{0}")]
+    Amount(String),
     /// Something of ours is missing or wrong: this node may not know the connection yet.
     #[error("{0}")]
     NotNow(String),
@@ -76,7 +79,7 @@ pub(super) fn settle(world: &World, working: &mut Working, asked: bool, now: Tim
                 put_off(working, step, now);
                 later.push(step);
             }
-            Err(Cannot::Never(why) | Cannot::Currency(why)) => {
+            Err(Cannot::Never(why) | Cannot::Currency(why) | Cannot::Amount(why)) => {
                 tracing::error!(order = %working.order().id, %step, why, "the rail cannot do what is owed");
                 let says = Says::Declined(Decline::new(Code::Unsupported));
                 working.fact(Fact::Answer { step, says, note: None }, now);
@@ -168,7 +171,10 @@ fn begin(world: &World, working: &Working, step: StepName, now: Timestamp) -> Re
     // A rail that panics must not take the lane with it.
     match catch_unwind(AssertUnwindSafe(|| road.rail.start(&task))) {
         Ok(Ok(turn)) => Ok((turn, task)),
-        Ok(Err(cannot)) => Err(Cannot::Never(cannot.to_string())),
+        Ok(Err(cannot)) => Err(match cannot.of {
+            Unfit::Amount => Cannot::Amount(cannot.to_string()),
+            Unfit::Method => Cannot::Never(cannot.to_string()),
+        }),
         Err(_) => Err(Cannot::NotNow(format!(
             "rail `{}` failed: this is a mistake in it",
             table.name

@@ -13,7 +13,7 @@ use florin_core::money::{Currency, Money};
 use florin_core::order::{Abilities, CaptureAt, Initiator, Kind, Open, Order, Plan, StepKind};
 use florin_core::rail::{
     About, Action, Body, Can, Event, Exchange, Heard, Instrument, Item, Method, Next, Outcome as Ends, Rail, Repeat,
-    Reply as RailReply, Report, Step, Table, Task, Turn, Unsupported, Wait, Why,
+    Reply as RailReply, Report, Step, Table, Task, Turn, Unfit, Unsupported, Wait, Why,
 };
 use florin_core::status;
 use florin_store::memory::{MemoryStore, Mishap};

@@ -98,6 +98,54 @@ fn a_currency_that_a_rail_does_not_take_is_named_as_what_is_wrong() {
 }
 
 #[test]
+fn an_amount_that_a_rail_cannot_write_is_named_as_what_is_wrong() {
+    let mut bench = Bench::new();
+    bench.ask("hold", create(1, CaptureAt::Later, Some("card")));
+    bench.run();
+    bench.turn(Some("held"));
+    let odd = eur(5);
+    let capture = What::Capture {
+        order: order(1),
+        amount: Some(odd),
+        last: true,
+    };
+    let mut dear = create(2, CaptureAt::Once, Some("card"));
+    if let What::Create { order, .. } = &mut dear {
+        order.amount = odd;
+    }
+    for (key, what) in [("take", capture), ("new", dear)] {
+        let asked = bench.ask(key, what);
+        bench.run();
+        let Reply::Denied(Denied::Misuse { param, code, .. }) = &bench.replies[&asked] else {
+            panic!("{:?}", bench.replies[&asked])
+        };
+        assert_eq!((*param, *code), ("amount", "unsupported"), "{key}");
+    }
+    bench.ask(
+        "take all",
+        What::Capture {
+            order: order(1),
+            amount: None,
+            last: true,
+        },
+    );
+    bench.run();
+    bench.turn(Some("taken"));
+    let back = bench.ask(
+        "back",
+        What::Refund {
+            order: order(1),
+            amount: Some(odd),
+        },
+    );
+    bench.run();
+    let Reply::Denied(Denied::Misuse { param, .. }) = &bench.replies[&back] else {
+        panic!("{:?}", bench.replies[&back])
+    };
+    assert_eq!(*param, "amount");
+}
+
+#[test]
 fn what_a_rail_cannot_do_is_the_callers_mistake_and_writes_nothing() {
     let mut bench = Bench::new();
     bench.ask("k", create(1, CaptureAt::Once, None));

@@ -59,7 +59,13 @@ impl Rail for Toy {
         match &task.instrument {
             Instrument::Stored(card) if card == "cannot" => Err(Unsupported {
                 rail: "toy",
+                of: Unfit::Method,
                 why: "no such card".into(),
+            }),
+            Instrument::Stored(_) if task.money.minor() == 5 => Err(Unsupported {
+                rail: "toy",
+                of: Unfit::Amount,
+                why: "it cannot write a five".into(),
             }),
             Instrument::Stored(card) if card == "panics" => panic!("a mistake in a rail"),
             Instrument::Stored(card) if card == "once" => Ok(Turn::new(Next::Send(message("do", Repeat::Never)))),
