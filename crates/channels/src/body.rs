@@ -3,6 +3,8 @@
 use std::error::Error;
 
 use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_LENGTH;
 use http_body_util::LengthLimitError;
 
 /// Why a body is not there.
@@ -14,8 +16,13 @@ pub(crate) enum Unread {
     BrokeOff,
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Unread> {
+/// Reads a body of at most `limit` bytes. One that is declared larger is not waited for.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Unread> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let declared = declared.and_then(|length| length.parse::<u64>().ok());
+    if declared.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+        return Err(Unread::TooLarge);
+    }
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
             Unread::TooLarge
@@ -47,8 +54,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_broke_off_is_not_called_too_large() {
-        assert_eq!(read(Body::from("abc"), 3).await.as_deref(), Ok(b"abc".as_slice()));
-        assert_eq!(read(Body::from("abcd"), 3).await, Err(Unread::TooLarge));
-        assert_eq!(read(Body::new(Broken), 3).await, Err(Unread::BrokeOff));
+        let mut headers = HeaderMap::new();
+        let whole = read(&headers, Body::from("abc"), 3).await;
+        assert_eq!(whole.as_deref(), Ok(b"abc".as_slice()));
+        assert_eq!(read(&headers, Body::from("abcd"), 3).await, Err(Unread::TooLarge));
+        assert_eq!(read(&headers, Body::new(Broken), 3).await, Err(Unread::BrokeOff));
+        headers.insert(CONTENT_LENGTH, 3.into());
+        assert_eq!(read(&headers, Body::new(Broken), 3).await, Err(Unread::BrokeOff));
+        headers.insert(CONTENT_LENGTH, 4.into());
+        assert_eq!(read(&headers, Body::new(Broken), 3).await, Err(Unread::TooLarge));
     }
 }

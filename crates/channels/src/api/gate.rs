@@ -182,13 +182,15 @@ impl<C: FromRequestParts<Doors, Rejection = Problem> + Send> FromRequest<Doors> 
         let (mut parts, body) = request.into_parts();
         let caller = C::from_request_parts(&mut parts, doors).await?;
         let limit = doors.settings.body_bytes;
-        let body = body::read(body, limit).await.map_err(|unread| match unread {
-            Unread::TooLarge => Problem::new("body_too_large", format!("the body is larger than {limit} bytes")),
-            Unread::BrokeOff => Problem::new(
-                "invalid_request",
-                "the body broke off, came too slowly, or its chunks do not read",
-            ),
-        })?;
+        let body = body::read(&parts.headers, body, limit)
+            .await
+            .map_err(|unread| match unread {
+                Unread::TooLarge => Problem::new("body_too_large", format!("the body is larger than {limit} bytes")),
+                Unread::BrokeOff => Problem::new(
+                    "invalid_request",
+                    "the body broke off, came too slowly, or its chunks do not read",
+                ),
+            })?;
         if !body.is_empty() && !is_json(&parts.headers) {
             return Err(Problem::new(
                 "unsupported_media_type",

@@ -183,12 +183,14 @@ impl FromRequest<Door> for Post {
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, door).await?;
         let limit = door.doors.settings.body_bytes;
-        let body = body::read(body, limit).await.map_err(|unread| match unread {
-            Unread::TooLarge => Wrong::new(413, Kind::Request, format!("The request is larger than {limit} bytes")),
-            Unread::BrokeOff => {
-                Wrong::invalid("The request's body broke off, came too slowly, or its chunks do not read")
-            }
-        })?;
+        let body = body::read(&parts.headers, body, limit)
+            .await
+            .map_err(|unread| match unread {
+                Unread::TooLarge => Wrong::new(413, Kind::Request, format!("The request is larger than {limit} bytes")),
+                Unread::BrokeOff => {
+                    Wrong::invalid("The request's body broke off, came too slowly, or its chunks do not read")
+                }
+            })?;
         if !body.is_empty() && !is_form(&parts.headers) {
             let message = "Invalid request (check that your POST content type is application/x-www-form-urlencoded).";
             return Err(Wrong::invalid(message));

@@ -136,6 +136,25 @@ async fn a_misspelt_test_card_is_named_as_unknown_at_both_doors_and_nothing_is_m
 }
 
 #[tokio::test]
+async fn a_body_that_is_declared_too_large_is_refused_before_it_comes() {
+    let world = World::merchant().await;
+    let most = world.doors.settings.body_bytes;
+    let declared = world.declared("/v1/payment_intents", most + 1).await;
+    let sent = "x".repeat(most + 1);
+    let whole = world
+        .call("POST", "/v1/payment_intents", &[("description", &sent)])
+        .await;
+    assert_eq!(declared.error(413)["message"], whole.error(413)["message"]);
+    let declared = world.declared("http://api.test/v1/orders", most + 1).await;
+    let whole = world
+        .native("POST", "/v1/orders", Some(serde_json::json!({ "description": sent })))
+        .await;
+    assert_eq!((declared.status, whole.status), (413, 413), "{}", declared.text);
+    assert_eq!(declared.json()["code"], "body_too_large");
+    assert_eq!(declared.json()["detail"], whole.json()["detail"]);
+}
+
+#[tokio::test]
 async fn less_than_stripe_takes_is_too_small_at_a_merchants_door() {
     let world = World::merchant().await;
     let too_small = async |path: &str, form: &[(&str, &str)], param: &str, message: &str| {

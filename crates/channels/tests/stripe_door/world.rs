@@ -1,10 +1,13 @@
 //! A door over an engine and a store in memory, and what a caller of it sees.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, header};
 use florin_channels::stripe_compat::{self, Arbiter, Card, CardTable, Deciding, DoorKind, Example, Tariff};
 use florin_channels::{Doors, Settings};
@@ -19,6 +22,7 @@ use florin_services::keyring::Keyring;
 use florin_services::reader::Reader;
 use florin_store::memory::{Disk, MemoryStore};
 use florin_store::{Mode, Store, Tenant};
+use hyper::body::Frame;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tower::ServiceExt;
@@ -30,6 +34,8 @@ use crate::script::RAILS;
 pub(crate) const ORIGIN: &str = "http://door.test";
 /// How long a call waits for its step here.
 const CALL_WAIT: Duration = Duration::from_millis(200);
+/// How long an answer may take that waits for nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
 const EVERY_SCOPE: [Scope; 4] = [Scope::Read, Scope::Pay, Scope::Refund, Scope::Manage];
 
 /// A door, and the key of a merchant.
@@ -208,6 +214,27 @@ impl World {
         said(response).await
     }
 
+    /// A call of the door, or of the native API by its whole address, that declares a body of so many bytes, of which none comes.
+    pub(crate) async fn declared(&self, target: &str, bytes: usize) -> Said {
+        let (router, kind) = match target.starts_with("http://api.test/") {
+            true => (florin_channels::api::router(self.doors.clone()), "application/json"),
+            false => (self.router.clone(), "application/x-www-form-urlencoded"),
+        };
+        let request = Request::post(target)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
+            .header(header::CONTENT_TYPE, kind)
+            .header(header::CONTENT_LENGTH, bytes)
+            .body(Body::new(Silent))
+            .expect("a request");
+        let answer = tokio::time::timeout(PATIENCE, router.oneshot(request)).await;
+        said(
+            answer
+                .expect("an answer before the body")
+                .expect("a router never fails"),
+        )
+        .await
+    }
+
     /// Something of the native API, which stands beside the door: its answer.
     pub(crate) async fn native(&self, method: &str, path: &str, body: Option<Value>) -> Said {
         let request = Request::builder()
@@ -311,6 +338,18 @@ async fn connection(doors: &Doors, tenant: Tenant, rail: &str, base: &str) -> Co
     };
     let made = directory.make(Some(tenant), connection, None).await;
     made.expect("a connection").document.id
+}
+
+/// A body of which nothing comes.
+struct Silent;
+
+impl hyper::body::Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
 }
 
 /// A bank that decides, and tells it with the next refund.
