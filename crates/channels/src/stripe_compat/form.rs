@@ -45,7 +45,11 @@ pub(super) fn parse(text: &[u8]) -> Result<Form, Wrong> {
             return Err(Wrong::invalid(format!("A request has at most {PAIRS_MAX} parameters")));
         }
         let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-        let (name, value) = (decode(&pair[..at])?, decode(pair.get(at + 1..).unwrap_or_default())?);
+        let name = decode(&pair[..at]).map_err(|why| Wrong::invalid(format!("Invalid parameter name: {why}")))?;
+        let value = decode(pair.get(at + 1..).unwrap_or_default()).map_err(|why| {
+            let name = shown(&name);
+            Wrong::invalid(format!("Invalid value for {name}: {why}")).at(name)
+        })?;
         let path = path(&name)?;
         insert(&mut form, &path, value, &name)?;
     }
@@ -118,12 +122,8 @@ fn insert(node: &mut Node, path: &[&str], value: String, name: &str) -> Result<(
 }
 
 /// `+` and `%2F` as what they stand for.
-fn decode(text: &[u8]) -> Result<String, Wrong> {
-    let wrong = || {
-        Wrong::invalid(
-            "The request is not a form: a % is followed by no two hexadecimal digits, or the text is no UTF-8",
-        )
-    };
+fn decode(text: &[u8]) -> Result<String, &'static str> {
+    let wrong = "a % is not followed by two hexadecimal digits";
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.iter();
     while let Some(byte) = rest.next() {
@@ -131,18 +131,19 @@ fn decode(text: &[u8]) -> Result<String, Wrong> {
             b'+' => b' ',
             b'%' => {
                 let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-                let (high, low) = (
-                    digit(rest.next()).ok_or_else(wrong)?,
-                    digit(rest.next()).ok_or_else(wrong)?,
-                );
-                u8::try_from(high * 16 + low).map_err(|_| wrong())?
+                let (high, low) = (digit(rest.next()).ok_or(wrong)?, digit(rest.next()).ok_or(wrong)?);
+                u8::try_from(high * 16 + low).map_err(|_| wrong)?
             }
             other => *other,
         });
     }
-    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8")?;
     // A database cannot hold it, and no honest client sends it.
-    if text.contains('\0') { Err(wrong()) } else { Ok(text) }
+    if text.contains('\0') {
+        Err("it holds the character NUL (%00), which cannot be kept")
+    } else {
+        Ok(text)
+    }
 }
 
 /// A name as it may stand in a message.
@@ -242,6 +243,27 @@ mod tests {
             &"a[]=1&".repeat(3_000),
         ] {
             assert!(parse(odd.as_bytes()).is_err(), "{}", shown(odd));
+        }
+    }
+
+    #[test]
+    fn what_does_not_read_is_said_of_the_parameter_that_it_stands_in() {
+        for (form, param, message) in [
+            (
+                "a[b]=%zz",
+                Some("a[b]"),
+                "Invalid value for a[b]: a % is not followed by two hexadecimal digits",
+            ),
+            ("a=%ff", Some("a"), "Invalid value for a: it is not UTF-8"),
+            (
+                "a=b%00c",
+                Some("a"),
+                "Invalid value for a: it holds the character NUL (%00), which cannot be kept",
+            ),
+            ("%ff=1", None, "Invalid parameter name: it is not UTF-8"),
+        ] {
+            let wrong = parse(form.as_bytes()).unwrap_err();
+            assert_eq!((wrong.param.as_deref(), wrong.message.as_str()), (param, message));
         }
     }
 

@@ -155,6 +155,20 @@ async fn a_body_that_is_declared_too_large_is_refused_before_it_comes() {
 }
 
 #[tokio::test]
+async fn a_text_that_cannot_be_kept_is_named() {
+    let world = World::merchant().await;
+    for param in ["description", "metadata[a]"] {
+        let form = [("amount", "1099"), ("currency", "eur"), (param, "b\0c")];
+        let error = world.call("POST", "/v1/payment_intents", &form).await.error(400);
+        assert_eq!(error["param"], param, "{error}");
+        assert_eq!(
+            error["message"],
+            format!("Invalid value for {param}: it holds the character NUL (%00), which cannot be kept")
+        );
+    }
+}
+
+#[tokio::test]
 async fn less_than_stripe_takes_is_too_small_at_a_merchants_door() {
     let world = World::merchant().await;
     let too_small = async |path: &str, form: &[(&str, &str)], param: &str, message: &str| {
