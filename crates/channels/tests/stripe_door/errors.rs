@@ -169,6 +169,26 @@ async fn a_text_that_cannot_be_kept_is_named() {
 }
 
 #[tokio::test]
+async fn a_name_that_begins_as_a_stored_method_is_none_when_it_is_malformed() {
+    let world = World::merchant().await;
+    for method in ["met_x", "met_00000000000000000000000000", "met_"] {
+        let order = serde_json::json!({
+            "amount": 1099, "currency": "EUR", "reference": "A-18", "confirm": true, "method": method,
+        });
+        let problem = world.native("POST", "/v1/orders", Some(order)).await;
+        assert_eq!(problem.status, 422, "{method}: {}", problem.text);
+        let problem = problem.json();
+        assert_eq!(
+            (&problem["code"], &problem["param"]),
+            (&"unknown_method".into(), &"method".into())
+        );
+        assert_eq!(problem["detail"], format!("there is no method {method}"));
+    }
+    let made = world.native("GET", "/v1/orders?reference=A-18", None).await.json();
+    assert_eq!(made["data"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn less_than_stripe_takes_is_too_small_at_a_merchants_door() {
     let world = World::merchant().await;
     let too_small = async |path: &str, form: &[(&str, &str)], param: &str, message: &str| {
