@@ -1,11 +1,12 @@
 //! A request's body, read whole within a limit.
 
 use std::error::Error;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt, LengthLimitError};
 
 /// Why a body is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +17,17 @@ pub(crate) enum Unread {
     BrokeOff,
 }
 
-/// Reads a body of at most `limit` bytes. One that is declared larger is not waited for.
+/// How long a body that is declared too large is taken and thrown away, and how much of it: whoever is still sending when the connection is
+/// closed under it does not get to read why.
+const DRAINED_FOR: Duration = Duration::from_secs(1);
+const DRAINED_BYTES_MAX: usize = 1024 * 1024;
+
+/// Reads a body of at most `limit` bytes. One that is declared larger is hardly waited for.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Unread> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared = declared.and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+        let _ = tokio::time::timeout(DRAINED_FOR, drain(body)).await; // whether all of it came or not
         return Err(Unread::TooLarge);
     }
     axum::body::to_bytes(body, limit).await.map_err(|error| {
@@ -32,9 +39,21 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     })
 }
 
+async fn drain(mut body: Body) {
+    let mut drained = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        drained += frame.data_ref().map_or(0, Bytes::len);
+        if drained > DRAINED_BYTES_MAX {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll};
 
     use hyper::body::Frame;
@@ -49,6 +68,34 @@ mod tests {
 
         fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
             Poll::Ready(Some(Err(std::io::Error::other("the caller hung up"))))
+        }
+    }
+
+    /// So many pieces of a kilobyte.
+    struct Pieces(Arc<AtomicUsize>);
+
+    impl hyper::body::Body for Pieces {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+            let left = self.0.load(Ordering::SeqCst);
+            self.0.store(left.saturating_sub(1), Ordering::SeqCst);
+            Poll::Ready((left > 0).then(|| Ok(Frame::data(Bytes::from_static(&[b' '; 1_024])))))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_sends_too_much_is_heard_out_within_reason() {
+        for (pieces, left) in [(300, 0), (5_000, 5_000 - DRAINED_BYTES_MAX / 1_024 - 1)] {
+            let (mut headers, body) = (HeaderMap::new(), Arc::new(AtomicUsize::new(pieces)));
+            headers.insert(CONTENT_LENGTH, (pieces * 1_024).into());
+            let refused = read(&headers, Body::new(Pieces(Arc::clone(&body))), 256 * 1_024).await;
+            assert_eq!(
+                (refused, body.load(Ordering::SeqCst)),
+                (Err(Unread::TooLarge), left),
+                "{pieces}"
+            );
         }
     }
 

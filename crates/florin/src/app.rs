@@ -2,6 +2,7 @@
 //!
 //! `serve` runs one; `dev` runs two, the product and the pretend provider, which is the same code over a card issuer.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -248,12 +249,20 @@ const SERVER_LOCK: &str = "server.lock";
 
 /// The data folder, for one server alone while the answer is kept: two over one folder would be the same node, and each would carry out
 /// what the other is at. Tools that look take no lock.
-pub(crate) fn alone(data: &Path) -> anyhow::Result<std::fs::File> {
+///
+/// None: nothing can be written there (a node of PostgreSQL whose name and keys are given to it), so nothing can be fought over.
+pub(crate) fn alone(data: &Path) -> anyhow::Result<Option<std::fs::File>> {
     let path = data.join(SERVER_LOCK);
-    let lock = private(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let lock = match private(&path) {
+        Ok(lock) => lock,
+        Err(error) if [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied].contains(&error.kind()) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
+    };
     match lock.try_lock() {
         // A file system without locks has one server.
-        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(lock),
+        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(Some(lock)),
         Err(std::fs::TryLockError::WouldBlock) => {
             let taken = format!("another server runs over the data folder {}", data.display());
             let fix = "stop it first, or give this one a folder of its own with --data";
@@ -268,7 +277,7 @@ pub(crate) fn kept(data: &Path, name: &str, make: impl FnOnce() -> String) -> an
     let path = data.join(name);
     let there = || match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     if let Some(text) = there()? {

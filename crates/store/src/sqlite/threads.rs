@@ -228,16 +228,16 @@ impl Desk {
     /// Has a long WAL copied, after the reply and before the next job.
     fn tidy_wal(&mut self) {
         let pages = self.wal_pages.load(Ordering::Relaxed);
-        if pages < self.log.pages {
-            self.log = Log::default(); // it has started over
-        }
-        self.log.pages = pages;
         if pages.saturating_sub(self.log.sent) < self.checkpoint_pages.saturating_mul(WAL_TIMES_MAX) {
             self.hear_copier();
         } else {
             let ended = self.copier.wait();
             self.heard(ended);
         }
+        if pages < self.log.pages {
+            self.log = Log::default(); // it has started over
+        }
+        self.log.pages = pages;
         if self.broken.is_some() || self.copier.is_under_way() {
             return;
         }
@@ -257,7 +257,7 @@ impl Desk {
         }
     }
 
-    /// Nobody has written for a while: empties the WAL. False when that has to wait for the copier.
+    /// Nobody has written for a while: empties the WAL. False when that has to be tried again: the copier is at it, or somebody reads it.
     fn rest(&mut self) -> bool {
         self.hear_copier();
         if self.copier.is_under_way() {
@@ -271,9 +271,12 @@ impl Desk {
                 .and_then(|()| copy(connection, CheckpointMode::TRUNCATE));
             if emptied == Ok(Some(0)) {
                 self.wal_pages.store(0, Ordering::Relaxed);
+                self.log = Log::default();
             }
+            let kept = emptied == Ok(None);
             let waits_again = connection.busy_timeout(BUSY).map_err(Fault::from);
             self.note_copy(emptied.and_then(|copied| waits_again.map(|()| copied)));
+            return !kept;
         }
         true
     }
