@@ -11,13 +11,10 @@ use florin_core::rail::{
 /// The rail `script`.
 pub(crate) struct Script;
 
-/// The rail `script_without_way_back`: the same, but nothing that was begun there is called off.
-struct WithoutWayBack;
+/// The same under another table, which says less.
+struct Other(&'static Table);
 
-/// The rail `script_in_euro`: the same, but it takes euros alone.
-struct InEuro;
-
-pub(crate) static RAILS: &[&dyn Rail] = &[&Script, &WithoutWayBack, &InEuro];
+pub(crate) static RAILS: &[&dyn Rail] = &[&Script, &Other(&WITHOUT_WAY_BACK), &Other(&IN_EURO)];
 
 const fn can(step: Step, many: bool) -> Can {
     Can {
@@ -49,39 +46,23 @@ const TABLE: Table = Table {
 };
 
 static SCRIPT: Table = TABLE;
+/// Nothing that was begun there is called off.
 static WITHOUT_WAY_BACK: Table = Table {
     name: "script_without_way_back",
     steps: &[can(Step::Sale, false), can(Step::Refund, true)],
     ..TABLE
 };
 
+/// It takes euros alone.
 static IN_EURO: Table = Table {
     name: "script_in_euro",
     currencies: &["EUR"],
     ..TABLE
 };
 
-impl Rail for InEuro {
+impl Rail for Other {
     fn table(&self) -> &'static Table {
-        &IN_EURO
-    }
-
-    fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
-        Script.start(task)
-    }
-
-    fn read(&self, task: &Task, at: &str, heard: Heard<'_>) -> Turn {
-        Script.read(task, at, heard)
-    }
-
-    fn wake(&self, task: &Task, place: &str, event: Event<'_>) -> Turn {
-        Script.wake(task, place, event)
-    }
-}
-
-impl Rail for WithoutWayBack {
-    fn table(&self) -> &'static Table {
-        &WITHOUT_WAY_BACK
+        self.0
     }
 
     fn start(&self, task: &Task) -> Result<Turn, Unsupported> {
