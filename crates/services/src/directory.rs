@@ -196,6 +196,7 @@ mod tests {
         Some(IdemKey {
             key: text.to_owned(),
             hash,
+            earlier: None,
         })
     }
 

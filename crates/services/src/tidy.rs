@@ -55,6 +55,7 @@ mod tests {
             key: IdemKey {
                 key: format!("{age_s} {number}"),
                 hash: [0; 32],
+                earlier: None,
             },
             made: "{}".to_owned(),
             created_at: T.plus_seconds(-age_s),

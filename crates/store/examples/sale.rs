@@ -124,6 +124,7 @@ fn made(dice: &mut Dice, sales: &AtomicU64) -> OrderRow {
         key: Some(IdemKey {
             key: format!("{:016x}{:016x}", dice.next(), dice.next()),
             hash: [3; 32],
+            earlier: None,
         }),
         version: 2,
         state: "s".repeat(STATE),

@@ -34,8 +34,17 @@ pub type Hash = [u8; 32];
 pub struct IdemKey {
     /// The caller's text, at most 255 bytes.
     pub key: String,
-    /// SHA-256 of method, path and body.
+    /// SHA-256 of method, path and body; at the Stripe door, of the parameters instead of the body.
     pub hash: Hash,
+    /// The hash that an earlier program made of the same call, if it made another. It is never stored: a key that was bound then is known by it.
+    pub earlier: Option<Box<Hash>>,
+}
+
+impl IdemKey {
+    /// Whether a stored hash is that of this call.
+    pub fn is_of(&self, stored: &Hash) -> bool {
+        *stored == self.hash || self.earlier.as_deref() == Some(stored)
+    }
 }
 
 /// An order as it is stored.

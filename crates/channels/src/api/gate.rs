@@ -255,6 +255,7 @@ fn idem_key(value: &HeaderValue, parts: &Parts, body: &[u8]) -> Result<IdemKey, 
     Ok(IdemKey {
         key: text.to_owned(),
         hash,
+        earlier: None,
     })
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn refuse_other_body(reader: &Reader<'_>, key: Option<&IdemKey>
         ..florin_store::Wanted::default()
     };
     let found = reader.door.doors.store.load(&wanted).await?;
-    if found.keys.iter().any(|kept| kept.key.hash != key.hash) {
+    if found.keys.iter().any(|kept| !key.is_of(&kept.key.hash)) {
         return Err(Denied::KeyReused.into());
     }
     Ok(())

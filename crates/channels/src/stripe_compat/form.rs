@@ -59,6 +59,33 @@ pub(super) fn parse(text: &[u8]) -> Result<Form, Wrong> {
     }
 }
 
+/// A form as bytes that are the same for the same parameters, in whatever order they came and however they were escaped. Members of a list
+/// have their places for names, so their order counts.
+pub(super) fn canonical(form: &Form) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_table(form, &mut bytes);
+    bytes
+}
+
+/// Each text after its length, so that no two forms read the same.
+fn write_table(members: &Form, bytes: &mut Vec<u8>) {
+    let mut sorted: Vec<_> = members.iter().collect();
+    sorted.sort_by(|one, other| one.0.cmp(&other.0)); // no name is there twice
+    bytes.extend(format!("{}{{", sorted.len()).bytes());
+    for (name, node) in sorted {
+        write_text(name, bytes);
+        match node {
+            Node::Text(text) => write_text(text, bytes),
+            Node::Table(members) => write_table(members, bytes),
+        }
+    }
+}
+
+fn write_text(text: &str, bytes: &mut Vec<u8>) {
+    bytes.extend(format!("{}:", text.len()).bytes());
+    bytes.extend(text.bytes());
+}
+
 /// `a[b][0]` as `a`, `b`, `0`.
 fn path(name: &str) -> Result<Vec<&str>, Wrong> {
     let wrong = || Wrong::invalid(format!("Invalid parameter name: {}", shown(name)));
@@ -205,6 +232,34 @@ mod tests {
                 ])
             )])
         );
+    }
+
+    #[test]
+    fn a_form_is_the_same_in_any_order_of_its_names_and_another_in_another_order_of_its_list() {
+        let canonical = |form: &str| canonical(&parse(form.as_bytes()).unwrap());
+        for (one, other) in [
+            ("a=1&b=2", "b=2&a=1"),
+            ("m[x]=1&a=2&m[y]=3", "m[y]=3&m[x]=1&a=2"),
+            (
+                "l[][b]=1&l[][a]=2&l[][b]=3&l[][a]=4",
+                "l[0][a]=2&l[1][a]=4&l[1][b]=3&l[0][b]=1",
+            ),
+            ("a=%7E+b", "a=~%20b"),
+            ("a=", "a"),
+        ] {
+            assert_eq!(canonical(one), canonical(other), "{one}");
+        }
+        for (one, other) in [
+            ("a=1", "a=2"),
+            ("a=1", "b=1"),
+            ("a=1", "a=1&b="),
+            ("e[]=1&e[]=2", "e[]=2&e[]=1"),
+            ("a[b]=1", "a%5Bb%5D=1&c=1"),
+            ("a[b]=1&c=2", "a[b]=1&a[c]=2"),
+            ("a=1&b=2", "a=11:b1:2"),
+        ] {
+            assert_ne!(canonical(one), canonical(other), "{one}");
+        }
     }
 
     #[test]

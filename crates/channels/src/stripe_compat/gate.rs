@@ -3,7 +3,6 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -200,14 +199,12 @@ impl FromRequest<Door> for Post {
             text.push(b'&');
             text.extend_from_slice(query.as_bytes());
         }
-        let key = match parts.headers.get("idempotency-key") {
-            None => None,
-            Some(value) => Some(idem_key(value, &parts, &body)?),
-        };
+        let key = parts.headers.get("idempotency-key").map(key_text).transpose()?;
+        let form = form::parse(&text)?;
         Ok(Self {
             caller,
-            key,
-            form: form::parse(&text)?,
+            key: key.map(|key| idem_key(key, &parts, &form, &body)),
+            form,
         })
     }
 }
@@ -223,19 +220,24 @@ fn is_form(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
-fn idem_key(value: &HeaderValue, parts: &Parts, body: &Bytes) -> Result<IdemKey, Wrong> {
+fn key_text(value: &HeaderValue) -> Result<String, Wrong> {
     let text = idempotency::text(value).map_err(|why| {
         let message = format!("Your Idempotency-Key does not do: {why}.");
         Wrong::invalid(message).at("Idempotency-Key")
     })?;
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or(parts.uri.path(), |target| target.as_str());
-    Ok(IdemKey {
-        key: text.to_owned(),
-        hash: hash(&[parts.method.as_str().as_bytes(), target.as_bytes(), body]),
-    })
+    Ok(text.to_owned())
+}
+
+/// A key belongs to the parameters, in whatever order they came: a client whose tables have no order writes another one after a restart.
+fn idem_key(key: String, parts: &Parts, form: &Form, body: &[u8]) -> IdemKey {
+    let (method, path) = (parts.method.as_str().as_bytes(), parts.uri.path());
+    // Until 2026-11-23 keys were bound to the bytes of the form, and they are kept for 30 days and as long as the order that they made.
+    let target = parts.uri.path_and_query().map_or(path, |target| target.as_str());
+    IdemKey {
+        key,
+        hash: hash(&[b"parameters", method, path.as_bytes(), &form::canonical(form)]),
+        earlier: Some(Box::new(hash(&[method, target.as_bytes(), body]))),
+    }
 }
 
 fn hash(parts: &[&[u8]]) -> [u8; 32] {
@@ -264,6 +266,7 @@ pub(super) fn part_of(key: Option<&IdemKey>, part: &str) -> Option<IdemKey> {
         IdemKey {
             key: format!("{PART}part of a call {name}"),
             hash: key.hash,
+            earlier: key.earlier.clone(),
         }
     })
 }
@@ -367,6 +370,7 @@ mod tests {
         let key = IdemKey {
             key: "k".into(),
             hash: [7; 32],
+            earlier: Some(Box::new([8; 32])),
         };
         let (one, other) = (
             part_of(Some(&key), "amend").unwrap(),
@@ -374,7 +378,7 @@ mod tests {
         );
         assert_ne!(one.key, other.key);
         assert_eq!(one, part_of(Some(&key), "amend").unwrap());
-        assert_eq!(one.hash, key.hash);
+        assert_eq!((one.hash, one.earlier), (key.hash, key.earlier.clone()));
         assert!(is_part(&one.key) && !is_part(&key.key));
         let sent = HeaderValue::from_bytes(one.key.as_bytes());
         assert!(

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{Context, SHA256};
+use florin_core::id::CustomerId;
+use florin_core::money::{Currency, Money};
+use florin_core::order::{CaptureAt, Initiator, Kind};
+use florin_services::ask::{Ask, NewOrder, Pay, What};
 use florin_services::clock::Clock as _;
+use florin_services::directory::Customer;
+use florin_store::IdemKey;
 
 use crate::world::World;
 
@@ -31,6 +38,119 @@ async fn a_repeat_has_the_first_answer_and_says_so() {
         .await
         .error(400);
     assert_eq!(reused["type"], "idempotency_error");
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_the_parameters_in_whatever_order_they_come() {
+    let world = World::provider().await;
+    let named = [("metadata[a]", "1"), ("metadata[b]", "2")];
+    let (there, mut back) = ([&SALE[..], &named].concat(), [&SALE[..], &named].concat());
+    back.reverse();
+    let path = "/v1/payment_intents";
+    let first = world.keyed("POST", path, &there, Some("k-1")).await.object();
+    let again = world.keyed("POST", path, &back, Some("k-1")).await;
+    assert_eq!(again.header("idempotent-replayed"), "true", "{}", again.text);
+    assert_eq!(again.object(), first);
+    // Of lists the order is what was said.
+    let mut form = vec![
+        ("name", "Jenny"),
+        ("preferred_locales[]", "de"),
+        ("preferred_locales[]", "en"),
+    ];
+    let path = "/v1/customers";
+    world.keyed("POST", path, &form, Some("k-2")).await.object();
+    form.swap(1, 2);
+    let reused = world.keyed("POST", path, &form, Some("k-2")).await.error(400);
+    assert_eq!(reused["type"], "idempotency_error");
+    let elsewhere = world
+        .keyed("POST", "/v1/products", &[("name", "Jenny")], Some("k-2"))
+        .await;
+    assert_eq!(elsewhere.error(400)["type"], "idempotency_error");
+}
+
+/// A key as programs before 2026-11-23 stored it: bound to the bytes of the form.
+fn earlier(key: &str, path: &str, form: &[(&str, &str)]) -> IdemKey {
+    let body: String = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    let mut digest = Context::new(&SHA256);
+    for part in ["POST", path, &body] {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    let hash = digest.finish().as_ref().try_into().expect("32 bytes");
+    IdemKey {
+        key: key.to_owned(),
+        hash,
+        earlier: None,
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_an_earlier_program_bound_to_the_bytes_still_answers() {
+    let world = World::provider().await;
+    let (engine, directory) = (&world.doors.engine, &world.doors.directory);
+    let ask = async |key, what| {
+        let tenant = world.tenant;
+        let asked = engine
+            .ask(Ask {
+                tenant,
+                key: Some(key),
+                what,
+            })
+            .await;
+        asked.expect("an answer").order.order.id
+    };
+    let same = async |key: &str, path: &str, form: &[(&str, &str)]| {
+        let said = world.keyed("POST", path, form, Some(key)).await;
+        assert_eq!(said.header("idempotent-replayed"), "true", "{}", said.text);
+        let other = [form, &[("expand[]", "customer")]].concat();
+        let reused = world.keyed("POST", path, &other, Some(key)).await.error(400);
+        assert_eq!(reused["type"], "idempotency_error");
+        said.object()
+    };
+    // A key in the row of the order that it made …
+    let made = What::Create {
+        order: Box::new(NewOrder {
+            id: None,
+            reference: "A-17".to_owned(),
+            kind: Kind::Payment,
+            amount: Money::new(1099, Currency::EUR),
+            capture: CaptureAt::Once,
+            expires_at: None,
+            details: Default::default(),
+        }),
+        start: None,
+    };
+    let path = "/v1/payment_intents";
+    let order = ask(earlier("k-1", path, &SALE[..2]), made).await;
+    let open = same("k-1", path, &SALE[..2]).await;
+    // … one in a row of its own …
+    let path = format!("{path}/{}/confirm", open["id"].as_str().unwrap());
+    let pay = Pay {
+        method: "card_visa".to_owned(),
+        connection: None,
+        channel: "stripe".to_owned(),
+        initiator: Initiator::Payer,
+        return_url: None,
+    };
+    ask(earlier("k-2", &path, &SALE[3..]), What::Confirm { order, pay }).await;
+    assert_eq!(same("k-2", &path, &SALE[3..]).await["status"], "succeeded");
+    // … and one of a document.
+    let (path, form) = ("/v1/customers", [("name", "Jenny"), ("phone", "1")]);
+    let jenny = Customer {
+        id: CustomerId::from_uuid(directory.new_uuid()),
+        name: Some("Jenny".to_owned()),
+        email: None,
+        phone: None,
+        description: None,
+        metadata: Default::default(),
+        door: Default::default(),
+        created_at: directory.now(),
+    };
+    let made = directory.make(Some(world.tenant), jenny, Some(earlier("k-3", path, &form)));
+    made.await.expect("a customer");
+    assert_eq!(same("k-3", path, &form).await["name"], "Jenny");
 }
 
 #[tokio::test]

@@ -227,6 +227,7 @@ impl Story {
             key: Some(IdemKey {
                 key: format!("key of {}", self.reference),
                 hash: [1; 32],
+                earlier: None,
             }),
             version: self.order.version,
             state: snapshot::state(&view, &[T; 5], &self.chain, work.as_deref()),

@@ -525,7 +525,7 @@ impl Directory {
         let Some(found) = found.keys.into_iter().next() else {
             return Ok(None);
         };
-        if found.key.hash != key.key.hash {
+        if !key.key.is_of(&found.key.hash) {
             return Err(DirectoryError::KeyReused);
         }
         let made: MadeBefore =

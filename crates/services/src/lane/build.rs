@@ -238,7 +238,11 @@ impl Lane {
             };
             batch.keys.push(KeyRow {
                 tenant,
-                key: IdemKey { key, hash: bound.hash },
+                key: IdemKey {
+                    key,
+                    hash: bound.hash,
+                    earlier: None,
+                },
                 made: made.text(),
                 created_at: now,
             });

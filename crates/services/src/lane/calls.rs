@@ -262,7 +262,7 @@ pub(crate) fn replayed(found: Found, tenant: Tenant, key: &IdemKey) -> Option<Re
 fn replay(loaded: &Loaded, tenant: Tenant, key: &IdemKey) -> Option<Reply> {
     let named = (tenant, key.key.clone());
     if let Some((order, hash)) = loaded.by_key.get(&named) {
-        return Some(if *hash == key.hash {
+        return Some(if key.is_of(hash) {
             Reply::Rebuild(Rebuild {
                 made: None,
                 order: *order,
@@ -276,7 +276,7 @@ fn replay(loaded: &Loaded, tenant: Tenant, key: &IdemKey) -> Option<Reply> {
     // A key that made a document, or that came with another body.
     let made = serde_json::from_str::<Made>(&row.made)
         .ok()
-        .filter(|_| row.key.hash == key.hash);
+        .filter(|_| key.is_of(&row.key.hash));
     Some(match made {
         Some(made) => Reply::Rebuild(Rebuild {
             order: made.order,

@@ -149,6 +149,7 @@ impl Bench {
         let key = key.map(|key| IdemKey {
             key: key.to_owned(),
             hash: [7; 32],
+            earlier: None,
         });
         let ask = Box::new(Ask {
             tenant: tenant(),

@@ -88,6 +88,7 @@ fn key(tenants: &Tenants, row: &tokio_postgres::Row) -> Result<KeyRow, Fault> {
         key: IdemKey {
             key: row.try_get(0)?,
             hash,
+            earlier: None,
         },
         made: row.try_get(3)?,
         created_at: Timestamp::from_millis(row.try_get(4)?),

@@ -64,7 +64,11 @@ pub(super) fn order(tenants: &Tenants, row: &Row) -> Result<OrderRow, Fault> {
             id,
             tenant,
             reference: get(row, 2)?,
-            key: key.zip(hash).map(|(key, hash)| IdemKey { key, hash }),
+            key: key.zip(hash).map(|(key, hash)| IdemKey {
+                key,
+                hash,
+                earlier: None,
+            }),
             version: count(row, 5)?,
             fence: count(row, 6)?,
             due: get::<Option<i64>>(row, 7)?.map(Timestamp::from_millis),

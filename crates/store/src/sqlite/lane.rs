@@ -77,6 +77,7 @@ fn key(connection: &Connection, tenants: &Tenants, tenant: Tenant, name: &str) -
                 key: crate::IdemKey {
                     key: name.to_owned(),
                     hash: row.get(0)?,
+                    earlier: None,
                 },
                 made: row.get(1)?,
                 created_at: florin_core::time::Timestamp::from_millis(row.get(2)?),

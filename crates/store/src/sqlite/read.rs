@@ -59,7 +59,11 @@ pub(super) fn order(connection: &Connection, tenants: &Tenants, row: &Row<'_>) -
             id,
             tenant,
             reference: row.get(2)?,
-            key: key.zip(hash).map(|(key, hash)| IdemKey { key, hash }),
+            key: key.zip(hash).map(|(key, hash)| IdemKey {
+                key,
+                hash,
+                earlier: None,
+            }),
             version: row.get(5)?,
             fence: row.get(6)?,
             due: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),

@@ -66,6 +66,7 @@ pub(crate) fn key(text: &str) -> IdemKey {
     IdemKey {
         key: text.to_owned(),
         hash: [9; 32],
+        earlier: None,
     }
 }
 

@@ -90,6 +90,7 @@ impl Client {
             key: Some(IdemKey {
                 key: text.clone(),
                 hash,
+                earlier: None,
             }),
             what,
         };

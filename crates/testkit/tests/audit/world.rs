@@ -407,6 +407,7 @@ pub fn key(text: &str) -> IdemKey {
     IdemKey {
         key: text.to_owned(),
         hash,
+        earlier: None,
     }
 }
 

@@ -467,6 +467,7 @@ pub fn key(text: &str) -> IdemKey {
     IdemKey {
         key: text.to_owned(),
         hash,
+        earlier: None,
     }
 }
 
