@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use florin_services::directory::{DirectoryError, Document, Scope};
 use florin_store::{Name, Which};
 
-use super::asking::finish;
+use super::asking::{finish, was_asked};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Documents, Page};
 use super::params::{Field, Given, Kind, LIST, may, must};
@@ -215,6 +215,11 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
     let (caller, key, given) = post.read(Scope::Manage, &[PRICE, NEW_PRICE])?;
     let reader = Reader::new(&door, caller.tenant);
     let directory = &door.doors.directory;
+    if let Err(wrong) = charged(&given)
+        && !was_asked(&reader, key.as_ref()).await?
+    {
+        return Err(wrong);
+    }
     let product = match (given.text("product"), given.table("product_data")) {
         (Some(id), None) => {
             let known: Option<Product> = reader.get(id).await?;
@@ -240,14 +245,6 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
             return Err(Wrong::invalid(message).code("parameter_missing").at("product"));
         }
     };
-    let unit_amount = given.integer("unit_amount").unwrap_or_default();
-    if unit_amount > 0 {
-        money::read(
-            unit_amount,
-            given.currency("currency").ok_or_else(Wrong::ours)?,
-            "unit_amount",
-        )?;
-    }
     let recurring = given.table("recurring").map(|recurring| Recurring {
         interval: recurring.owned("interval").unwrap_or_default(),
         interval_count: recurring.integer("interval_count").unwrap_or(1),
@@ -258,7 +255,7 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
         product,
         active: true,
         currency: given.owned("currency").unwrap_or_default(),
-        unit_amount,
+        unit_amount: given.integer("unit_amount").unwrap_or_default(),
         recurring,
         created_at: directory.now(),
         ..Price::default()
@@ -276,6 +273,16 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
         made => made,
     }?;
     finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
+}
+
+/// Whether Stripe takes what a new price says. A price may be nothing.
+fn charged(given: &Given) -> Result<(), Wrong> {
+    let currency = given.currency("currency").ok_or_else(Wrong::ours)?;
+    money::taken(currency, "currency")?;
+    match given.integer("unit_amount") {
+        Some(unit) if unit > 0 => money::read(unit, currency, "unit_amount").map(drop),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The price that has the lookup key which is given, if it is another one than this and the caller wants to take it over; if not, the call is

@@ -6,6 +6,7 @@ pub(super) mod search;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use florin_core::money::Money;
 use florin_core::order::{CaptureAt, Initiator, Kind as OrderKind, Phase};
 use florin_services::ask::{NewOrder, Pay, What};
 use florin_services::dice;
@@ -91,14 +92,17 @@ const FILTER: &[Field] = &[may("customer", Kind::Text), may("created", Kind::Ran
 pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
     let (caller, key, given) = post.read(Scope::Pay, &[CREATE, DESCRIBE])?;
     let reader = Reader::new(&door, caller.tenant);
-    let currency = given.currency("currency").ok_or_else(Wrong::ours)?;
-    let amount = money::read(given.integer("amount").unwrap_or_default(), currency, "amount")?;
-    money::enough(amount, reader.has_least(), "Amount must be", "amount")?;
-    secure(&reader, &given, "return_url")?;
     let (mut details, mut note) = fresh();
-    if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, 0).await {
-        return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await;
-    }
+    let asked = match due(&reader, &given) {
+        Ok(due) => describe(&reader, &given, &mut details, &mut note, 0)
+            .await
+            .map(|()| due),
+        Err(wrong) => Err(wrong),
+    };
+    let amount = match asked {
+        Ok(amount) => amount,
+        Err(wrong) => return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await,
+    };
     note.any_method = given
         .table("automatic_payment_methods")
         .and_then(|table| table.flag("enabled"))
@@ -192,8 +196,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     // All of the call is looked at before any of it is done: what is refused leaves the intent as it was.
     let due = given.integer("amount");
     let due = due.map(|amount| money::read(amount, currency, "amount")).transpose()?;
-    if let Some(due) = due {
-        money::enough(due, reader.has_least(), "Amount must be", "amount")?;
+    if let Some(due) = due
+        && let Err(wrong) = money::enough(due, reader.has_least(), "Amount must be", "amount")
+        && !was_asked(&reader, part_of(key.as_ref(), "amend").as_ref()).await?
+    {
+        return Err(wrong);
     }
     let (mut details, mut note) = kept(&view);
     if due.is_some() && note.session.is_some() {
@@ -307,6 +314,16 @@ fn one(seen: &Seen<'_>, scene: shape::Scene<'_>) -> Vec<Value> {
 
 fn none(id: &str) -> Wrong {
     Wrong::missing("payment_intent", id).at("intent")
+}
+
+/// What a new intent asks for, if Stripe takes that.
+fn due(reader: &Reader<'_>, given: &Given) -> Result<Money, Wrong> {
+    let currency = given.currency("currency").ok_or_else(Wrong::ours)?;
+    money::taken(currency, "currency")?;
+    let amount = money::read(given.integer("amount").unwrap_or_default(), currency, "amount")?;
+    money::enough(amount, reader.has_least(), "Amount must be", "amount")?;
+    secure(reader, given, "return_url")?;
+    Ok(amount)
 }
 
 /// The order of an intent.

@@ -1,7 +1,8 @@
 //! Amounts as Stripe writes them: whole units of its own smallest size and a lower-case code (`specs/card-facts.md` 1).
 
-use florin_core::money::{Currency, Money};
+use florin_core::money::{Currency, Money, STRIPE};
 
+use super::form::shown;
 use super::wrong::Wrong;
 
 /// Largest amount: eight digits, as Stripe takes them in most currencies …
@@ -52,6 +53,25 @@ pub(super) fn wire(money: Money) -> i64 {
     } else {
         money.minor().saturating_mul(10_i64.pow(stripe - iso))
     }
+}
+
+/// Whether Stripe takes a currency: something new is made in no other one.
+pub(super) fn taken(currency: Currency, param: &str) -> Result<(), Wrong> {
+    if STRIPE.contains(&currency.code()) {
+        Ok(())
+    } else {
+        Err(not_taken(&code(currency), param))
+    }
+}
+
+/// What Stripe says of a currency that it does not take.
+pub(super) fn not_taken(text: &str, param: &str) -> Wrong {
+    let message = format!(
+        "Invalid currency: {}. Stripe currently supports these currencies: {}",
+        shown(text),
+        STRIPE.join(", ").to_ascii_lowercase()
+    );
+    Wrong::invalid(message).at(param)
 }
 
 /// What a caller wrote, as money; at most as much as Stripe takes.
@@ -121,6 +141,22 @@ mod tests {
         assert_eq!(said(1, "USD", false), Ok(()));
         for (code, least) in LEAST {
             assert!(read(*least, code.parse().unwrap(), "amount").is_ok(), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_stripe_does_not_take_is_named_with_what_it_takes() {
+        let said = |code: &str| taken(code.parse().unwrap(), "currency");
+        assert_eq!((said("EUR"), said("KWD")), (Ok(()), Ok(())));
+        for code in ["CLF", "USN", "MRU"] {
+            let wrong = said(code).unwrap_err();
+            let begins = format!("Invalid currency: {}. ", code.to_ascii_lowercase());
+            assert!(
+                wrong.message.starts_with(&begins) && wrong.message.ends_with("zar, zmw"),
+                "{}",
+                wrong.message
+            );
+            assert_eq!(wrong.param.as_deref(), Some("currency"));
         }
     }
 

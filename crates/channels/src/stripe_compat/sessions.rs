@@ -462,6 +462,9 @@ fn window(given: &Given, now: Timestamp) -> Result<Timestamp, Wrong> {
 async fn lines(reader: &Reader<'_>, given: &Given) -> Result<(Currency, Vec<LineNote>), Wrong> {
     let mut lines = Vec::new();
     let mut currency = given.currency("currency");
+    if let Some(currency) = currency {
+        money::taken(currency, "currency")?;
+    }
     for (at, line) in given.tables("line_items").iter().enumerate() {
         let param = format!("line_items[{at}]");
         let quantity = line
@@ -520,6 +523,7 @@ async fn priced(reader: &Reader<'_>, param: &str, id: &str) -> Result<(Currency,
         return Err(Wrong::invalid(message).at(param));
     }
     let currency = price.currency.to_ascii_uppercase().parse().map_err(|_| missing())?;
+    money::taken(currency, param)?; // one that an earlier program made may be in any
     let note = LineNote {
         name: product.name,
         description: product.description,
@@ -534,6 +538,7 @@ async fn priced(reader: &Reader<'_>, param: &str, id: &str) -> Result<(Currency,
 /// A line whose price is written into it.
 async fn ad_hoc(reader: &Reader<'_>, param: &str, data: &Given) -> Result<(Currency, LineNote), Wrong> {
     let currency = data.currency("currency").ok_or_else(Wrong::ours)?;
+    money::taken(currency, &format!("{param}[currency]"))?;
     let unit_amount = data.integer("unit_amount").unwrap_or_default();
     let mut note = LineNote {
         unit_amount,

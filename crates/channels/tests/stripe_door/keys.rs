@@ -9,7 +9,7 @@ use florin_core::order::{CaptureAt, Initiator, Kind};
 use florin_services::ask::{Ask, NewOrder, Pay, What};
 use florin_services::clock::Clock as _;
 use florin_services::directory::Customer;
-use florin_store::IdemKey;
+use florin_store::{IdemKey, Name, Outcome, Wanted, Which};
 
 use crate::world::World;
 
@@ -151,6 +151,93 @@ async fn a_key_that_an_earlier_program_bound_to_the_bytes_still_answers() {
     let made = directory.make(Some(world.tenant), jenny, Some(earlier("k-3", path, &form)));
     made.await.expect("a customer");
     assert_eq!(same("k-3", path, &form).await["name"], "Jenny");
+}
+
+#[tokio::test]
+async fn a_repeat_of_what_was_accepted_once_is_answered_whatever_is_refused_by_now() {
+    let world = World::merchant().await;
+    let path = "/v1/payment_intents";
+    for (amount, currency) in [(10_000, "clf"), (10, "usd")] {
+        let made = What::Create {
+            order: Box::new(NewOrder {
+                id: None,
+                reference: currency.to_owned(),
+                kind: Kind::Payment,
+                amount: Money::new(amount, currency.to_ascii_uppercase().parse().expect("a currency")),
+                capture: CaptureAt::Once,
+                expires_at: None,
+                details: Default::default(),
+            }),
+            start: None,
+        };
+        let amount = amount.to_string();
+        let form = [("amount", &*amount), ("currency", currency)];
+        let key = Some(earlier(currency, path, &form));
+        let tenant = world.tenant;
+        let asked = world
+            .doors
+            .engine
+            .ask(Ask {
+                tenant,
+                key,
+                what: made,
+            })
+            .await;
+        asked.expect("an order");
+        assert_eq!(world.keyed("POST", path, &form, Some("another")).await.status, 400);
+        let again = world.keyed("POST", path, &form, Some(currency)).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{}", again.text);
+        assert_eq!(again.object()["currency"], currency);
+    }
+}
+
+#[tokio::test]
+async fn a_price_of_an_earlier_program_is_answered_again_and_gets_into_no_session() {
+    let world = World::merchant().await;
+    let store = &world.doors.store;
+    let (path, rest) = ("/v1/prices", [("unit_amount", "500"), ("product_data[name]", "Cup")]);
+    let price = world
+        .keyed("POST", path, &[&rest[..], &[("currency", "eur")]].concat(), Some("k-1"))
+        .await
+        .object();
+    let id = price["id"].as_str().expect("an id");
+    // As if that had been in a currency that Stripe does not take.
+    let which = Which {
+        kind: "stripe_price".to_owned(),
+        tenant: Some(world.tenant),
+        name: Name::Id(id.to_owned()),
+    };
+    let mut kept = store.get(&which).await.expect("a store").expect("a price");
+    kept.body = kept.body.replace("\"eur\"", "\"clf\"");
+    kept.version += 1;
+    let wanted = Wanted {
+        keys: vec![(world.tenant, "k-1".to_owned())],
+        ..Wanted::default()
+    };
+    let mut bound = store.load(&wanted).await.expect("a store").keys.remove(0);
+    let form = [&rest[..], &[("currency", "clf")]].concat();
+    bound.key = earlier("k-2", path, &form);
+    let written = store.put(&[kept], &[bound]).await.expect("a store");
+    assert_eq!(written, Outcome::Done);
+    let again = world.keyed("POST", path, &form, Some("k-2")).await;
+    assert_eq!(again.header("idempotent-replayed"), "true", "{}", again.text);
+    assert_eq!(again.object()["id"], id);
+    assert_eq!(world.keyed("POST", path, &form, Some("k-3")).await.status, 400);
+    let listed = world.get("/v1/prices?currency=clf").await;
+    assert_eq!(listed["data"][0]["id"], id);
+    let session = [
+        ("mode", "payment"),
+        ("success_url", "https://shop.test/thanks"),
+        ("line_items[0][quantity]", "100"),
+        ("line_items[0][price]", id),
+    ];
+    let refused = world.call("POST", "/v1/checkout/sessions", &session).await.error(400);
+    assert_eq!(refused["param"], "line_items[0][price]");
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert!(
+        message.starts_with("Invalid currency: clf. Stripe currently supports"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
