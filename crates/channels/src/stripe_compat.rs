@@ -48,7 +48,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use florin_core::money::Money;
 use florin_core::rail::Memo;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -140,6 +140,21 @@ struct Door {
     arbiter: Option<Arc<dyn Arbiter>>,
 }
 
+/// Where Stripe searches, or its clients look for a search, and this door does not: `search` is nobody's id.
+const UNSEARCHED: &[&str] = &[
+    "/v1/balance_transactions/search",
+    "/v1/charges/search",
+    "/v1/checkout/sessions/search",
+    "/v1/customers/search",
+    "/v1/disputes/search",
+    "/v1/events/search",
+    "/v1/payment_methods/search",
+    "/v1/prices/search",
+    "/v1/products/search",
+    "/v1/refunds/search",
+    "/v1/webhook_endpoints/search",
+];
+
 /// Routes of the door, an origin of its own.
 pub fn router(doors: Doors, kind: DoorKind) -> Router {
     router_before(doors, kind, None)
@@ -222,7 +237,10 @@ pub fn router_before(doors: Doors, kind: DoorKind, arbiter: Option<Arc<dyn Arbit
             get(endpoints::retrieve)
                 .post(endpoints::update)
                 .delete(endpoints::delete),
-        )
+        );
+    let api = UNSEARCHED
+        .iter()
+        .fold(api, |api, path| api.route(path, any(gate::unrecognised)))
         .method_not_allowed_fallback(gate::unrecognised)
         .fallback(gate::unrecognised)
         .layer(CatchPanicLayer::custom(|_| wrong::Wrong::ours().into_response()))

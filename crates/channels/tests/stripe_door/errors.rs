@@ -256,6 +256,40 @@ async fn a_currency_that_stripe_does_not_take_is_refused_before_anything_is_made
 }
 
 #[tokio::test]
+async fn a_search_that_is_not_here_is_no_address() {
+    let world = World::provider().await;
+    for resource in [
+        "balance_transactions",
+        "charges",
+        "checkout/sessions",
+        "customers",
+        "disputes",
+        "events",
+        "payment_methods",
+        "prices",
+        "products",
+        "refunds",
+        "webhook_endpoints",
+    ] {
+        for method in ["GET", "POST"] {
+            let path = format!("/v1/{resource}/search");
+            let error = world.call(method, &path, &[]).await.error(404);
+            let message = format!("Unrecognized request URL ({method}: {path}).");
+            assert_eq!(
+                (&error["type"], &error["message"]),
+                (&"invalid_request_error".into(), &message.into())
+            );
+            assert_eq!(error.get("code"), None, "{error}");
+        }
+    }
+    let error = world.call("POST", "/v1/payment_intents/search", &[]).await.error(404);
+    assert_eq!(
+        error["message"],
+        "Unrecognized request URL (POST: /v1/payment_intents/search)."
+    );
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_not_found() {
     let world = World::provider().await;
     for path in [
