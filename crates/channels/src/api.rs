@@ -19,6 +19,7 @@ mod reference;
 mod refused;
 pub mod settings;
 pub mod shapes;
+mod unread;
 
 use std::sync::Arc;
 

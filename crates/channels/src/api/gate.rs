@@ -15,9 +15,9 @@ use florin_core::time::Timestamp;
 use florin_services::directory::{Scope, hash_of};
 use florin_store::{IdemKey, Tenant};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 use subtle::ConstantTimeEq;
 
+use super::unread;
 use crate::body::{self, Unread};
 use crate::problem::Problem;
 use crate::{Doors, idempotency, request};
@@ -273,60 +273,11 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
     // Once more, slower: this time the way to the member is noted.
     let mut from = serde_json::Deserializer::from_slice(bytes);
-    let value: T = serde_path_to_error::deserialize(&mut from).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.into_inner();
-        let message = error.to_string();
-        match error.classify() {
-            Category::Data => explain(&message, &path),
-            // It is JSON, with a member that nothing can hold.
-            Category::Syntax if message.starts_with("number out of range") => explain(&message, &path),
-            Category::Io | Category::Syntax | Category::Eof => {
-                Problem::new("invalid_request", format!("the body is no JSON: {message}"))
-            }
-        }
-    })?;
+    let value: T =
+        serde_path_to_error::deserialize(&mut from).map_err(|error| unread::why(bytes, error.path(), error.inner()))?;
     from.end()
         .map_err(|error| Problem::new("invalid_request", format!("there is more after the body: {error}")))?;
     Ok(value)
-}
-
-/// The problem in a reader's message.
-fn explain(message: &str, path: &str) -> Problem {
-    let said = message.split(" at line ").next().unwrap_or(message);
-    let quoted = said.split('`').nth(1).map(str::to_owned);
-    let place = if matches!(path, "." | "?") {
-        None
-    } else {
-        Some(path.to_owned())
-    };
-    // A member of a member is named with the way to it.
-    let whole = |name: String| match &place {
-        Some(place) if *place == name || place.ends_with(&format!(".{name}")) => place.clone(),
-        Some(place) => format!("{place}.{name}"),
-        None => name,
-    };
-    if said.starts_with("unknown field") {
-        let problem = Problem::new("unknown_member", said);
-        return match quoted {
-            Some(name) => problem.at(whole(name)),
-            None => problem,
-        };
-    }
-    if let Some(name) = quoted.as_ref().filter(|_| said.starts_with("duplicate field")) {
-        return Problem::new("invalid_value", format!("`{name}` is there twice")).at(whole(name.clone()));
-    }
-    if said.starts_with("missing field") {
-        let problem = Problem::new("missing_member", said);
-        return match quoted {
-            Some(name) => problem.at(whole(name)),
-            None => problem,
-        };
-    }
-    match place {
-        Some(place) => Problem::new("invalid_value", format!("`{place}`: {said}")).at(place),
-        None => Problem::new("invalid_request", format!("the body does not read: {said}")),
-    }
 }
 
 /// Counts each key's requests by the second.
@@ -389,7 +340,7 @@ mod tests {
         let problem = body(r#"{"a":"1","a":"2"}"#).unwrap_err();
         assert_eq!(
             (problem.code, problem.param.as_deref(), &*problem.detail),
-            ("invalid_value", Some("metadata.a"), "`a` is there twice")
+            ("invalid_value", Some("metadata.a"), "`metadata.a` is there twice")
         );
         let problem = body(r#"{"a":1}"#).unwrap_err();
         assert_eq!(problem.param.as_deref(), Some("metadata.a"));
