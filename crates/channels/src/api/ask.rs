@@ -300,7 +300,7 @@ impl OrderBody {
                 .transpose()?,
             email: optional("email", self.email.as_ref(), 254)?,
             metadata: {
-                check_metadata(&self.metadata)?;
+                pairs("metadata", &self.metadata)?;
                 std::mem::take(&mut self.metadata)
             },
             lines: lines.collect::<Result<_, _>>()?,
@@ -330,25 +330,49 @@ where
         .map_err(|error: T::Err| Problem::new("invalid_value", error.to_string()).at(param))
 }
 
-/// Metadata within its limits.
-pub fn metadata(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
-    check_metadata(given)?;
-    Ok(given.clone())
-}
-
-fn check_metadata(given: &BTreeMap<String, String>) -> Result<(), Problem> {
+/// Names and values within the limits of metadata, of the member `param`.
+pub fn pairs(param: &str, given: &BTreeMap<String, String>) -> Result<(), Problem> {
     if given.len() > METADATA_KEYS_MAX {
-        return Err(Problem::new(
-            "invalid_value",
-            format!("metadata has at most {METADATA_KEYS_MAX} keys"),
-        )
-        .at("metadata"));
+        let detail = format!(
+            "`{param}` has {} names: it can have at most {METADATA_KEYS_MAX}",
+            given.len()
+        );
+        return Err(Problem::new("invalid_value", detail).at(param));
     }
     for (name, value) in given {
-        text("metadata", name, 1, METADATA_KEY_CHARS_MAX)?;
-        if !fits(value, 0, METADATA_VALUE_CHARS_MAX) {
-            prose(&format!("metadata.{name}"), value, 0, METADATA_VALUE_CHARS_MAX)?;
+        if !fits(name, 1, METADATA_KEY_CHARS_MAX) {
+            pair_name(param, name)?;
         }
+        if !fits(value, 0, METADATA_VALUE_CHARS_MAX) {
+            prose(&format!("{param}.{name}"), value, 0, METADATA_VALUE_CHARS_MAX)?;
+        }
+    }
+    Ok(())
+}
+
+/// A name within its limit; one that is too long is shown as far as a good one goes.
+fn pair_name(param: &str, name: &str) -> Result<(), Problem> {
+    let chars = name.chars().count();
+    let wrong = |detail: String| Err(Problem::new("invalid_value", detail).at(param));
+    if chars == 0 {
+        return wrong(format!(
+            "`{param}` has an empty name: a name has 1 to {METADATA_KEY_CHARS_MAX} characters"
+        ));
+    }
+    let shown: String = name
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(METADATA_KEY_CHARS_MAX)
+        .collect();
+    if chars > METADATA_KEY_CHARS_MAX {
+        return wrong(format!(
+            "the name `{shown}…` in `{param}` has {chars} characters: it can have 1 to {METADATA_KEY_CHARS_MAX}"
+        ));
+    }
+    if name.chars().any(char::is_control) {
+        return wrong(format!(
+            "the name `{shown}` in `{param}` holds a control character (a line break, for example)"
+        ));
     }
     Ok(())
 }
@@ -458,6 +482,49 @@ mod tests {
         for good in ["A-17", "Größe ✓", " ", "東京"] {
             assert!(text("reference", good, 1, 10).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn a_pair_that_is_too_long_is_named_with_the_limit() {
+        let said = |name: &str, value: &str| {
+            let given = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            pairs("metadata", &given).map_err(|problem| (problem.param.unwrap_or_default(), problem.detail))
+        };
+        assert_eq!(said(&"n".repeat(40), &"v".repeat(500)), Ok(()));
+        for (name, value, param, detail) in [
+            (
+                &*"n".repeat(41),
+                "v",
+                "metadata",
+                format!(
+                    "the name `{}…` in `metadata` has 41 characters: it can have 1 to 40",
+                    "n".repeat(40)
+                ),
+            ),
+            (
+                "",
+                "v",
+                "metadata",
+                "`metadata` has an empty name: a name has 1 to 40 characters".to_owned(),
+            ),
+            (
+                "a\nb",
+                "v",
+                "metadata",
+                "the name `ab` in `metadata` holds a control character (a line break, for example)".to_owned(),
+            ),
+            (
+                "cart",
+                &*"v".repeat(501),
+                "metadata.cart",
+                "`metadata.cart` has 501 characters: it can have 0 to 500".to_owned(),
+            ),
+        ] {
+            assert_eq!(said(name, value), Err((param.to_owned(), detail)));
+        }
+        let many: BTreeMap<_, _> = (0..51).map(|at| (at.to_string(), String::new())).collect();
+        let problem = pairs("settings", &many).unwrap_err();
+        assert_eq!(problem.detail, "`settings` has 51 names: it can have at most 50");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use florin_services::keyring::KeyringError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ask::{distinct, metadata, text, url};
+use super::ask::{distinct, pairs, text, url};
 use super::gate::{Call, Caller};
 use super::orders::no_such;
 use super::params::Params;
@@ -126,6 +126,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
             return Err(Problem::new("forbidden", detail).at("secrets").fix(fix));
         }
     }
+    pairs("settings", &body.settings)?;
     let base = url("base", body.base.as_ref())?;
     let base = address_of(table, base, doors.settings.any_provider_address)?;
     let connection = Connection {
@@ -134,7 +135,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
         rail: body.rail,
         base: base.trim_end_matches('/').to_owned(),
         secrets: body.secrets,
-        settings: metadata(&body.settings)?,
+        settings: body.settings,
         default: body.default,
         enabled: true,
         created_at: doors.directory.now(),

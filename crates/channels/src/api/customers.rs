@@ -11,7 +11,7 @@ use florin_store::Tenant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ask::{distinct_if_any, metadata, optional, optional_prose};
+use super::ask::{distinct_if_any, optional, optional_prose, pairs};
 use super::gate::{Call, Caller};
 use super::orders::no_such;
 use super::params::Params;
@@ -183,7 +183,9 @@ impl CustomerBody {
         optional("email", self.email.as_ref(), 254)?;
         optional("phone", self.phone.as_ref(), 32)?;
         optional_prose("description", self.description.as_ref(), 500)?;
-        self.metadata.as_ref().map(metadata).transpose()?;
+        if let Some(metadata) = &self.metadata {
+            pairs("metadata", metadata)?;
+        }
         Ok(())
     }
 

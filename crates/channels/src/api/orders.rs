@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use florin_core::id::{ConnectionId, OrderId, Part, PartId};
+use florin_core::id::{ConnectionId, CustomerId, OrderId, Part, PartId};
 use florin_core::money::Money;
 use florin_core::order::{Initiator, Ruling, StepKind, StepName, Unheard};
 use florin_services::ask::{Answered, Ask, Denied, NewOrder, Pay, State as Running, What};
@@ -381,7 +381,7 @@ pub(super) async fn list(
     let search = Search {
         reference: params.text("reference"),
         status: params.word("status", STATUSES)?.map(str::to_owned),
-        customer: params.text("customer"),
+        customer: params.id::<CustomerId>("customer")?.map(|id| id.to_string()),
         metadata: params.metadata.clone(),
         attention: params.word("attention", &["true", "false"])? == Some("true"),
         from: params.time("from")?,

@@ -15,6 +15,9 @@ pub const LIMIT_MAX: u32 = 100;
 /// Most metadata entries that a list is searched by at once.
 const METADATA_MAX: usize = 10;
 
+/// Characters of a value that are shown again.
+const SHOWN_CHARS: usize = 40;
+
 /// The parameters of one call.
 #[derive(Debug, Default)]
 pub struct Params {
@@ -124,18 +127,33 @@ impl Params {
         let Some(text) = self.given.get(name) else {
             return Ok(None);
         };
-        let moment = text.parse::<jiff::Timestamp>().ok().or_else(|| {
-            let date: jiff::civil::Date = text.parse().ok()?;
-            date.to_zoned(jiff::tz::TimeZone::UTC)
-                .ok()
-                .map(|zoned| zoned.timestamp())
-        });
-        moment
-            .map(|moment| Some(Timestamp::from_millis(moment.as_millisecond())))
-            .ok_or_else(|| {
-                let detail = format!("{name} is `{text}`: write it as 2026-11-21T12:00:00Z or 2026-11-21");
-                Problem::new("invalid_value", detail).at(name)
-            })
+        let moment = moment(text).ok_or_else(|| {
+            let shown: String = text.chars().take(SHOWN_CHARS).collect();
+            let detail = format!(
+                "{name} is `{shown}`: write it as 2026-11-21T12:00:00Z or 2026-11-21, with a year of four digits"
+            );
+            Problem::new("invalid_value", detail).at(name)
+        })?;
+        Ok(Some(Timestamp::from_millis(moment.as_millisecond())))
+    }
+}
+
+/// The moment that a text names. The last hours of the year 9999 are what people write for "ever": the last moment that there is.
+fn moment(text: &str) -> Option<jiff::Timestamp> {
+    if let Ok(moment) = text.parse() {
+        return Some(moment);
+    }
+    let written = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let offset = match (written.time(), written.to_numeric_offset()) {
+        (_, Some(offset)) => offset,
+        (None, None) => jiff::tz::Offset::UTC,
+        (Some(_), None) => return None, // nobody knows where
+    };
+    let time = written.time().unwrap_or(jiff::civil::Time::midnight());
+    match offset.to_timestamp(written.date().to_datetime(time)) {
+        Ok(moment) => Some(moment),
+        Err(_) if written.date().year() > 0 => Some(jiff::Timestamp::MAX),
+        Err(_) => Some(jiff::Timestamp::MIN),
     }
 }
 
@@ -154,6 +172,39 @@ mod tests {
             Params::read(Some("limit=1&limit=2"), &[]).unwrap_err().code,
             "invalid_value"
         );
+    }
+
+    #[test]
+    fn a_moment_is_written_with_its_place_or_is_a_day_and_may_be_the_end_of_time() {
+        let time = |text: &str| {
+            let query = format!("to={}", text.replace('+', "%2B"));
+            Params::read(Some(&query), &["to"]).unwrap().time("to")
+        };
+        for (text, seconds) in [
+            ("2026-11-21T12:00:00Z", 1_795_262_400),
+            ("2026-11-21T12:00:00+02:00", 1_795_255_200),
+            ("2026-11-21", 1_795_219_200),
+            ("9999-12-30", 253_402_128_000),
+            ("9999-12-31", 253_402_207_200),
+            ("9999-12-31T23:59:59Z", 253_402_207_200),
+            ("9999-12-31T23:59:59.999+00:00", 253_402_207_200),
+        ] {
+            assert_eq!(time(text).unwrap().unwrap().seconds(), seconds, "{text}");
+        }
+        for wrong in [
+            "99999-01-01",
+            "2026-11-21T12:00:00",
+            "tomorrow",
+            "",
+            "2026-02-30",
+            &"9".repeat(500),
+        ] {
+            let problem = time(wrong).unwrap_err();
+            assert_eq!(problem.param.as_deref(), Some("to"), "{wrong}");
+            assert!(problem.detail.chars().count() < 140, "{}", problem.detail);
+            let fix = "write it as 2026-11-21T12:00:00Z or 2026-11-21, with a year of four digits";
+            assert!(problem.detail.ends_with(fix), "{}", problem.detail);
+        }
     }
 
     #[test]

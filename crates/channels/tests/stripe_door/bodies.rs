@@ -133,3 +133,51 @@ async fn a_body_that_does_not_read_is_answered_in_plain_words_by_every_call() {
     }
     assert!(calls >= 15 && unread >= 200, "{calls} calls, {unread} bodies");
 }
+
+#[tokio::test]
+async fn a_list_of_orders_names_a_customer_that_can_be_none() {
+    let world = World::merchant().await;
+    for customer in ["x", "cus_", "ord_01jdq3v0000000000000000000"] {
+        let said = world
+            .native("GET", &format!("/v1/orders?customer={customer}"), None)
+            .await;
+        assert_eq!(
+            (said.status, &said.json()["param"]),
+            (422, &json!("customer")),
+            "{}",
+            said.text
+        );
+    }
+    let nobody = world
+        .native("GET", "/v1/orders?customer=cus_01jdq3v0000000000000000000", None)
+        .await;
+    assert_eq!(nobody.json()["data"], json!([]), "{}", nobody.text);
+}
+
+#[tokio::test]
+async fn a_list_may_go_to_the_end_of_time() {
+    let world = World::merchant().await;
+    for query in ["from=2026-01-01&to=9999-12-31", "to=9999-12-31T23:59:59.999Z"] {
+        let said = world.native("GET", &format!("/v1/orders?{query}"), None).await;
+        assert_eq!(said.status, 200, "{}", said.text);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_too_long_is_shown_with_its_limit() {
+    let world = World::merchant().await;
+    let (name, rail) = ("n".repeat(41), "script");
+    for (path, member, body) in [
+        ("/v1/customers", "metadata", json!({ "metadata": { &name: "1" } })),
+        (
+            "/v1/connections",
+            "settings",
+            json!({ "rail": rail, "settings": { &name: "1" } }),
+        ),
+    ] {
+        let said = world.native("POST", path, Some(body)).await.json();
+        let shown = "n".repeat(40);
+        let detail = format!("the name `{shown}…` in `{member}` has 41 characters: it can have 1 to 40");
+        assert_eq!((&said["detail"], &said["param"]), (&json!(detail), &json!(member)));
+    }
+}
