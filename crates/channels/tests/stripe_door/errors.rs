@@ -290,6 +290,36 @@ async fn a_search_that_is_not_here_is_no_address() {
 }
 
 #[tokio::test]
+async fn a_payer_who_is_not_there_cannot_be_charged_and_the_error_says_so() {
+    let world = World::merchant().await;
+    let jenny = world.post("/v1/customers", &[("name", "Jenny")]).await;
+    let jenny = jenny["id"].as_str().unwrap();
+    let card = [("type", "card"), ("card[token]", "tok_visa")];
+    let card = world.post("/v1/payment_methods", &card).await;
+    let card = card["id"].as_str().unwrap();
+    let attach = format!("/v1/payment_methods/{card}/attach");
+    world.post(&attach, &[("customer", jenny)]).await;
+    let form = [
+        ("amount", "500"),
+        ("currency", "eur"),
+        ("customer", jenny),
+        ("payment_method", card),
+        ("confirm", "true"),
+        ("off_session", "true"),
+    ];
+    let error = world.call("POST", "/v1/payment_intents", &form).await.error(400);
+    let documented = include_str!("../../../../docs/stripe.md");
+    let message = error["message"].as_str().unwrap();
+    assert!(documented.contains(message), "docs/stripe.md does not say: {message}");
+    assert_eq!(
+        (&error["type"], &error["param"], error.get("code")),
+        (&"invalid_request_error".into(), &"off_session".into(), None)
+    );
+    let made = world.get("/v1/payment_intents").await;
+    assert_eq!(made["data"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_not_found() {
     let world = World::provider().await;
     for path in [
