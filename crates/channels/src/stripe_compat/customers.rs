@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use florin_core::id::CustomerId;
 use florin_services::directory::{Customer, Method, Scope};
 
-use super::asking::finish;
+use super::asking::{finish, was_asked};
 use super::gate::{Answer, Get, Post};
 use super::lists::{self, Documents, Page};
 use super::params::{ADDRESS, Field, Given, Kind, LIST, SHIPPING, may};
@@ -16,7 +16,7 @@ use super::{Door, ids, methods};
 const FIELDS: &[Field] = &[
     may("address", Kind::Object(ADDRESS)),
     may("description", Kind::Text),
-    may("email", Kind::Short(512)),
+    may("email", Kind::Text),
     may("metadata", Kind::Metadata),
     may("name", Kind::Short(256)),
     may("phone", Kind::Short(64)),
@@ -56,7 +56,11 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         door: Default::default(),
         created_at: directory.now(),
     };
-    change(&given, &mut customer)?;
+    if let Err(wrong) = change(&given, &mut customer)
+        && !was_asked(&reader, key.as_ref()).await?
+    {
+        return Err(wrong);
+    }
     let made = directory.make(Some(caller.tenant), customer, key).await?;
     finish(
         &reader,
@@ -125,7 +129,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
 
 fn change(given: &Given, customer: &mut Customer) -> Result<(), Wrong> {
     given.change_text("name", &mut customer.name);
-    given.change_text("email", &mut customer.email);
+    given.change_email("email", &mut customer.email)?;
     given.change_text("phone", &mut customer.phone);
     given.change_text("description", &mut customer.description);
     given.change_metadata("metadata", &mut customer.metadata)?;

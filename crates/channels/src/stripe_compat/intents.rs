@@ -50,7 +50,7 @@ const DESCRIBE: &[Field] = &[
     may("payment_method", Kind::Text),
     may("payment_method_options", OPTIONS),
     may("payment_method_types", CARD),
-    may("receipt_email", Kind::Short(254)),
+    may("receipt_email", Kind::Text),
     may("shipping", Kind::Object(SHIPPING)),
     may("statement_descriptor", Kind::Short(22)),
     may("statement_descriptor_suffix", Kind::Short(22)),
@@ -78,7 +78,7 @@ const CONFIRM: &[Field] = &[
     may("payment_method", Kind::Text),
     may("payment_method_options", OPTIONS),
     may("payment_method_types", CARD),
-    may("receipt_email", Kind::Short(254)),
+    may("receipt_email", Kind::Text),
     may("return_url", Kind::Url),
     may("shipping", Kind::Object(SHIPPING)),
     may("use_stripe_sdk", Kind::Bool),
@@ -382,7 +382,7 @@ async fn describe(
         };
     }
     given.change_text("description", &mut details.description);
-    given.change_text("receipt_email", &mut details.email);
+    given.change_email("receipt_email", &mut details.email)?;
     given.change_metadata("metadata", &mut details.metadata)?;
     given.change_text("statement_descriptor", &mut note.statement_descriptor);
     given.change_text("statement_descriptor_suffix", &mut note.statement_descriptor_suffix);

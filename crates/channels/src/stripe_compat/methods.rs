@@ -10,7 +10,7 @@ use super::asking::{finish, was_asked};
 use super::cards::{self, Card};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Page};
-use super::params::{ADDRESS, Field, Given, Kind, LIST, may, must};
+use super::params::{ADDRESS, Field, Given, Kind, LIST, is_email, may, must};
 use super::reader::Reader;
 use super::shape;
 use super::wrong::Wrong;
@@ -18,7 +18,7 @@ use super::{Door, ids};
 
 const BILLING: &[Field] = &[
     may("address", Kind::Object(ADDRESS)),
-    may("email", Kind::Short(512)),
+    may("email", Kind::Text),
     may("name", Kind::Short(256)),
     may("phone", Kind::Short(64)),
 ];
@@ -207,7 +207,11 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         cards::named(door.kind.cards(), &token).filter(|_| reader.mode() == Mode::Test && token.starts_with("tok_"));
     let card = card.ok_or_else(|| Wrong::missing_at("card[token]", "token", &token))?;
     let mut method = of_card(&door, &reader, card);
-    change(&given, &mut method)?;
+    if let Err(wrong) = change(&given, &mut method)
+        && !was_asked(&reader, key.as_ref()).await?
+    {
+        return Err(wrong);
+    }
     let made = door.doors.directory.make(Some(caller.tenant), method, key).await?;
     finish(&reader, shape(&made.document, &reader), &given, made.replayed).await
 }
@@ -393,6 +397,10 @@ fn of_card(door: &Door, reader: &Reader<'_>, card: Card) -> Method {
 }
 
 fn change(given: &Given, method: &mut Method) -> Result<(), Wrong> {
+    let billing = given.table("billing_details").unwrap_or_default();
+    if let Some(email) = billing.text("email") {
+        is_email(email, "billing_details[email]")?;
+    }
     if let Some(billing) = given.value("billing_details") {
         let kept = method
             .door

@@ -20,6 +20,8 @@ const LIST_MAX: usize = 100;
 const METADATA_NAMES_MAX: usize = 50;
 const METADATA_NAME_CHARS_MAX: usize = 40;
 const METADATA_VALUE_CHARS_MAX: usize = 500;
+/// Longest e-mail address: what a server of mail has to carry (RFC 5321, 4.5.3.1.3).
+pub(super) const EMAIL_CHARS_MAX: usize = 254;
 /// Longest address.
 const URL_CHARS_MAX: usize = 2_048;
 
@@ -286,6 +288,22 @@ fn address(text: String, path: &str) -> Result<Value, Wrong> {
     Err(Wrong::invalid("Not a valid URL").code("url_invalid").at(path))
 }
 
+/// Whether a text can be an e-mail address: more is found out by writing to it. Said where the call is carried out, because what was taken
+/// once is answered again.
+pub(super) fn is_email(text: &str, path: &str) -> Result<(), Wrong> {
+    let (name, host) = text.split_once('@').unwrap_or_default();
+    let clean = !text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
+    let chars = text.chars().count();
+    if clean && !name.is_empty() && !host.is_empty() && !host.contains('@') && chars <= EMAIL_CHARS_MAX {
+        return Ok(());
+    }
+    let mut message = format!("Invalid email address: {}", shown(text));
+    if chars > EMAIL_CHARS_MAX {
+        message = format!("{message}…; it has {chars} characters, and {EMAIL_CHARS_MAX} are the most");
+    }
+    Err(Wrong::invalid(message).code("email_invalid").at(path))
+}
+
 fn list(members: Form, kind: Kind, path: &str) -> Result<Value, Wrong> {
     if members.len() > LIST_MAX {
         return Err(Wrong::invalid(format!("Array {path} exceeded maximum {LIST_MAX} allowed elements.")).at(path));
@@ -462,6 +480,15 @@ impl Given {
         if self.has(name) {
             *field = self.owned(name);
         }
+    }
+
+    /// The same of an e-mail address.
+    pub(super) fn change_email(&self, name: &str, field: &mut Option<String>) -> Result<(), Wrong> {
+        if let Some(text) = self.text(name) {
+            is_email(text, name)?;
+        }
+        self.change_text(name, field);
+        Ok(())
     }
 
     /// Bounds of a moment: from, and to but not with it.
@@ -655,6 +682,43 @@ mod tests {
         }
         assert!(given(&format!("amount=1&currency=eur&description={}", "x".repeat(11))).is_err());
         assert!(given(&format!("amount=1&currency=eur&metadata[{}]=1", "x".repeat(41))).is_err());
+    }
+
+    #[test]
+    fn an_address_of_mail_has_two_sides_and_no_blank() {
+        let long = format!("{}@shop.test", "a".repeat(245));
+        for good in ["a@b", "first+\"ü\"@shop.test", "o'neil@例え.jp", &long[1..]] {
+            assert_eq!(is_email(good, "email"), Ok(()), "{good}");
+        }
+        for odd in [
+            "",
+            "a",
+            "@",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a b@c",
+            "a@b\n",
+            "J <a@b> ",
+            "a@b\u{a0}c",
+            &long,
+        ] {
+            let wrong = is_email(odd, "receipt_email").unwrap_err();
+            let (code, param) = (wrong.code.as_deref(), wrong.param.as_deref());
+            assert_eq!((code, param), (Some("email_invalid"), Some("receipt_email")), "{odd}");
+            assert!(
+                wrong.message.starts_with("Invalid email address: "),
+                "{}",
+                wrong.message
+            );
+        }
+        let wrong = is_email(&long, "email").unwrap_err();
+        let end = "…; it has 255 characters, and 254 are the most";
+        assert!(
+            wrong.message.ends_with(end) && wrong.message.chars().count() < 160,
+            "{}",
+            wrong.message
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::gate::{Answer, Get, Post};
 use super::intents::{back_url, capture_at, fresh, kept, secure};
 use super::lists::{self, Orders, Page};
 use super::note::{LineNote, SessionNote};
-use super::params::{Field, Given, Kind, LIST, SHIPPING, may, must};
+use super::params::{Field, Given, Kind, LIST, SHIPPING, is_email, may, must};
 use super::reader::Reader;
 use super::shape::session::Stands;
 use super::shape::{self, Seen};
@@ -59,7 +59,7 @@ const INTENT_DATA: &[Field] = &[
     ),
     may("description", Kind::Short(1_000)),
     may("metadata", Kind::Metadata),
-    may("receipt_email", Kind::Short(254)),
+    may("receipt_email", Kind::Text),
     may("shipping", Kind::Object(SHIPPING)),
     may("statement_descriptor", Kind::Short(22)),
     may("statement_descriptor_suffix", Kind::Short(22)),
@@ -78,7 +78,7 @@ const CREATE: &[Field] = &[
     may("currency", Kind::Currency),
     may("customer", Kind::Text),
     may("customer_creation", Kind::Word(&["if_required"])),
-    may("customer_email", Kind::Short(254)),
+    may("customer_email", Kind::Text),
     may("expires_at", Kind::Time),
     may("invoice_creation", OFF),
     must("line_items", Kind::List(&Kind::Object(LINE))),
@@ -134,6 +134,12 @@ async fn draft(reader: &Reader<'_>, given: &Given) -> Result<NewOrder, Wrong> {
     money::enough(total, reader.has_least(), what, "line_items")?;
     let now = door.doors.engine.now();
     let intent = given.table("payment_intent_data").unwrap_or_default();
+    for (within, name, param) in [
+        (given, "customer_email", "customer_email"),
+        (&intent, "receipt_email", "payment_intent_data[receipt_email]"),
+    ] {
+        within.text(name).map_or(Ok(()), |email| is_email(email, param))?;
+    }
     let (mut details, mut note) = fresh();
     note.any_method = !given.has("payment_method_types");
     note.capture_method = intent.owned("capture_method");

@@ -290,6 +290,54 @@ async fn a_search_that_is_not_here_is_no_address() {
 }
 
 #[tokio::test]
+async fn an_address_that_no_mail_reaches_is_refused_before_anything_is_made() {
+    let world = World::merchant().await;
+    let session = [
+        ("mode", "payment"),
+        ("success_url", "https://shop.test/"),
+        ("line_items[0][price_data][currency]", "eur"),
+        ("line_items[0][price_data][unit_amount]", "500"),
+        ("line_items[0][price_data][product_data][name]", "Tea"),
+        ("line_items[0][quantity]", "1"),
+    ];
+    let card = [("type", "card"), ("card[token]", "tok_visa")];
+    let intent = [("amount", "500"), ("currency", "eur")];
+    let there = world.post("/v1/payment_intents", &intent).await;
+    let there = format!("/v1/payment_intents/{}", there["id"].as_str().unwrap());
+    let confirm = format!("{there}/confirm");
+    let jenny = world.post("/v1/customers", &[("email", "jenny@shop.test")]).await;
+    let jenny = format!("/v1/customers/{}", jenny["id"].as_str().unwrap());
+    for (path, form, param) in [
+        ("/v1/payment_intents", &intent[..], "receipt_email"),
+        (&there, &[], "receipt_email"),
+        (&confirm, &[("payment_method", "pm_card_visa")], "receipt_email"),
+        ("/v1/checkout/sessions", &session, "customer_email"),
+        ("/v1/checkout/sessions", &session, "payment_intent_data[receipt_email]"),
+        ("/v1/customers", &[("name", "Jenny")], "email"),
+        (&jenny, &[("name", "Jenny")], "email"),
+        ("/v1/payment_methods", &card, "billing_details[email]"),
+    ] {
+        for odd in ["jenny", "jenny@", "a@b@c", "jenny rosen@shop.test"] {
+            let form = [form, &[(param, odd)]].concat();
+            let error = world.call("POST", path, &form).await.error(400);
+            assert_eq!(
+                (&error["code"], &error["param"]),
+                (&"email_invalid".into(), &param.into()),
+                "{path}"
+            );
+            assert_eq!(error["message"], format!("Invalid email address: {odd}"), "{path}");
+        }
+    }
+    assert_eq!(world.get(&there).await["status"], "requires_payment_method");
+    assert_eq!(world.get(&jenny).await["name"], serde_json::Value::Null);
+    let made = world.get("/v1/payment_intents").await;
+    assert_eq!(made["data"].as_array().unwrap().len(), 1);
+    for (path, form) in [(&there, [("receipt_email", "")]), (&jenny, [("email", "")])] {
+        world.post(path, &form).await; // taken away
+    }
+}
+
+#[tokio::test]
 async fn a_payer_who_is_not_there_cannot_be_charged_and_the_error_says_so() {
     let world = World::merchant().await;
     let jenny = world.post("/v1/customers", &[("name", "Jenny")]).await;

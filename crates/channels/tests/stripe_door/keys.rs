@@ -157,7 +157,7 @@ async fn a_key_that_an_earlier_program_bound_to_the_bytes_still_answers() {
 async fn a_repeat_of_what_was_accepted_once_is_answered_whatever_is_refused_by_now() {
     let world = World::merchant().await;
     let path = "/v1/payment_intents";
-    for (amount, currency) in [(10_000, "clf"), (10, "usd")] {
+    for (amount, currency, email) in [(10_000, "clf", "a@b"), (10, "usd", "a@b"), (10_000, "eur", "nobody")] {
         let made = What::Create {
             order: Box::new(NewOrder {
                 id: None,
@@ -171,7 +171,7 @@ async fn a_repeat_of_what_was_accepted_once_is_answered_whatever_is_refused_by_n
             start: None,
         };
         let amount = amount.to_string();
-        let form = [("amount", &*amount), ("currency", currency)];
+        let form = [("amount", &*amount), ("currency", currency), ("receipt_email", email)];
         let key = Some(earlier(currency, path, &form));
         let tenant = world.tenant;
         let asked = world
