@@ -25,7 +25,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
@@ -36,12 +35,12 @@ pub(crate) use reference::{says, says_to_payer};
 
 use crate::policy::{BODY_BYTES_MAX, Reports};
 use crate::problem::Problem;
-use crate::{Doors, hooks, request, returned};
+use crate::{Doors, body, hooks, request, returned};
 
 /// Routes of the API's origin: the API, its reference, the problems' pages, providers' hooks, and the payers' way back.
 pub fn router(doors: Doors) -> Router {
     let meter = gate::Meter::default();
-    let hooks_limit = DefaultBodyLimit::max(doors.settings.body_bytes);
+    let notices = hooks::taking(doors.settings.body_bytes);
     let calls = Router::new()
         .route("/v1/orders", get(orders::list).post(orders::create))
         .route("/v1/orders/{id}", get(orders::get))
@@ -95,7 +94,7 @@ pub fn router(doors: Doors) -> Router {
         .route("/problems/{code}", get(reference::problem))
         .route("/policy-reports", policy_reports())
         .route("/", get(reference::front))
-        .route("/hooks/{connection}", post(hooks::receive).layer(hooks_limit))
+        .route("/hooks/{connection}", notices)
         .route("/return/{token}", get(returned::back))
         .fallback(|| async {
             Problem::new("not_found", "there is nothing at this address")
@@ -124,5 +123,5 @@ fn policy_reports() -> MethodRouter<Doors> {
     let counted = Arc::clone(&reports);
     get(move || async move { counted.count() })
         .post(move |body: Bytes| async move { reports.take(&body) })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(|request, next| body::whole(BODY_BYTES_MAX, request, next)))
 }

@@ -1,12 +1,14 @@
 //! A request's body, read whole within a limit.
 
-use std::error::Error;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::HeaderMap;
+use axum::extract::Request;
 use axum::http::header::CONTENT_LENGTH;
-use http_body_util::{BodyExt, LengthLimitError};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 /// Why a body is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,35 +19,48 @@ pub(crate) enum Unread {
     BrokeOff,
 }
 
-/// How long a body that is declared too large is taken and thrown away, and how much of it: whoever is still sending when the connection is
-/// closed under it does not get to read why.
+/// How long a body that is too large is taken and thrown away, how much of it, and how long its sender may pause: whoever is still sending
+/// when the connection is closed under it does not get to read why.
 const DRAINED_FOR: Duration = Duration::from_secs(1);
 const DRAINED_BYTES_MAX: usize = 1024 * 1024;
+const DRAINED_PAUSE: Duration = Duration::from_millis(400);
 
-/// Reads a body of at most `limit` bytes. One that is declared larger is hardly waited for.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Unread> {
+/// Reads a body of at most `limit` bytes. One that is larger is hardly waited for.
+pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Unread> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared = declared.and_then(|length| length.parse::<u64>().ok());
-    if declared.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
-        let _ = tokio::time::timeout(DRAINED_FOR, drain(body)).await; // whether all of it came or not
-        return Err(Unread::TooLarge);
-    }
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
-            Unread::TooLarge
-        } else {
-            Unread::BrokeOff
+    if declared.is_none_or(|length| usize::try_from(length).is_ok_and(|length| length <= limit)) {
+        match Limited::new(&mut body, limit).collect().await {
+            Ok(whole) => return Ok(whole.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => {}
+            Err(_) => return Err(Unread::BrokeOff),
         }
-    })
+    }
+    let _ = tokio::time::timeout(DRAINED_FOR, drain(body)).await; // whether all of it came or not
+    Err(Unread::TooLarge)
 }
 
 async fn drain(mut body: Body) {
     let mut drained = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(DRAINED_PAUSE, body.frame()).await {
         drained += frame.data_ref().map_or(0, Bytes::len);
         if drained > DRAINED_BYTES_MAX {
             return;
         }
+    }
+}
+
+/// Stands before addresses whose calls take a body as it comes: they get it whole, and at most `limit` bytes of it. What they do not get is
+/// refused as the framework refuses, and the door says it in its own words.
+pub(crate) async fn whole(limit: usize, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match read(&parts.headers, body, limit).await {
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(Unread::TooLarge) => {
+            let why = format!("the body is larger than {limit} bytes\n");
+            (StatusCode::PAYLOAD_TOO_LARGE, why).into_response()
+        }
+        Err(Unread::BrokeOff) => (StatusCode::BAD_REQUEST, "the body broke off\n").into_response(),
     }
 }
 

@@ -9,25 +9,32 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::middleware::from_fn;
+use axum::routing::{MethodRouter, post};
 use florin_core::id::ConnectionId;
 use florin_core::rail::Notice;
 use florin_services::engine::Unproven;
 
-use crate::Doors;
 use crate::problem::Problem;
+use crate::{Doors, body};
 
 /// The hooks alone, for an installation whose other doors are elsewhere: the pretend provider's, to which its card issuer speaks.
 pub fn router(doors: Doors) -> Router {
-    let limit = DefaultBodyLimit::max(doors.settings.body_bytes);
     Router::new()
-        .route("/hooks/{connection}", post(receive))
-        .layer(limit)
+        .route("/hooks/{connection}", taking(doors.settings.body_bytes))
         .with_state(doors)
 }
 
+/// Takes notices of at most `limit` bytes.
+pub(crate) fn taking(limit: usize) -> MethodRouter<Doors> {
+    post(receive).layer((
+        DefaultBodyLimit::disable(),
+        from_fn(move |request, next| body::whole(limit, request, next)),
+    ))
+}
+
 /// Takes a notice: 200 once it is durable, 400 if it is not proven (and then it changes nothing).
-pub(crate) async fn receive(
+async fn receive(
     State(doors): State<Doors>,
     Path(connection): Path<String>,
     headers: HeaderMap,

@@ -19,6 +19,7 @@ use super::form::{self, Form};
 use super::params::{Field, Given, read};
 use super::wrong::{Kind, Wrong};
 use super::{Door, VERSION};
+use crate::api::says_to_payer;
 use crate::body::{self, Unread};
 use crate::returned::nothing_here;
 use crate::{idempotency, request};
@@ -334,10 +335,13 @@ pub(super) async fn unrecognised(method: Method, uri: Uri) -> Response {
 /// What the framework refused before a page was reached, it refused in plain text: payers are told in a page.
 pub(super) async fn in_a_page(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    if request::is_bare(&response) {
-        nothing_here()
-    } else {
+    if !request::is_bare(&response) {
         response
+    } else if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let text = "Nothing was done. Open the payment page again, and fill it in by hand.";
+        says_to_payer(response.status(), None, "This form is too large", text, &[])
+    } else {
+        nothing_here()
     }
 }
 

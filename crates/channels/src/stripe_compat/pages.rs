@@ -15,8 +15,9 @@ use std::time::Duration;
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, SHA384, digest};
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -31,6 +32,7 @@ use serde_json::Value;
 
 use super::note::Note;
 use super::{Door, DoorKind, gate};
+use crate::body;
 use crate::policy::{BODY_BYTES_MAX, Reports};
 use crate::returned::{is_heard, opened_by};
 
@@ -116,8 +118,8 @@ pub(super) fn routes(door: &Door) -> Router<Door> {
         DoorKind::Merchant { .. } => pages,
     };
     pages
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(axum::middleware::from_fn(gate::in_a_page))
+        .layer(from_fn(|request, next| body::whole(BODY_BYTES_MAX, request, next)))
+        .layer(from_fn(gate::in_a_page))
 }
 
 // ---- frame ----------------------------------------------------------------------------------------------------------------------

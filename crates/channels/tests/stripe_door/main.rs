@@ -8,6 +8,7 @@ mod errors;
 mod events;
 mod flows;
 mod keys;
+mod limits;
 mod lists;
 mod pages;
 mod promises;

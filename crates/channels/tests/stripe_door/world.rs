@@ -157,6 +157,11 @@ impl World {
         }
     }
 
+    /// The door itself.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// Another merchant's key.
     pub(crate) async fn another(&self) -> String {
         tenant(&self.doors, "Somebody else", &EVERY_SCOPE).await.1
