@@ -239,9 +239,15 @@ fn capture_method(step: Step) -> &'static str {
 fn payer(task: &Task, form: &mut Form) {
     if let Some(customer) = &task.payer.customer {
         form.add("customer", customer.clone());
-    } else if let Some(email) = &task.payer.email {
+    } else if let Some(email) = task.payer.email.as_ref().filter(|email| reaches(email)) {
         form.add("customer_email", email.clone());
     }
+}
+
+/// Whether Stripe can take it for an e-mail address. For one that it cannot it refuses the whole session; without one the payer is asked.
+fn reaches(email: &str) -> bool {
+    let (name, host) = email.split_once('@').unwrap_or_default();
+    !name.is_empty() && !host.is_empty() && !host.contains('@') && !email.contains(char::is_whitespace)
 }
 
 /// The lines of the order where they add up to its amount and can be written; else one line for all of it.
