@@ -207,7 +207,13 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         let message = "The amount of a PaymentIntent that belongs to a Checkout Session is the sum of its lines. Expire the session, and make another one.";
         return Err(Wrong::invalid(message).at("amount"));
     }
-    describe(&reader, &given, &mut details, &mut note, view.order.attempts().count()).await?;
+    let attempts = view.order.attempts().count();
+    if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, attempts).await {
+        // The last part of the call: if that was done, all of it was.
+        let answered = before(&reader, part_of(key.as_ref(), "describe").as_ref(), wrong).await?;
+        let seen = reader.seen(&answered.order).await?;
+        return finish(&reader, shape::intent::shape(&seen, reader.scene()), &given, true).await;
+    }
     note.keep(&mut details);
     for (part, param) in [("amend", "amount"), ("describe", "payment_method")] {
         let begun = given.has(param) && view.order.phase != Phase::Created;

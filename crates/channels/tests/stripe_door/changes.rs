@@ -55,6 +55,30 @@ async fn a_change_that_was_made_may_be_repeated_when_the_intent_is_paid() {
 }
 
 #[tokio::test]
+async fn a_change_that_was_made_may_be_repeated_when_its_method_is_gone() {
+    let world = World::provider().await;
+    let jenny = world.post("/v1/customers", &[("name", "Jenny")]).await;
+    let jenny = jenny["id"].as_str().unwrap();
+    let card = [("type", "card"), ("card[token]", "tok_visa")];
+    let card = world.post("/v1/payment_methods", &card).await;
+    let card = card["id"].as_str().unwrap();
+    let method = format!("/v1/payment_methods/{card}");
+    world.post(&format!("{method}/attach"), &[("customer", jenny)]).await;
+    let intent = world.post("/v1/payment_intents", &SALE[..2]).await;
+    let path = format!("/v1/payment_intents/{}", intent["id"].as_str().unwrap());
+    let form = [("amount", "500"), ("customer", jenny), ("payment_method", card)];
+    let first = world.keyed("POST", &path, &form, Some("change")).await.object();
+    world.post(&format!("{method}/detach"), &[]).await;
+    let again = world.keyed("POST", &path, &form, Some("change")).await;
+    assert_eq!(again.header("idempotent-replayed"), "true", "{}", again.text);
+    assert_eq!(again.object(), first);
+    let other = [("amount", "600"), form[1], form[2]];
+    let reused = world.keyed("POST", &path, &other, Some("change")).await.error(400);
+    assert_eq!(reused["type"], "idempotency_error");
+    assert_eq!(world.keyed("POST", &path, &form, Some("another")).await.status, 400);
+}
+
+#[tokio::test]
 async fn only_the_charge_that_paid_is_refunded() {
     let world = World::provider().await;
     let declined = [
