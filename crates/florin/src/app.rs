@@ -247,11 +247,18 @@ pub(crate) fn private_folder(path: &Path) -> anyhow::Result<()> {
 /// The file of a data folder that its server holds locked for as long as it lives.
 const SERVER_LOCK: &str = "server.lock";
 
+/// What a second node over one database does about a data folder that is taken: a node's id, keys and root key lie there.
+pub(crate) const NODE_OF_ITS_OWN: &str = "stop it first, or give this one another with --data: each node has a data folder of its own, whatever its \
+                                          name, and the same root key as the others (`root_key` under [secrets], or a copy of their root.key)";
+/// The same where the database lies in the folder.
+pub(crate) const FOLDER_OF_ITS_OWN: &str =
+    "stop it first (`florin restore`: let it end), or give this one a folder of its own with --data";
+
 /// The data folder, for one server alone while the answer is kept: two over one folder would be the same node, and each would carry out
-/// what the other is at. Tools that look take no lock.
+/// what the other is at. `restore` holds it likewise. Tools that look take no lock.
 ///
 /// None: nothing can be written there (a node of PostgreSQL whose name and keys are given to it), so nothing can be fought over.
-pub(crate) fn alone(data: &Path) -> anyhow::Result<Option<std::fs::File>> {
+pub(crate) fn alone(data: &Path, other: &str, fix: &str) -> anyhow::Result<Option<std::fs::File>> {
     let path = data.join(SERVER_LOCK);
     let lock = match private(&path) {
         Ok(lock) => lock,
@@ -264,8 +271,7 @@ pub(crate) fn alone(data: &Path) -> anyhow::Result<Option<std::fs::File>> {
         // A file system without locks has one server.
         Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(Some(lock)),
         Err(std::fs::TryLockError::WouldBlock) => {
-            let taken = format!("another server runs over the data folder {}", data.display());
-            let fix = "stop it first, or give this one a folder of its own with --data";
+            let taken = format!("{other} runs over the data folder {}", data.display());
             Err(Failure::new(CONFLICT, "folder_in_use", taken, fix).into())
         }
     }

@@ -120,6 +120,10 @@ fn pg_dump(url: &str, to: &Path) -> String {
 pub(crate) async fn restore(output: Output, args: &Restore) -> anyhow::Result<ExitCode> {
     let config = serve::load(&args.local)?;
     let Some(from) = &args.from else {
+        // Comparing looks and writes nothing that a server would miss.
+        let _alone = (args.settle && config.data.is_dir())
+            .then(|| no_server(&config))
+            .transpose()?;
         let (config, store) = installation::open(&args.local).await?;
         return settle(output, &config, &store, args.settle).await;
     };
@@ -143,10 +147,19 @@ pub(crate) async fn restore(output: Output, args: &Restore) -> anyhow::Result<Ex
     if root::find(&config)?.is_none() {
         bail!(no_root_key(&config));
     }
+    app::private_folder(&config.data)?;
+    let _alone = no_server(&config)?;
     let file = installation::database_file(&config);
     put_back(&config, from, &file).await?;
     let store = installation::open_file(&file).await?;
     settle(output, &config, &store, true).await
+}
+
+/// Holds the data folder, and is refused beside a server: that goes on writing to the database that was moved away, and its callers would
+/// be lost; and what it has out would be marked as lost.
+fn no_server(config: &Config) -> anyhow::Result<Option<std::fs::File>> {
+    const FIX: &str = "stop every server before a copy is put back; `florin restore --compare` may run beside one";
+    app::alone(&config.data, "a server", FIX)
 }
 
 fn no_root_key(config: &Config) -> String {
@@ -163,7 +176,7 @@ async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<(
         name.push(taken);
         if Path::new(&name).exists() {
             let there = format!("{} is there", Path::new(&name).display());
-            let fix = "stop the server, and move the old database away (with its -wal and -shm) before you put a copy in its place";
+            let fix = "move the old database away (with its -wal and -shm) before you put a copy in its place";
             bail!(Failure::new(CONFLICT, "database_exists", there, fix));
         }
     }

@@ -46,7 +46,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
         format: LogFormat::Auto,
     })?;
     app::private_folder(&args.data)?;
-    let _alone = app::alone(&args.data)?;
+    let _alone = app::alone(&args.data, "another server", app::FOLDER_OF_ITS_OWN)?;
     let kept = Kept::read(&args.data)?;
     let at = |offset: u16| SocketAddr::new(args.host, if args.port == 0 { 0 } else { args.port + offset });
     let mut places = Places::of(&args.data);

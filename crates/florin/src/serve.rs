@@ -38,7 +38,11 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
     }
     refuse_open_doors(&config)?;
     app::private_folder(&config.data)?;
-    let _alone = app::alone(&config.data)?;
+    let fix = match &config.database {
+        Some(_) => app::NODE_OF_ITS_OWN,
+        None => app::FOLDER_OF_ITS_OWN,
+    };
+    let _alone = app::alone(&config.data, "another server", fix)?;
     let listeners = [
         app::listen(config.server.api).await?,
         app::listen(config.server.stripe).await?,

@@ -175,11 +175,15 @@ fn the_tools_work_beside_a_server_in_use_and_a_copy_of_it_is_put_back() {
     let copied = dev.tool(&["backup", copy.to_str().unwrap()]);
     assert!(copied.status.success(), "{}", said(&copied));
     refuses(&dev.tool(&["backup", copy.to_str().unwrap()]), "is there already");
-    refuses(&dev.tool(&["restore", copy.to_str().unwrap()]), "stop the server");
+    refuses(&dev.tool(&["restore", copy.to_str().unwrap()]), "stop every server");
 
     let lost = dev.client(&["pay", "500", "EUR", "--reference", "A-2"]);
     assert_eq!(lost["payment_order_status"], "captured");
     dev.stop();
+    refuses(
+        &dev.tool(&["restore", copy.to_str().unwrap()]),
+        "move the old database away",
+    );
     for file in ["florin.db", "florin.db-wal", "florin.db-shm"] {
         let path = dev.folder.join(file);
         if path.exists() {
@@ -448,6 +452,20 @@ fn a_data_folder_has_one_server() {
     };
     refused("serve");
     refused("dev");
+    // A node with a name and a database of its own included: names, keys and root key lie in that folder.
+    let mut node = command(&[
+        "serve",
+        "--port",
+        "0",
+        "--database",
+        "postgres://127.0.0.1:1/florin",
+        "--data",
+    ]);
+    let done = node.arg(&dev.folder).env("FLORIN_NODE", "till-2").output().unwrap();
+    refuses(&done, "each node has a data folder of its own, whatever its name");
+    refuses(&done, "the same root key");
+    // The pretend provider's database stands behind the issuer's book, which one process alone opens.
+    refuses(&dev.tool(&["sandbox", "--port", "0"]), "is in use by another process");
     for tool in [&["audit"][..], &["doctor"], &["migrate"]] {
         let done = dev.tool(tool);
         assert!(done.status.success(), "{tool:?} beside a server: {}", said(&done));
@@ -458,6 +476,35 @@ fn a_data_folder_has_one_server() {
     killed.wait().unwrap();
     drop(Server::start(&dev.folder, &[]).unwrap());
     dev.go();
+    dev.stop();
+}
+
+#[test]
+fn a_copy_is_put_back_where_no_server_runs() {
+    let mut dev = Dev::start("beside");
+    let copy = dev.folder.join("copy.db");
+    let copy = copy.to_str().unwrap();
+    assert!(dev.tool(&["backup", copy]).status.success());
+    const CONFLICT: i32 = 5;
+    let beside = |arguments: &[&str]| {
+        let done = dev.tool(arguments);
+        assert_eq!(done.status.code(), Some(CONFLICT), "{arguments:?}: {}", said(&done));
+        refuses(&done, "a server runs over the data folder");
+        refuses(&done, "stop every server");
+    };
+    beside(&["restore", "--settle"]);
+    // A database that was moved away is still the server's: it goes on writing there, and its callers would be lost.
+    for name in ["florin.db", "florin.db-wal", "florin.db-shm"] {
+        let _ = std::fs::rename(dev.folder.join(name), dev.folder.join(format!("away-{name}")));
+    }
+    beside(&["restore", copy]);
+    assert!(!dev.folder.join("florin.db").exists(), "nothing was put back");
+    dev.stop();
+    let done = dev.tool(&["restore", copy]);
+    assert!(dev.folder.join("florin.db").exists(), "{}", said(&done));
+    dev.go();
+    let done = dev.tool(&["restore", "--compare"]);
+    assert!(done.status.success(), "beside a server: {}", said(&done));
     dev.stop();
 }
 
