@@ -264,7 +264,11 @@ mod tests {
             Why::Canceled,
             Why::Expired,
         ] {
-            order.phase = Phase::Ended(End { why, winner: None });
+            order.phase = Phase::Ended(End {
+                why,
+                winner: None,
+                at: None,
+            });
             assert_eq!(Told::of(&order, true), untouched);
         }
         order.alarms.push(Alarm {

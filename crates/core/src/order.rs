@@ -108,6 +108,9 @@ pub struct End {
     /// Who had won.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub winner: Option<Attempt>,
+    /// When; nothing that is heard of the winner later moves it. Left out by snapshots of older releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// Why an order ended.

@@ -154,6 +154,15 @@ pub(crate) fn read(row: &OrderRow, events: &[EventRow]) -> Result<(View, Vec<Ent
             if order.has_undated() {
                 date(&mut order, events)?;
             }
+            if order.has_undated_end() {
+                let mut fold = Fold::default();
+                for event in events {
+                    fold.row(event, &row.reference)?;
+                }
+                if let Some(told) = fold.end() {
+                    order.date_end(&told.order);
+                }
+            }
             View {
                 tenant: row.tenant,
                 reference: row.reference.clone(),

@@ -372,6 +372,43 @@ async fn an_intent_is_changed_until_it_is_paid_and_canceled_unless_it_was() {
 }
 
 #[tokio::test]
+async fn an_intent_was_canceled_when_it_was_whatever_is_heard_of_it_later() {
+    let world = World::provider().await;
+    let canceled_at = async |id: &str| world.get(&format!("/v1/payment_intents/{id}")).await["canceled_at"].clone();
+    let now = |world: &World| serde_json::json!(world.doors.engine.now().seconds());
+    let near = |said: &serde_json::Value, at: &serde_json::Value| {
+        let apart = said.as_i64().expect("it was canceled") - at.as_i64().unwrap();
+        assert!((0..=5).contains(&apart), "{said} is not {at}");
+    };
+    const HOUR_MS: i64 = 3_600_000;
+
+    // Nobody asked for it at this door: a try that was declined long before says nothing.
+    let declined = [&SALE[..3], &[("payment_method", "pm_card_visa_chargeDeclined")]].concat();
+    let error = world.call("POST", "/v1/payment_intents", &declined).await.error(402);
+    let id = text(&error["payment_intent"], "id").to_owned();
+    world.clock.shift_millis(HOUR_MS);
+    let (order, at) = (id.replace("pi_", "ord_"), now(&world));
+    let cancel = format!("/v1/orders/{order}/cancel");
+    world
+        .native("POST", &cancel, Some(serde_json::json!({})))
+        .await
+        .object();
+    near(&canceled_at(&id).await, &at);
+
+    // Asked for while the provider had not answered: it is canceled when that is known, and a change of details later moves nothing.
+    let slow = [&SALE[..3], &[("payment_method", "pm_card_slow")]].concat();
+    let id = text(&world.post("/v1/payment_intents", &slow).await, "id").to_owned();
+    let path = format!("/v1/payment_intents/{id}");
+    world.call("POST", &format!("{path}/cancel"), &[]).await;
+    let canceled = world.get(&path).await;
+    assert_eq!(canceled["status"], "canceled", "{canceled}");
+    let at = canceled["canceled_at"].clone();
+    world.clock.shift_millis(HOUR_MS);
+    world.post(&path, &[("metadata[late]", "1")]).await;
+    assert_eq!(canceled_at(&id).await, at);
+}
+
+#[tokio::test]
 async fn a_customer_keeps_methods_and_pays_with_them() {
     let world = World::provider().await;
     let customer = world

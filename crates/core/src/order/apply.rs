@@ -18,7 +18,14 @@ impl Order {
             self.settle(|about| *about == About::Fact(key.clone()));
             self.booked.push(key);
         }
+        let was_over = matches!(self.phase, Phase::Ended(_));
         self.change(event, at);
+        // Every way into the end passes here.
+        if let Phase::Ended(end) = &mut self.phase
+            && !was_over
+        {
+            end.at = Some(at);
+        }
     }
 
     fn change(&mut self, event: &Event, at: Timestamp) {
@@ -130,6 +137,18 @@ impl Order {
             .any(|(_, attempt)| attempt.steps().any(|(_, step)| step.is_undated()))
     }
 
+    /// Whether a snapshot of an older release left out when the order ended.
+    pub fn has_undated_end(&self) -> bool {
+        matches!(self.phase, Phase::Ended(End { at: None, .. }))
+    }
+
+    /// Takes over when the order ended, if its snapshot left that out, from the same order as its events tell it.
+    pub fn date_end(&mut self, told: &Self) {
+        if let (Phase::Ended(end), Phase::Ended(told)) = (&mut self.phase, &told.phase) {
+            end.at = end.at.or(told.at);
+        }
+    }
+
     /// Takes from one of its events when a step was asked for, if its snapshot left that out.
     pub fn date(&mut self, event: &Event, at: Timestamp) {
         if let Event::StepStarted { step: name, .. } = event.plain()
@@ -179,7 +198,7 @@ impl Order {
     }
 
     pub(in crate::order) fn end(&mut self, why: Why, winner: Option<Attempt>) {
-        self.phase = Phase::Ended(End { why, winner });
+        self.phase = Phase::Ended(End { why, winner, at: None });
     }
 
     pub(in crate::order) fn window_is_over(&mut self) {

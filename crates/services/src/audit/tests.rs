@@ -458,6 +458,30 @@ async fn a_snapshot_from_before_steps_said_when_they_were_asked_for_is_no_damage
 }
 
 #[tokio::test]
+async fn a_snapshot_from_before_an_end_said_when_it_was_is_no_damage() {
+    let mut story = Story::open(1, CaptureAt::Once);
+    for _ in 0..snapshot::TOLD_ROWS_MAX {
+        story.forced(Event::Described).row();
+    }
+    story.command(Command::Cancel).row();
+    let over = story.rows.last().map(|row| row.time);
+    let at = |order: &Order| {
+        let florin_core::order::Phase::Ended(end) = &order.phase else {
+            panic!("{:?}", order.phase)
+        };
+        end.at
+    };
+    assert_eq!(at(&story.order), over);
+    if let florin_core::order::Phase::Ended(end) = &mut story.order.phase {
+        end.at = None;
+    }
+    let (view, _) = snapshot::read(&story.order_row(), &story.rows).unwrap();
+    assert_eq!(at(&view.order), over, "its events say it");
+    let store = fold(store_of(&[story.batch()]).await).await;
+    assert!(findings(&store).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_flipped_byte_in_a_snapshot_or_in_open_work_is_found() {
     let mut story = sale(1);
     story.start_again();

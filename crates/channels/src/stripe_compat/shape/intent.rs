@@ -79,12 +79,15 @@ fn capture_method<'a>(seen: &'a Seen<'_>) -> &'a str {
 }
 
 fn canceled_at(seen: &Seen<'_>, status: &str) -> Option<i64> {
-    if status != "canceled" {
+    let Phase::Ended(end) = &seen.order().phase else {
         return None;
-    }
-    let ended = seen.last_attempt().map(|(_, attempt)| attempt.since);
-    let at = seen.note.canceled_at.or(ended).unwrap_or(seen.order().terms.expires_at);
-    Some(seconds(at))
+    };
+    // An older release kept only when somebody asked for it.
+    let at = end
+        .at
+        .or(seen.note.canceled_at)
+        .unwrap_or(seen.order().terms.expires_at);
+    (status == "canceled").then(|| seconds(at))
 }
 
 fn cancellation_reason<'a>(seen: &'a Seen<'_>, status: &str) -> Option<&'a str> {

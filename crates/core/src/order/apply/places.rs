@@ -59,6 +59,7 @@ impl Order {
             Kind::Verify => Phase::Ended(End {
                 why: Why::Verified,
                 winner: Some(attempt),
+                at: None,
             }),
             Kind::Payment | Kind::Credit if attempt.charge.hold.is_some() => Phase::Authorized(attempt),
             Kind::Payment | Kind::Credit => Phase::Captured(attempt),

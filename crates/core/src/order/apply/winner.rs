@@ -49,6 +49,7 @@ impl Order {
                     Phase::Ended(End {
                         why,
                         winner: Some(attempt),
+                        at: None,
                     })
                 }
             }
@@ -69,6 +70,7 @@ impl Order {
                 Phase::Ended(End {
                     why,
                     winner: Some(attempt),
+                    at: None,
                 })
             }
             phase @ (Phase::Created
@@ -111,6 +113,7 @@ impl Order {
             Phase::Ended(End {
                 why,
                 winner: Some(attempt),
+                at,
             }) if attempt.number == number => {
                 if attempt.charge.heard() > attempt.charge.captures_back() {
                     Phase::Captured(attempt)
@@ -118,6 +121,7 @@ impl Order {
                     Phase::Ended(End {
                         why,
                         winner: Some(attempt),
+                        at,
                     })
                 }
             }
