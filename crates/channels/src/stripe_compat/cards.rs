@@ -3,6 +3,8 @@
 //! In test mode a method is one of Stripe's published test cards. Who knows them is told to the door by whoever builds it: the door of the
 //! pretend provider turns digits into a card's name while it reads the form of its page, and no other code here ever sees digits.
 
+use florin_core::time::Timestamp;
+
 /// What people may see of a test card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Card {
@@ -45,6 +47,31 @@ pub trait CardTable: Sync {
 
 /// When every test card ends: far enough that nobody has to change it soon.
 pub(super) const EXPIRES: (u8, u16) = (12, 2040);
+
+/// Years that a card may be valid from now on.
+const YEARS_AHEAD_MAX: i16 = 50;
+
+/// What is wrong with the date on a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undue {
+    Month,
+    Year,
+}
+
+/// Whether a card of this month and year is valid now: to the end of that month, and not for longer than any card is.
+pub(super) fn valid(month: i64, year: i64, now: Timestamp) -> Result<(), Undue> {
+    let today = jiff::Timestamp::from_millisecond(now.millis())
+        .unwrap_or_default()
+        .to_zoned(jiff::tz::TimeZone::UTC);
+    let this_year = i64::from(today.year());
+    if !(this_year..=this_year + i64::from(YEARS_AHEAD_MAX)).contains(&year) {
+        Err(Undue::Year)
+    } else if !(1..=12).contains(&month) || (year, month) < (this_year, i64::from(today.month())) {
+        Err(Undue::Month)
+    } else {
+        Ok(())
+    }
+}
 
 /// The card that a payment method or token of Stripe's names: `pm_card_visa`, `tok_visa`, or our own `card_visa`.
 pub(super) fn named(table: &dyn CardTable, text: &str) -> Option<Card> {

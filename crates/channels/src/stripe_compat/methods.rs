@@ -2,18 +2,19 @@
 
 use axum::extract::{Path, State};
 use florin_core::id::{CustomerId, MethodId, OrderId};
+use florin_core::time::Timestamp;
 use florin_services::directory::{Customer, Method, Scope};
 use florin_store::{IdemKey, Mode};
 use serde_json::{Value, json};
 
 use super::asking::{finish, was_asked};
-use super::cards::{self, Card};
+use super::cards::{self, Card, Undue};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Page};
 use super::params::{ADDRESS, Field, Given, Kind, LIST, is_email, may, must};
 use super::reader::Reader;
 use super::shape;
-use super::wrong::Wrong;
+use super::wrong::{Kind as WrongKind, Wrong};
 use super::{Door, ids};
 
 const BILLING: &[Field] = &[
@@ -48,9 +49,6 @@ const FILTER: &[Field] = &[
     may("type", Kind::Word(&["card"])),
     may("allow_redisplay", REDISPLAY),
 ];
-
-/// No card is valid for longer.
-const YEAR_MAX: i64 = 2_100;
 
 fn none(id: &str) -> Wrong {
     Wrong::missing("PaymentMethod", id).at("payment_method")
@@ -227,19 +225,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     let (caller, _, given) = post.read(Scope::Manage, &[UPDATE])?;
     let reader = Reader::new(&door, caller.tenant);
     let stored = stored(&reader, &id).await?;
-    let month = given.table("card").and_then(|card| card.integer("exp_month"));
-    if month.is_some_and(|month| month > 12) {
-        let message = "Your card's expiration month is invalid.";
-        return Err(Wrong::invalid(message)
-            .code("invalid_expiry_month")
-            .at("card[exp_month]"));
-    }
-    let year = given.table("card").and_then(|card| card.integer("exp_year"));
-    if year.is_some_and(|year| year > YEAR_MAX) {
-        let message = "Your card's expiration year is invalid.";
-        return Err(Wrong::invalid(message).code("invalid_expiry_year").at("card[exp_year]"));
-    }
-    let changed = |method: &mut Method| change(&given, method);
+    let now = door.doors.engine.now();
+    let changed = |method: &mut Method| {
+        dated(&given, method, now)?;
+        change(&given, method)
+    };
     let method = door
         .doors
         .directory
@@ -394,6 +384,23 @@ fn of_card(door: &Door, reader: &Reader<'_>, card: Card) -> Method {
         door: Default::default(),
         created_at: directory.now(),
     }
+}
+
+/// A date that a caller changes is one of a card that is valid, together with the half that stays.
+fn dated(given: &Given, method: &Method, now: Timestamp) -> Result<(), Wrong> {
+    let card = given.table("card").unwrap_or_default();
+    let (month, year) = (card.integer("exp_month"), card.integer("exp_year"));
+    if month.is_none() && year.is_none() {
+        return Ok(());
+    }
+    let month = month.unwrap_or(method.exp_month.into());
+    let (what, code, param) = match cards::valid(month, year.unwrap_or(method.exp_year.into()), now) {
+        Ok(()) => return Ok(()),
+        Err(Undue::Month) => ("month", "invalid_expiry_month", "card[exp_month]"),
+        Err(Undue::Year) => ("year", "invalid_expiry_year", "card[exp_year]"),
+    };
+    let message = format!("Your card's expiration {what} is invalid.");
+    Err(Wrong::new(402, WrongKind::Card, message).code(code).at(param))
 }
 
 fn change(given: &Given, method: &mut Method) -> Result<(), Wrong> {

@@ -409,6 +409,42 @@ async fn an_intent_was_canceled_when_it_was_whatever_is_heard_of_it_later() {
 }
 
 #[tokio::test]
+async fn a_stored_card_is_not_given_a_date_on_which_it_has_expired() {
+    let world = World::provider().await;
+    let method = world
+        .post("/v1/payment_methods", &[("type", "card"), ("card[token]", "tok_visa")])
+        .await;
+    let path = format!("/v1/payment_methods/{}", text(&method, "id"));
+    let today = jiff::Timestamp::from_millisecond(world.doors.engine.now().millis()).unwrap();
+    let today = today.to_zoned(jiff::tz::TimeZone::UTC);
+    let (this, last) = (today.year().to_string(), (today.year() - 1).to_string());
+    let (month, far) = (today.month().to_string(), (today.year() + 51).to_string());
+    let earlier = (today.month() - 1).to_string();
+    for (month, year, wrong) in [
+        ("12", &last, "year"),
+        ("1", &far, "year"),
+        ("13", &this, "month"),
+        (earlier.as_str(), &this, "month"),
+    ] {
+        let form = [("card[exp_month]", month), ("card[exp_year]", year)];
+        let error = world.call("POST", &path, &form).await.error(402);
+        let said = (&error["type"], &error["code"], &error["param"]);
+        let code = format!("invalid_expiry_{wrong}");
+        let param = format!("card[exp_{wrong}]");
+        assert_eq!(
+            said,
+            (&"card_error".into(), &code.as_str().into(), &param.as_str().into()),
+            "{month}/{year}"
+        );
+    }
+    let form = [("card[exp_month]", month.as_str()), ("card[exp_year]", this.as_str())];
+    let kept = world.post(&path, &form).await;
+    assert_eq!(kept["card"]["exp_year"], today.year(), "valid to the end of its month");
+    let named = world.post(&path, &[("metadata[a]", "b")]).await;
+    assert_eq!(named["card"]["exp_month"], today.month());
+}
+
+#[tokio::test]
 async fn a_customer_keeps_methods_and_pays_with_them() {
     let world = World::provider().await;
     let customer = world

@@ -14,7 +14,7 @@ use florin_services::ask::{Ask, Denied, What};
 
 use super::{Alert, Door, Due, Frame, Opened, Says, Tone, due_of, is_ours, params_of, written};
 use crate::returned::{Unpaid, looking_again};
-use crate::stripe_compat::cards::{Card, CardTable, Example};
+use crate::stripe_compat::cards::{self, Card, CardTable, Example, Undue};
 use crate::stripe_compat::form::{self, Node};
 use crate::stripe_compat::shape::session::Stands;
 use crate::stripe_compat::shape::{self, Seen};
@@ -457,14 +457,9 @@ fn expiry(text: &str, now: Timestamp) -> Result<(u8, i16), &'static str> {
         (4, Ok(year)) => year,
         (_, _) => return Err(WRONG),
     };
-    let today = jiff::Timestamp::from_millisecond(now.millis())
-        .unwrap_or_default()
-        .to_zoned(jiff::tz::TimeZone::UTC);
-    let this_month = (today.year(), u8::try_from(today.month()).unwrap_or(12));
-    if (year, month) < this_month || year > today.year() + 50 {
-        Err("This date is not in the future.")
-    } else {
-        Ok((month, year))
+    match cards::valid(month.into(), year.into(), now) {
+        Ok(()) => Ok((month, year)),
+        Err(Undue::Month | Undue::Year) => Err("This date is not in the future."),
     }
 }
 
