@@ -39,7 +39,13 @@ use tokio::sync::Notify;
 
 /// What every door needs. Cheap to clone: every layer of a router does, for every request.
 #[derive(Clone)]
-pub struct Doors(Arc<Parts>);
+pub struct Doors(Arc<Whole>);
+
+/// The parts, and what all doors remember together.
+struct Whole {
+    parts: Parts,
+    returns: returned::Returns,
+}
 
 /// What [`Doors`] are made of.
 pub struct Parts {
@@ -64,14 +70,17 @@ impl std::ops::Deref for Doors {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.0.parts
     }
 }
 
 impl Doors {
     /// Doors over these parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(Whole {
+            parts,
+            returns: returned::Returns::default(),
+        }))
     }
 
     /// The rails of this installation.

@@ -3,7 +3,8 @@
 //! The token is the order's own letters and 128 random bits behind them, so that the order is found without an index and the page opens
 //! for nobody who guesses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use florin_core::id::OrderId;
 use florin_core::order::Order;
 use florin_core::status::{self, Word};
+use florin_core::time::Timestamp;
 use florin_services::ask::{Answered, Ask, Denied, State as Stands, What};
 use florin_services::dice;
 use florin_services::view::View;
@@ -80,22 +82,12 @@ pub(crate) async fn back(
     };
     let (tenant, order) = (view.tenant, view.order.id);
     let left = params.contains_key("left");
-    let what = if left {
-        What::Leave { order }
-    } else {
-        What::Back { order, params }
-    };
     // Whatever the engine says (it may be over, or busy), the payer goes on: the merchant's page shows how it stands.
-    let ask = Ask {
-        tenant,
-        key: None,
-        what,
+    let heard = if left {
+        tell(&doors, &view, What::Leave { order }).await
+    } else {
+        is_back(&doors, &view, params).await
     };
-    let answer = doors.engine.ask(ask).await;
-    let heard = is_heard(&answer);
-    if let Err(denied) = answer {
-        tracing::debug!(%order, %denied, "a payer's return changed nothing");
-    }
     let details = &view.details;
     let target = if left {
         details.cancel_url.as_ref().or(details.return_url.as_ref())
@@ -111,8 +103,92 @@ pub(crate) async fn back(
     }
 }
 
+/// The payer is back with these parameters: has the provider asked how the payment stands, unless the same return had it asked a moment ago.
+/// Answers whether that question came to its end.
+pub(crate) async fn is_back(doors: &Doors, view: &View, params: BTreeMap<String, String>) -> bool {
+    let order = view.order.id;
+    let attempt = view.order.running().map_or(0, |attempt| attempt.number);
+    let returns = &doors.0.returns;
+    if let Some(heard) = returns.asked((order, attempt), &params, doors.engine.now()) {
+        return heard;
+    }
+    let heard = tell(doors, view, What::Back { order, params }).await;
+    returns.ended((order, attempt), heard);
+    heard
+}
+
+/// Tells the engine what a payer did. Answers whether what that asks came to its end.
+pub(crate) async fn tell(doors: &Doors, view: &View, what: What) -> bool {
+    let ask = Ask {
+        tenant: view.tenant,
+        key: None,
+        what,
+    };
+    let answer = doors.engine.ask(ask).await;
+    let heard = is_heard(&answer);
+    if let Err(denied) = answer {
+        tracing::debug!(order = %view.order.id, %denied, "what a payer did changed nothing");
+    }
+    heard
+}
+
+/// For how long a page that a payer loads again shows what the question of the first time found, and asks nothing.
+const RETURN_AGAIN_S: i64 = 5;
+/// Returns with other parameters each that are asked about within that time: a challenge and the page behind it are two.
+const RETURNS_ASKED_MAX: u8 = 4;
+/// Returns that are remembered. When there are more within [`RETURN_AGAIN_S`], the provider is asked.
+const RETURNS_KEPT_MAX: usize = 10_000;
+
+/// Payers who came back a moment ago, by order and attempt. Each node has its own.
+#[derive(Default)]
+pub(crate) struct Returns(Mutex<HashMap<(OrderId, u8), Return>>);
+
+struct Return {
+    since: Timestamp,
+    asked: u8,
+    params: BTreeMap<String, String>,
+    heard: bool,
+}
+
+impl Returns {
+    /// What the question of this return found, if it was put a moment ago; if not, it is put now.
+    fn asked(&self, whose: (OrderId, u8), params: &BTreeMap<String, String>, now: Timestamp) -> Option<bool> {
+        let fresh = |known: &Return| (0..RETURN_AGAIN_S * 1_000).contains(&now.millis_since(known.since));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&whose).filter(|known| fresh(known)) {
+            if known.params == *params || known.asked >= RETURNS_ASKED_MAX {
+                return Some(known.heard);
+            }
+            known.asked += 1;
+            known.params.clone_from(params);
+            known.heard = false;
+            return None;
+        }
+        if all.len() >= RETURNS_KEPT_MAX {
+            all.retain(|_, known| fresh(known));
+        }
+        if all.len() < RETURNS_KEPT_MAX {
+            let new = Return {
+                since: now,
+                asked: 1,
+                params: params.clone(),
+                heard: false,
+            };
+            all.insert(whose, new);
+        }
+        None
+    }
+
+    fn ended(&self, whose: (OrderId, u8), heard: bool) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&whose) {
+            known.heard = heard;
+        }
+    }
+}
+
 /// Whether the question that a payer's return asks has come to its end. If it has not, nobody knows yet whether they paid.
-pub(crate) fn is_heard(answer: &Result<Answered, Denied>) -> bool {
+fn is_heard(answer: &Result<Answered, Denied>) -> bool {
     match answer {
         Ok(answered) => answered.state == Stands::Over,
         Err(Denied::Refused { .. }) => true,
@@ -244,7 +320,6 @@ mod tests {
         Abilities, About, Alarm, Command, End, Fact, Initiator, Phase, Plan, Says, StepKind, StepName, Terms, Why,
     };
     use florin_core::rail::{Action, Instrument};
-    use florin_core::time::Timestamp;
 
     use super::*;
 
@@ -366,6 +441,41 @@ mod tests {
         assert_eq!(Unpaid::of(&order), Unpaid::Open);
         assert_eq!(Unpaid::Open.headline(), "The payment is not finished");
         assert_eq!(Told::of(&order, true), Told::Open);
+    }
+
+    #[test]
+    fn a_return_is_asked_about_once_in_a_moment_and_its_like_are_bounded() {
+        let returns = Returns::default();
+        let whose = (OrderId::from_uuid(uuid::Uuid::from_u128(1)), 1);
+        let at = |ms: i64| Timestamp::from_millis(1_000_000 + ms);
+        let with = |word: &str| BTreeMap::from([("result".to_owned(), word.to_owned())]);
+        assert_eq!(returns.asked(whose, &with("a"), at(0)), None);
+        assert_eq!(
+            returns.asked(whose, &with("a"), at(1)),
+            Some(false),
+            "its question is on the way"
+        );
+        returns.ended(whose, true);
+        assert_eq!(returns.asked(whose, &with("a"), at(4_999)), Some(true));
+        assert_eq!(
+            returns.asked((whose.0, 2), &with("a"), at(4_999)),
+            None,
+            "another attempt"
+        );
+        for word in ["b", "c", "d"] {
+            assert_eq!(
+                returns.asked(whose, &with(word), at(4_999)),
+                None,
+                "they say something else"
+            );
+        }
+        assert_eq!(
+            returns.asked(whose, &with("e"), at(4_999)),
+            Some(false),
+            "nobody returns so often"
+        );
+        assert_eq!(returns.asked(whose, &with("a"), at(5_000)), None, "the moment is over");
+        assert_eq!(returns.asked(whose, &with("a"), at(4_000)), None, "the clock went back");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use axum::{Json, Router};
 use florin_core::money::Money;
 use florin_core::order::Phase;
 use florin_core::status;
-use florin_services::ask::{Ask, What};
+use florin_services::ask::What;
 use florin_services::view::View;
 use florin_services::{base64, dice};
 use florin_store::Mode;
@@ -34,7 +34,7 @@ use super::note::Note;
 use super::{Door, DoorKind, gate};
 use crate::body;
 use crate::policy::{BODY_BYTES_MAX, Reports};
-use crate::returned::{is_heard, opened_by};
+use crate::returned::{self, opened_by};
 
 /// Where browsers report what the policy stopped.
 const REPORTS: &str = "/c/reports";
@@ -306,17 +306,7 @@ impl Door {
     /// Asks about an order on behalf of its payer, and tells whether that came to its end. Whatever the answer is, the page that follows
     /// shows how the order stands.
     async fn try_ask(&self, view: &View, what: What) -> bool {
-        let ask = Ask {
-            tenant: view.tenant,
-            key: None,
-            what,
-        };
-        let answer = self.doors.engine.ask(ask).await;
-        let heard = is_heard(&answer);
-        if let Err(denied) = answer {
-            tracing::debug!(order = %view.order.id, %denied, "what a payer asked for was denied");
-        }
-        heard
+        returned::tell(&self.doors, view, what).await
     }
 
     /// The order once its bank has answered, or as it stands when patience is over.

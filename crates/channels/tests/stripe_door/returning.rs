@@ -109,3 +109,54 @@ async fn who_left_a_page_that_may_still_be_paid_is_not_told_that_they_have_not_p
     let form = world.page(&url).await;
     assert!(form.text.contains(careful), "{}", form.text);
 }
+
+/// A provider that answers every question, and counts them.
+async fn counting(world: &World) -> std::sync::Arc<std::sync::atomic::AtomicUsize> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    world.provider_at(&format!("http://{address}")).await;
+    let questions = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&questions);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut bytes = [0; 4_096];
+            if stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+                let _ = stream.write_all(answer).await;
+            }
+        }
+    });
+    questions
+}
+
+#[tokio::test]
+async fn a_return_page_that_is_loaded_again_and_again_asks_the_provider_once_in_a_while() {
+    let world = World::merchant().await;
+    let questions = counting(&world).await;
+    let asked = || questions.load(std::sync::atomic::Ordering::SeqCst);
+    let (_, url) = opened(&world).await;
+    world.press(&url, &[]).await;
+    let token = url.rsplit('/').next().unwrap().to_owned();
+    for path in [
+        format!("/c/back/{token}?result=asked"),
+        format!("/return/{token}?result=asked"),
+    ] {
+        let before = asked();
+        let load = async || match path.starts_with("/return") {
+            true => world.native("GET", &path, None).await,
+            false => world.page(&path).await,
+        };
+        let first = load().await;
+        assert_eq!(asked(), before + 1, "the payer's return asks");
+        for _ in 0..5 {
+            assert_eq!(load().await.text, first.text, "and what it found is shown");
+        }
+        assert_eq!(asked(), before + 1);
+        world.clock.shift_millis(5_000);
+        load().await;
+        assert_eq!(asked(), before + 2, "a while later it asks again");
+        world.clock.shift_millis(5_000);
+    }
+}

@@ -7,7 +7,7 @@ use axum::response::Response;
 use florin_services::ask::What;
 
 use super::{Door, Opened, Says, Tone, params_of, written};
-use crate::returned::Unpaid;
+use crate::returned::{self, Unpaid};
 use crate::stripe_compat::shape::session::Stands;
 use crate::stripe_compat::shape::{self, Seen};
 use crate::stripe_compat::{ids, sessions};
@@ -21,12 +21,11 @@ pub(super) async fn back(
     let opened = door.open(&token).await?;
     let (order, params) = (opened.view.order.id, params_of(query));
     let left = params.contains_key("left");
-    let what = if left {
-        What::Leave { order }
+    let heard = if left {
+        returned::tell(&door.doors, &opened.view, What::Leave { order }).await
     } else {
-        What::Back { order, params }
+        returned::is_back(&door.doors, &opened.view, params).await
     };
-    let heard = door.try_ask(&opened.view, what).await;
     let opened = door.settled(&opened.view).await?;
     let seen = Seen::new(&opened.view);
     // They may have paid: who cannot be asked has not said no.
