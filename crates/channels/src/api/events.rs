@@ -1,5 +1,7 @@
 //! Events: what happened to orders, in the names that webhooks carry.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use florin_core::id::{OrderId, Part, PartId};
@@ -58,8 +60,9 @@ pub const NAMES: &[&str] = &[
 
 /// Event rows that one call looks through when it has found some; beyond that it says that there is more.
 const SCAN_MAX: usize = 2_000;
-/// The same while it has found none: nobody can go on behind an empty page. Most rows without an event are fees, which are not read.
-const SCAN_EMPTY_MAX: usize = 20_000;
+/// The same while it has found none: nobody can go on behind an empty page, so there is none with more behind it. Rows without an event are
+/// fees, which stand between events, and those of orders that are frozen: so many of them in a row are damage.
+const SCAN_EMPTY_MAX: usize = 200_000;
 /// Rows that are read at a time once a page's worth of them did not fill it.
 const BATCH: u32 = 100;
 
@@ -173,14 +176,20 @@ pub(super) async fn list(
     };
     doors.freshen().await;
     // Fees are no events, and orders that are frozen are left out: a page that they would have filled does not look like the last one.
-    let mut scanned = 0;
+    let (mut scanned, mut frozen) = (0, BTreeSet::new());
     let cut = loop {
         let rows = doors.store.feed(&search).await.map_err(Problem::from)?;
         for row in rows.iter().filter(|row| row.news.is_some()) {
+            if frozen.contains(&row.order) {
+                continue;
+            }
             let told = match doors.engine.events(caller.tenant, row.order).await {
                 Ok(told) => told,
                 // An order whose record is damaged is frozen; the others are served.
-                Err(Denied::Damaged) => continue,
+                Err(Denied::Damaged) => {
+                    frozen.insert(row.order);
+                    continue;
+                }
                 Err(denied) => return Err(denied.into()),
             };
             let first = row.version - row.count;
@@ -199,7 +208,7 @@ pub(super) async fn list(
         if shapes.len() > limit as usize || rows.len() < search.limit as usize {
             break false;
         }
-        if scanned >= SCAN_EMPTY_MAX || scanned >= SCAN_MAX && !shapes.is_empty() {
+        if !goes_on(scanned, shapes.is_empty())? {
             break true;
         }
         search.after = rows.last().map(|row| row.at);
@@ -208,6 +217,15 @@ pub(super) async fn list(
     let mut page = List::page(shapes, limit);
     page.has_more |= cut;
     Ok(Json(page))
+}
+
+/// Whether a list that has looked through so many rows goes on.
+fn goes_on(scanned: usize, found_none: bool) -> Result<bool, Problem> {
+    if found_none && scanned >= SCAN_EMPTY_MAX {
+        let detail = format!("the next {scanned} rows of the event stream are of orders whose records are damaged");
+        return Err(Problem::new("record_damaged", detail));
+    }
+    Ok(found_none || scanned < SCAN_MAX)
 }
 
 /// One event.
@@ -340,5 +358,26 @@ impl DisputeShape {
             .into_iter()
             .map(shape)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_with_more_behind_it_is_never_empty_because_nobody_could_go_on_from_there() {
+        for scanned in (0..=2 * SCAN_EMPTY_MAX).step_by(BATCH as usize) {
+            assert!(
+                !matches!(goes_on(scanned, true), Ok(false)),
+                "{scanned} rows without an event"
+            );
+        }
+        assert!(goes_on(20_000, true).unwrap(), "as many fees may follow each other");
+        assert_eq!(goes_on(SCAN_EMPTY_MAX, true).unwrap_err().code, "record_damaged");
+        assert!(
+            !goes_on(SCAN_MAX, false).unwrap(),
+            "its last event is where the next page begins"
+        );
     }
 }
