@@ -153,7 +153,13 @@ pub(super) async fn capture(
     };
     let answered = doors.engine.ask(ask).await;
     let answered = answered.map_err(|denied| refused::capture(denied, body.last))?;
-    Ok(shown(&doors, &answered, StatusCode::OK))
+    let mut shape = OrderShape::of(&answered.order, doors.rails());
+    let step = answered.step.filter(|step| step.kind == StepKind::Capture);
+    shape.capture_made = step.and_then(|step| {
+        let captures = StepShape::captures(&answered.order);
+        captures.into_iter().nth(usize::from(step.index))
+    });
+    Ok(marked(&answered, StatusCode::OK, written(&shape)))
 }
 
 /// Gives a hold back.

@@ -95,6 +95,10 @@ pub struct OrderShape {
     pub created_at: String,
     /// Counts its events.
     pub version: u32,
+    /// The capture that the call made which is answered; in answers to `/capture` alone. Others may capture the same order meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub capture_made: Option<StepShape>,
 }
 
 /// An order's own names and values, written from where the order keeps them.
@@ -280,6 +284,7 @@ impl OrderShape {
             expires_at: rfc3339(order.terms.expires_at),
             created_at: rfc3339(order.created_at),
             version: order.version,
+            capture_made: None,
         }
     }
 }

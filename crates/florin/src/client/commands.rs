@@ -152,23 +152,17 @@ pub(crate) async fn capture(output: Output, capture: &Capture) -> Result<(), Fai
         body["amount"] = json!(amount);
     }
     let api = Api::merchant(&capture.remote)?;
-    let order = piece(&capture.order);
-    let done = api.ask(&format!("/v1/orders/{order}/capture"), &body).await?;
+    let path = format!("/v1/orders/{}/capture", piece(&capture.order));
+    let done = api.ask(&path, &body).await?;
     print::object(output, &done.body);
     if done.open {
         return Err(not_over(&done.body));
     }
-    if done.body.get("payment_order_status").and_then(Value::as_str) == Some("captured") {
-        return Ok(());
-    }
-    // Of a part the order alone does not say whether the provider refused. It is answered: who cannot read that must not repeat it.
-    match api.list(&format!("/v1/orders/{order}/captures"), &[], 1).await {
-        Ok(captures) => captures.first().map_or(Ok(()), step_ended),
-        Err(failure) => {
-            let detail = format!(
-                "the capture is over, and how it ended cannot be read: {}",
-                failure.problem["detail"].as_str().unwrap_or_default()
-            );
+    // The newest capture, or what became of the order, may be another caller's doing.
+    match done.body.get("capture_made") {
+        Some(made) => step_ended(made),
+        None => {
+            let detail = "the capture is over, and the server does not say how it ended";
             let fix = format!(
                 "look before you repeat the command, which asks once more: `florin get {}`",
                 capture.order
@@ -588,7 +582,7 @@ mod tests {
         let key = std::env::temp_dir().join(format!("florin-key-{}", std::process::id()));
         std::fs::write(&key, "sk_test_x").unwrap();
         for (status, word, wanted) in [("202 Accepted", "processing", UNREACHABLE), ("200 OK", "succeeded", 0)] {
-            let said = json!({ "id": "ref_1", "status": word, "payment_order_status": "canceled", "data": [{ "status": word }] });
+            let said = json!({ "id": "ref_1", "status": word, "payment_order_status": "canceled", "capture_made": { "status": word } });
             let api = crate::client::tests::server_that_answers(status, said.to_string().into_bytes()).await;
             let remote = || crate::cli::Remote {
                 api: Some(api.clone()),
@@ -621,6 +615,43 @@ mod tests {
             for verb in ["void", "cancel"] {
                 assert_eq!(code(simple(output, &held, verb).await), wanted, "{verb}, {status}");
             }
+        }
+        std::fs::remove_file(key).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_capture_is_judged_by_the_one_that_this_call_made() {
+        let key = std::env::temp_dir().join(format!("florin-capture-key-{}", std::process::id()));
+        std::fs::write(&key, "sk_test_x").unwrap();
+        for (own, anothers, status, wanted) in [
+            ("failed", "succeeded", "partially_captured", FAILED),
+            ("failed", "succeeded", "captured", FAILED),
+            ("succeeded", "failed", "partially_captured", 0),
+        ] {
+            let said = json!({
+                "id": "ord_1", "payment_order_status": status, "capture_made": { "id": "cap_1", "status": own },
+                "data": [{ "id": "cap_2", "status": anothers }, { "id": "cap_1", "status": own }],
+            });
+            let taken = Capture {
+                order: "ord_1".to_owned(),
+                amount: Some(1),
+                keep_rest: true,
+                remote: crate::cli::Remote {
+                    api: Some(crate::client::tests::server_that_answers("200 OK", said.to_string().into_bytes()).await),
+                    key_file: Some(key.clone()),
+                    data: Default::default(),
+                },
+            };
+            let output = Output {
+                json: false,
+                quiet: true,
+                no_input: true,
+            };
+            assert_eq!(
+                code(capture(output, &taken).await),
+                wanted,
+                "{own} beside {anothers}, {status}"
+            );
         }
         std::fs::remove_file(key).unwrap();
     }
