@@ -148,7 +148,11 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             config.data.join("admin.key").display()
         ));
     }
-    asked.heard().await;
+    let parts = app.doors.clone();
+    let replaced = tokio::select! {
+        () = asked.heard() => false,
+        () = root::replaced(&*parts.store, parts.engine.keyring()) => true,
+    };
     tracing::info!("stopping: finishing what is under way");
     stop.cancel();
     app.stop().await;
@@ -156,6 +160,9 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         let _ = tokio::time::timeout(web::DOORS_CLOSE, door).await;
     }
     traces.close().await;
+    if replaced {
+        bail!(root::REPLACED);
+    }
     Ok(())
 }
 
