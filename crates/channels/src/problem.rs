@@ -172,7 +172,7 @@ pub const CODES: &[Row] = &[
         "not_captured",
         409,
         "Nothing is captured",
-        "nothing was taken: capture first, or give the hold back by `/void`",
+        "there is nothing to give back: a hold goes back by `/void`, and an order that nobody has paid is called off by `/cancel`",
     ),
     (
         "already_captured",

@@ -1,6 +1,7 @@
 //! The client half: talks to `/v1` as any merchant's program does.
 
 pub(crate) mod commands;
+mod fixes;
 mod http;
 pub(crate) mod listen;
 mod print;
@@ -78,6 +79,7 @@ impl Failure {
             let detail = format!("the server answered {status} and gave no reason");
             problem = serde_json::json!({ "code": "no_reason", "detail": detail, "fix": NO_FLORIN });
         }
+        fixes::of_the_command_line(&mut problem);
         let reused = problem.get("code").and_then(Value::as_str) == Some("key_reused");
         let code = match status {
             401 | 403 => NOT_ALLOWED,
