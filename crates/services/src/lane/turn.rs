@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `Send` | – | the message is out |
 //! | `Unclear` | a message was out: uncertain | the same; a copy or a question later |
-//! | `Again` | – | the same; the same message later |
+//! | `Again` | a message was out: nothing, by an event of its own | the same; the same message later |
 //! | `Wait` | acting, pending or uncertain, by whom we wait for | the wait |
 //! | `Done` | approved, released, declined, taken back; fees and what else happened | none; if the order still has questions: a case |
 //! | `Stuck` | stuck: a case for a person | the wait `stuck` |
@@ -130,8 +130,15 @@ fn again(working: &mut Working, step: StepName, after_s: u32, from: Option<&Turn
         // This copy surely did nothing; an earlier one may have. The next copy is marked before it goes.
         *sent &= !from.is_some_and(|turned| turned.sole);
     }
-    entry.again(now, fence, after_s, from.is_some_and(|turned| turned.lost));
+    let never_left = from.is_some_and(|turned| turned.lost);
+    entry.again(now, fence, after_s, never_left);
+    let told = entry.is_out() && !never_left;
     working.dirty = true;
+    // A node that remembers the order as it was would write over when the provider may be asked again, and that this copy did nothing. A message
+    // has so many of these and no more (`AGAINS_MAX`); of what never left, and of questions, there are many, and nothing is lost with one.
+    if told {
+        working.move_version(now);
+    }
 }
 
 fn waiting(working: &mut Working, step: StepName, wait: Wait, from: Option<&Turned>, now: Timestamp) {

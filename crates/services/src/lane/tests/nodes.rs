@@ -186,6 +186,44 @@ fn what_another_lane_writes_about_an_order_leaves_the_lease_of_the_message_that_
 }
 
 #[test]
+fn when_to_come_back_is_not_written_over_by_a_node_that_remembers_the_order_as_it_was() {
+    let mut first = Bench::new();
+    first.sale(1);
+    first.run();
+    let mut second = Bench::over(Arc::new(first.store.another()), 2);
+    let capture = What::Capture {
+        order: order(1),
+        amount: None,
+        last: true,
+    };
+    second.ask("early", capture);
+    second.run();
+    first.turn(Some("later"));
+    assert_eq!(first.stored(1).due, Some(T.plus_seconds(7)));
+    second.needed();
+    let details = Details {
+        description: Some("two teas".into()),
+        ..Details::default()
+    };
+    let what = What::Describe {
+        order: order(1),
+        was: Arc::default(),
+        details: Box::new(details),
+    };
+    second.ask_with(None, what);
+    second.run();
+    assert_eq!(second.needed(), ["commit", "load", "commit"]);
+    let row = second.stored(1);
+    assert_eq!((row.due, row.lease), (Some(T.plus_seconds(7)), None));
+    second.pass(7);
+    assert_eq!(second.claim(false), 1);
+    assert!(
+        matches!(second.effects[0].errand, Errand::Send { again: false, .. }),
+        "the first copy surely did nothing"
+    );
+}
+
+#[test]
 fn an_order_that_its_node_claimed_twice_is_asked_about_under_the_later_claim() {
     let mut bench = Bench::new();
     bench.sale(1);
