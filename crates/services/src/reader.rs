@@ -197,7 +197,7 @@ impl Reader {
         turn.delivers = !fold.deliveries.is_empty();
         crash::point("before_fold");
         // Not written: another node read the same rows at the same time and was faster.
-        let folded = self.store.fold(&fold).await?;
+        let folded = self.store.fold(fold).await?;
         crash::point("after_fold");
         turn.overtaken = !folded;
         if folded && turn.delivers {

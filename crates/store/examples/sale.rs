@@ -27,7 +27,7 @@ use florin_core::time::Timestamp;
 use florin_store::postgres::PostgresStore;
 use florin_store::sqlite::SqliteStore;
 use florin_store::{
-    BOOKS, BalanceRow, Batch, Changed, Cursor, EventRow, FeedRow, Fold, IdemKey, Lease, ListingRow, Marks, Mode,
+    BOOKS, BalanceRow, Batch, Changed, Cursor, EventRow, FeedRow, Fold, IdemKey, Lease, ListingRow, Marks, Terms, Mode,
     OrderRow, Outcome, Store, Tenant,
 };
 use support::cluster::Cluster;
@@ -236,7 +236,7 @@ async fn reader(store: Arc<dyn Store>, until: Instant) {
                 customer: None,
                 attention: false,
                 created_at: row.time,
-                metadata: Vec::new(),
+                terms: Terms::default(),
                 marks: Marks::NONE,
                 changed_at: row.time,
             };
@@ -261,7 +261,7 @@ async fn reader(store: Arc<dyn Store>, until: Instant) {
             }
         }
         fold.listings = listings.into_values().collect();
-        assert_eq!(store.fold(&fold).await, Ok(true));
+        assert_eq!(store.fold(fold.clone()).await, Ok(true));
         cursor = last.at;
     }
 }

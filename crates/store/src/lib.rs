@@ -33,6 +33,7 @@ use thiserror::Error;
 
 pub use marks::Marks;
 pub use rows::*;
+pub use terms::Terms;
 
 /// The answer of a store, when it comes.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
@@ -128,7 +129,7 @@ pub trait Store: Send + Sync + 'static {
     /// Writes what a reader made of the events up to a cursor, and the cursor. `false`: another node was faster. Balances, deliveries and
     /// the cursor are one transaction. Listings, references and feed may be written before it, a few at a time, so that commits are not
     /// held up by a long turn: writing them again, or an older listing after a newer one, changes nothing.
-    fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool>;
+    fn fold(&self, fold: Fold) -> Answer<'_, bool>;
 
     // ---- webhooks out ----------------------------------------------------------------------------------------------------------
 

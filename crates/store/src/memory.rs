@@ -240,8 +240,8 @@ impl Store for MemoryStore {
         })
     }
 
-    fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool> {
-        self.call(Call::Write, |state, _| lists::fold(state, fold))
+    fn fold(&self, fold: Fold) -> Answer<'_, bool> {
+        self.call(Call::Write, move |state, _| lists::fold(state, &fold))
     }
 
     fn claim_deliveries<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<DeliveryRow>> {

@@ -283,10 +283,10 @@ impl Store for PostgresStore {
         ask!(self.others, |session| fold::cursor(session, reader))
     }
 
-    fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool> {
+    fn fold(&self, fold: Fold) -> Answer<'_, bool> {
         Box::pin(async move {
-            let numbers = tenants::numbers(&self.tenants, &self.others, fold::tenants_of(fold)).await?;
-            ask!(self.others, |session| fold::fold(session, &numbers, fold)).await
+            let numbers = tenants::numbers(&self.tenants, &self.others, fold::tenants_of(&fold)).await?;
+            ask!(self.others, |session| fold::fold(session, &numbers, &fold)).await
         })
     }
 

@@ -5,7 +5,7 @@ use florin_core::money::Currency;
 use florin_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::Marks;
+use crate::{Marks, Terms};
 
 /// Test or live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -365,8 +365,8 @@ pub struct ListingRow {
     pub attention: bool,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Metadata, all of it; none leaves what is there.
-    pub metadata: Vec<(String, String)>,
+    /// What stands for its metadata, all of it; none leaves what is there.
+    pub terms: Terms,
     /// What it has, beside what is known already.
     pub marks: Marks,
     /// When something happened to it last.

@@ -269,8 +269,7 @@ impl Store for SqliteStore {
         self.read(move |connection, _| fold::cursor(connection, &reader))
     }
 
-    fn fold<'a>(&'a self, fold: &'a Fold) -> Answer<'a, bool> {
-        let fold = fold.clone();
+    fn fold(&self, fold: Fold) -> Answer<'_, bool> {
         Box::pin(async move {
             let plan = self
                 .write(move |pen, tenants| fold::Plan::new(&pen.connection, tenants, fold))

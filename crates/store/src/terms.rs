@@ -19,10 +19,29 @@ pub(crate) fn term(name: &str, value: &str) -> [u8; TERM_BYTES] {
     hash.to_be_bytes()
 }
 
-/// All terms of an order in one piece; none when it has no metadata, which leaves those that are there.
-pub(crate) fn terms(metadata: &[(String, String)]) -> Option<Vec<u8>> {
-    let all = metadata.iter().flat_map(|(name, value)| term(name, value));
-    (!metadata.is_empty()).then(|| all.collect())
+/// The terms of an order, in one piece.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms(Vec<u8>);
+
+impl Terms {
+    /// Those of an order with this metadata.
+    pub fn of<'a>(metadata: impl ExactSizeIterator<Item = (&'a String, &'a String)>) -> Self {
+        let mut bytes = Vec::with_capacity(metadata.len() * TERM_BYTES);
+        for (name, value) in metadata {
+            bytes.extend_from_slice(&term(name, value));
+        }
+        Self(bytes)
+    }
+
+    /// Whether the order has this name with this value.
+    pub fn holds(&self, name: &str, value: &str) -> bool {
+        self.0.chunks(TERM_BYTES).any(|one| one == term(name, value))
+    }
+
+    /// As they are stored; none when it has no metadata, which leaves those that are there.
+    pub(crate) fn stored(&self) -> Option<&[u8]> {
+        (!self.0.is_empty()).then_some(&*self.0)
+    }
 }
 
 #[cfg(test)]

@@ -785,7 +785,7 @@ async fn folded(change: impl FnOnce(&mut Fold)) -> Vec<Law> {
         feed: Vec::new(),
     };
     change(&mut fold);
-    assert_eq!(store.fold(&fold).await, Ok(true));
+    assert_eq!(store.fold(fold.clone()).await, Ok(true));
     laws(&findings(&store).await)
 }
 
@@ -821,7 +821,7 @@ fn listing(number: u128, status: &str, attention: bool) -> ListingRow {
         customer: None,
         attention,
         created_at: T,
-        metadata: Vec::new(),
+        terms: Default::default(),
         marks: Marks::NONE,
         changed_at: T,
     }
@@ -857,7 +857,7 @@ async fn a_providers_name_that_leads_to_another_order_is_found() {
         deliveries: Vec::new(),
         feed: Vec::new(),
     };
-    assert_eq!(store.fold(&wrong).await, Ok(true));
+    assert_eq!(store.fold(wrong.clone()).await, Ok(true));
     assert_eq!(laws(&findings(&fold(store).await).await), [Law::References]);
 }
 

@@ -8,7 +8,7 @@ use florin_core::money::Currency;
 use florin_core::rail::Memo;
 use florin_core::time::Timestamp;
 use florin_store::{
-    BOOKS, BalanceRow, Cursor, DeliveryRow, EventRow, FeedRow, Fold, ListingRow, Marks, ProviderRef, Tenant,
+    BOOKS, BalanceRow, Cursor, DeliveryRow, EventRow, FeedRow, Fold, ListingRow, Marks, ProviderRef, Tenant, Terms,
 };
 
 use super::read::Listed;
@@ -43,7 +43,7 @@ impl Made {
             customer: None,
             attention: false,
             created_at: stand.created_at,
-            metadata: Vec::new(),
+            terms: Terms::default(),
             marks: Marks::NONE,
             changed_at: row.time,
         });
@@ -56,7 +56,7 @@ impl Made {
         }
         if let Some(details) = details {
             listing.customer = details.customer;
-            listing.metadata = details.metadata.into_iter().collect();
+            listing.terms = details.terms;
         }
     }
 

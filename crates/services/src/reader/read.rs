@@ -7,7 +7,7 @@ use florin_core::event::Event;
 use florin_core::id::ConnectionId;
 use florin_core::ledger::Posting;
 use florin_core::order::StepName;
-use florin_store::{EventRow, Marks};
+use florin_store::{EventRow, Marks, Terms};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
@@ -42,7 +42,8 @@ pub(super) struct Road {
 #[serde(default)]
 pub(super) struct Listed {
     pub(super) customer: Option<String>,
-    pub(super) metadata: BTreeMap<String, String>,
+    #[serde(rename = "metadata", deserialize_with = "terms")]
+    pub(super) terms: Terms,
     /// Whether there are any.
     #[serde(deserialize_with = "any")]
     pub(super) lines: bool,
@@ -50,6 +51,10 @@ pub(super) struct Listed {
 
 fn any<'de, D: Deserializer<'de>>(list: D) -> Result<bool, D::Error> {
     Vec::<IgnoredAny>::deserialize(list).map(|list| !list.is_empty())
+}
+
+fn terms<'de, D: Deserializer<'de>>(metadata: D) -> Result<Terms, D::Error> {
+    BTreeMap::<String, String>::deserialize(metadata).map(|metadata| Terms::of(metadata.iter()))
 }
 
 #[derive(Deserialize)]
@@ -126,7 +131,7 @@ impl From<Written> for Read {
             learned: written.learned,
             details: written.details.map(|details| Listed {
                 customer: details.customer.map(|customer| customer.to_string()),
-                metadata: details.metadata.clone(),
+                terms: Terms::of(details.metadata.iter()),
                 lines: !details.lines.is_empty(),
             }),
             named: written.named,

@@ -83,7 +83,7 @@ fn matches(row: &ListingRow, search: &Search) -> bool {
             .as_ref()
             .is_none_or(|customer| row.customer.as_ref() == Some(customer))
         && (!search.attention || row.attention)
-        && search.metadata.iter().all(|pair| row.metadata.contains(pair))
+        && search.metadata.iter().all(|(name, value)| row.terms.holds(name, value))
         && (search.words.is_empty() || search.words.contains(&row.status))
         && row.marks.holds(search.marks)
         && search.changed_from.is_none_or(|from| row.changed_at >= from)
@@ -137,8 +137,8 @@ pub(super) fn fold(state: &mut State, fold: &Fold) -> Result<bool, Fault> {
         stored.attention = row.attention;
         stored.marks = stored.marks.and(row.marks);
         stored.changed_at = stored.changed_at.max(row.changed_at);
-        if !row.metadata.is_empty() {
-            stored.metadata.clone_from(&row.metadata);
+        if row.terms.stored().is_some() {
+            stored.terms.clone_from(&row.terms);
         }
     }
     for (reference, order) in &fold.refs {

@@ -11,7 +11,6 @@ use super::session::Session;
 use super::{parts, read, tenants};
 use crate::codes::{currency, may_fold, plus, sum};
 use crate::tenants::{Numbers, Tenants};
-use crate::terms::terms;
 use crate::{BOOKS, BalanceRow, Cursor, DeliveryRow, Fault, FeedRow, Fold, ListingRow, ProviderRef, Tenant};
 
 macro_rules! deliveries_sql {
@@ -130,7 +129,7 @@ fn listings<'a>(numbers: &Numbers, listings: &'a [ListingRow]) -> Result<Option<
         boxed(each().map(|row| i16::from(row.attention))),
         boxed(each().map(|row| row.status.as_str())),
         boxed(each().map(|row| row.customer.as_deref())),
-        boxed(each().map(|row| terms(&row.metadata))),
+        boxed(each().map(|row| row.terms.stored())),
         Box::new(versions),
         boxed(each().map(|row| row.marks.bits())),
         boxed(each().map(|row| row.changed_at.millis())),

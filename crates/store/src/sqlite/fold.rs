@@ -10,7 +10,6 @@ use super::read;
 
 use crate::codes::{currency, may_fold, plus, sum};
 use crate::tenants::{Numbers, Tenants};
-use crate::terms::terms;
 use crate::{BOOKS, BalanceRow, Cursor, DeliveryRow, Fault, FeedRow, Fold, ListingRow, ProviderRef, Tenant};
 
 /// Where a reader stands.
@@ -152,7 +151,7 @@ fn write_listings<'a>(
             row.attention,
             row.status,
             row.customer,
-            terms(&row.metadata),
+            row.terms.stored(),
             row.marks.bits(),
             row.changed_at.millis(),
         ])?;

@@ -29,7 +29,7 @@ fn numbers(rows: &[DeliveryRow]) -> Vec<u32> {
 pub(crate) async fn a_delivery_is_taken_by_one_node_and_written_back(place: &mut Place) {
     place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             deliveries: vec![delivery(1), delivery(2)],
             ..fold("hooks", 0, 1)
         })
@@ -83,7 +83,7 @@ pub(crate) async fn a_delivery_is_taken_by_one_node_and_written_back(place: &mut
     // A reader that folds the same events again does not send again.
     place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             deliveries: vec![delivery(1)],
             ..fold("hooks", 1, 2)
         })

@@ -43,7 +43,7 @@ pub(crate) async fn a_tenant_pages_its_event_rows_both_ways(place: &mut Place) {
         feed,
         ..fold("lists", 0, 1)
     };
-    assert_eq!(place.store.fold(&turn).await, Ok(true));
+    assert_eq!(place.store.fold(turn.clone()).await, Ok(true));
     let mine: Vec<_> = rows.iter().filter(|row| row.tenant == tenant(1)).cloned().collect();
     assert_eq!(mine.len(), 8);
     let newest: Vec<_> = mine.iter().rev().cloned().collect();

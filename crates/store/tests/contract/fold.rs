@@ -42,14 +42,14 @@ pub(crate) async fn only_one_of_two_readers_at_one_place_writes(place: &mut Plac
             balances: vec![balance(1, 0)],
             ..fold(BOOKS, step, step + 1)
         };
-        let (first, second) = tokio::join!(place.store.fold(&turn), two.fold(&turn));
+        let (first, second) = tokio::join!(place.store.fold(turn.clone()), two.fold(turn.clone()));
         assert!(
             first.clone().unwrap() != second.clone().unwrap(),
             "{first:?} and {second:?}"
         );
     }
     assert_eq!(two.balances(tenant(1)).await, Ok((vec![balance(10, 0)], place_at(10))));
-    assert_eq!(place.store.fold(&fold(BOOKS, 9, 11)).await, Ok(false));
+    assert_eq!(place.store.fold(fold(BOOKS, 9, 11)).await, Ok(false));
     assert_eq!(place.store.cursor("another").await, Ok(Cursor::START));
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn balances_add_up_beyond_64_bits(place: &mut Place) {
             balances: vec![balance(most, least), other.clone(), balance(0, -1)],
             ..fold(BOOKS, step, step + 1)
         };
-        assert_eq!(place.store.fold(&turn).await, Ok(true));
+        assert_eq!(place.store.fold(turn.clone()).await, Ok(true));
     }
     let times = i128::from(TIMES);
     let (mut found, at) = place.store.balances(tenant(1)).await.unwrap();
@@ -82,7 +82,7 @@ pub(crate) async fn balances_add_up_beyond_64_bits(place: &mut Place) {
     assert_eq!(
         place
             .store
-            .fold(&Fold {
+            .fold(Fold {
                 balances: vec![balance(huge, 0)],
                 ..fold(BOOKS, 3, 4)
             })
@@ -91,7 +91,7 @@ pub(crate) async fn balances_add_up_beyond_64_bits(place: &mut Place) {
     );
     let over = place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             balances: vec![balance(1, 0)],
             ..fold(BOOKS, 4, 5)
         })
@@ -106,7 +106,7 @@ pub(crate) async fn only_the_books_fold_balances(place: &mut Place) {
         balances: vec![balance(1, 0)],
         ..fold("lists", 0, 1)
     };
-    assert!(matches!(place.store.fold(&wrong).await, Err(Fault::Refused(_))));
+    assert!(matches!(place.store.fold(wrong.clone()).await, Err(Fault::Refused(_))));
     assert_eq!(place.store.balances(tenant(1)).await, Ok((Vec::new(), Cursor::START)));
 }
 
@@ -119,7 +119,7 @@ pub(crate) async fn a_reference_of_a_provider_finds_its_order_and_keeps_it(place
     let first = vec![(reference(1, "pi_1"), order_id(1)), (reference(2, "pi_1"), order_id(2))];
     place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             refs: first,
             ..fold("lists", 0, 1)
         })
@@ -128,7 +128,7 @@ pub(crate) async fn a_reference_of_a_provider_finds_its_order_and_keeps_it(place
     let again = vec![(reference(1, "pi_1"), order_id(3)), (reference(1, "pi_2"), order_id(3))];
     place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             refs: again,
             ..fold("lists", 1, 2)
         })
@@ -157,12 +157,12 @@ pub(crate) async fn folding_a_listing_again_replaces_it(place: &mut Place) {
     let new = ListingRow {
         status: "processing".to_owned(),
         attention: true,
-        metadata: vec![pair.clone()],
+        terms: terms(std::slice::from_ref(&pair)),
         ..listing(1)
     };
     place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             listings: vec![new],
             ..fold("lists", 0, 1)
         })
@@ -174,7 +174,7 @@ pub(crate) async fn folding_a_listing_again_replaces_it(place: &mut Place) {
     };
     place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             listings: vec![known],
             ..fold("lists", 1, 2)
         })
@@ -236,7 +236,7 @@ pub(crate) async fn what_an_order_has_stays_in_its_listing(place: &mut Place) {
             listings: vec![row],
             ..fold("lists", step, step + 1)
         };
-        assert_eq!(place.store.fold(&turn).await, Ok(true));
+        assert_eq!(place.store.fold(turn.clone()).await, Ok(true));
     }
     use florin_store::Search;
     for (marks, changed, count) in [
@@ -258,14 +258,14 @@ pub(crate) async fn an_older_listing_does_not_replace_a_newer_one(place: &mut Pl
     let pair = |value: &str| vec![("table".to_owned(), value.to_owned())];
     let newer = ListingRow {
         version: 4,
-        metadata: pair("8"),
+        terms: terms(&pair("8")),
         ..listing(1)
     };
     let older = ListingRow {
         version: 2,
         status: "processing".to_owned(),
         attention: true,
-        metadata: pair("7"),
+        terms: terms(&pair("7")),
         ..listing(1)
     };
     for (step, row) in [newer, older].into_iter().enumerate() {
@@ -274,7 +274,7 @@ pub(crate) async fn an_older_listing_does_not_replace_a_newer_one(place: &mut Pl
             listings: vec![row],
             ..fold("lists", step, step + 1)
         };
-        assert_eq!(place.store.fold(&turn).await, Ok(true));
+        assert_eq!(place.store.fold(turn.clone()).await, Ok(true));
     }
     use florin_store::Search;
     for (wanted, count) in [
@@ -329,7 +329,7 @@ pub(crate) async fn a_long_turn_is_written_whole_between_commits(place: &mut Pla
         balances: vec![balance(i128::from(MANY), 0)],
         ..fold(BOOKS, 0, 1)
     };
-    let (folded, committed) = tokio::join!(place.store.fold(&turn), async {
+    let (folded, committed) = tokio::join!(place.store.fold(turn.clone()), async {
         let batch = moving((1..=MANY).map(order));
         place.store.commit(&batch).await
     });

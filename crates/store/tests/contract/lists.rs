@@ -24,13 +24,10 @@ async fn filled(place: &Place) -> Vec<ListingRow> {
             attention: number % 10 == 0,
             marks: Marks::CHARGED.and(Marks::REFUNDED.when(number % 7 == 0)),
             changed_at: at(number + 20 * u32::from(number % 9 == 0)),
-            metadata: vec![
-                ("table".to_owned(), (number % 5).to_string()),
-                (
-                    "shop".to_owned(),
-                    if number % 2 == 0 { "even" } else { "odd" }.to_owned(),
-                ),
-            ],
+            terms: terms(&[
+                pair("table", &(number % 5).to_string()),
+                pair("shop", if number % 2 == 0 { "even" } else { "odd" }),
+            ]),
             ..listing(number)
         })
         .collect();
@@ -41,7 +38,7 @@ async fn filled(place: &Place) -> Vec<ListingRow> {
     place.store.commit(&making(orders)).await.unwrap();
     place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             listings: rows.clone(),
             ..fold("lists", 0, 1)
         })
@@ -62,7 +59,6 @@ pub(crate) async fn every_filter_finds_what_it_says(place: &mut Place) {
     let rows = filled(place).await;
     let status = || Some("captured".to_owned());
     let customer = || Some("cus_4".to_owned());
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     type Rule = fn(&ListingRow) -> bool;
     let cases: Vec<(Search, Rule)> = vec![
         (search(), |_| true),
@@ -100,14 +96,14 @@ pub(crate) async fn every_filter_finds_what_it_says(place: &mut Place) {
                 metadata: vec![pair("table", "3")],
                 ..search()
             },
-            |row| row.metadata[0].1 == "3",
+            |row| row.terms.holds("table", "3"),
         ),
         (
             Search {
                 metadata: vec![pair("table", "3"), pair("shop", "odd")],
                 ..search()
             },
-            |row| row.metadata[0].1 == "3" && row.metadata[1].1 == "odd",
+            |row| row.terms.holds("table", "3") && row.terms.holds("shop", "odd"),
         ),
         (
             Search {
@@ -169,7 +165,7 @@ pub(crate) async fn every_filter_finds_what_it_says(place: &mut Place) {
                 from: Some(at(5)),
                 ..search()
             },
-            |row| row.metadata[0].1 == "4" && row.status == "captured" && row.created_at >= at(5),
+            |row| row.terms.holds("table", "4") && row.status == "captured" && row.created_at >= at(5),
         ),
         (
             Search {

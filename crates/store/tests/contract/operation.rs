@@ -140,7 +140,7 @@ pub(crate) async fn the_backlog_says_what_waits_and_since_when(place: &mut Place
     assert_eq!(unread, events.iter().map(|event| event.time).min());
     place
         .store
-        .fold(&Fold {
+        .fold(Fold {
             deliveries,
             listings,
             to: events.iter().map(|event| event.at).max().unwrap(),

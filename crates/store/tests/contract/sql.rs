@@ -48,7 +48,7 @@ async fn a_backup_of_sqlite_opens_and_holds_what_was_there() {
     store.write_deliveries(&[delivery(1)]).await.unwrap();
     let listings = (1..=200).map(listing).collect();
     store
-        .fold(&Fold {
+        .fold(Fold {
             listings,
             ..fold("lists", 0, 1)
         })

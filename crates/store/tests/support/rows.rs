@@ -2,7 +2,7 @@
 
 use florin_core::id::{ConnectionId, DeliveryId, EndpointId, MerchantId, NodeId, OrderId};
 use florin_core::time::Timestamp;
-use florin_store::{
+use florin_store::{Terms, 
     Batch, Changed, Claim, Cursor, DeliveryRow, DeliveryStatus, EventRow, Hash, IdemKey, KeyRow, Lease, ListingRow,
     Marks, Mode, NoticeId, NoticeRow, OrderRow, Record, Search, Tenant,
 };
@@ -187,10 +187,19 @@ pub(crate) fn listing(number: u32) -> ListingRow {
         customer: None,
         attention: false,
         created_at: at(number),
-        metadata: Vec::new(),
+        terms: Terms::default(),
         marks: Marks::NONE,
         changed_at: at(number),
     }
+}
+
+pub(crate) fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+/// What a listing keeps of this metadata.
+pub(crate) fn terms(metadata: &[(String, String)]) -> Terms {
+    Terms::of(metadata.iter().map(|(name, value)| (name, value)))
 }
 
 pub(crate) fn search() -> Search {

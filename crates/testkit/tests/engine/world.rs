@@ -316,7 +316,7 @@ impl World {
             balances: Vec::new(),
             deliveries: Vec::new(),
         };
-        assert!(self.store.fold(&fold).await.unwrap());
+        assert!(self.store.fold(fold.clone()).await.unwrap());
     }
 
     /// Another account of the merchant, at this address.
