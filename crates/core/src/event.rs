@@ -3,6 +3,8 @@
 //! A stored event is one JSON object, `{"v":1,"k":"approved","attempt":1,…}`. A kind is changed by raising its number in
 //! [`Event::version`] and teaching [`read`] to lift the old shape; `golden/events/` holds every shape there was.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -47,7 +49,7 @@ pub enum Event {
         /// The attempt's number.
         attempt: u8,
         /// How.
-        plan: Plan,
+        plan: Arc<Plan>,
     },
     /// Any other step was started.
     StepStarted {

@@ -73,7 +73,6 @@ pub enum Place {
     /// A message is out, or will be.
     Out {
         /// The very message: a copy has the same bytes.
-        #[serde(with = "shared")]
         message: Arc<Exchange>,
         /// Whether a copy may have left.
         sent: bool,
@@ -331,21 +330,6 @@ fn next_poll(since: Timestamp, poll: &[u32], now: Timestamp) -> Option<Timestamp
     let gap_ms = i64::from(last.saturating_sub(before).max(1)) * 1_000;
     let past = now.millis_since(since.plus_seconds(i64::from(last)));
     Some(now.plus_millis(gap_ms - past.rem_euclid(gap_ms)))
-}
-
-mod shared {
-    use std::sync::Arc;
-
-    use florin_core::rail::Exchange;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(message: &Arc<Exchange>, to: S) -> Result<S::Ok, S::Error> {
-        message.as_ref().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Exchange>, D::Error> {
-        Exchange::deserialize(from).map(Arc::new)
-    }
 }
 
 #[cfg(test)]

@@ -27,8 +27,8 @@ use florin_core::time::Timestamp;
 use florin_store::postgres::PostgresStore;
 use florin_store::sqlite::SqliteStore;
 use florin_store::{
-    BOOKS, BalanceRow, Batch, Changed, Cursor, EventRow, FeedRow, Fold, IdemKey, Lease, ListingRow, Marks, Terms, Mode,
-    OrderRow, Outcome, Store, Tenant,
+    BOOKS, BalanceRow, Batch, Changed, Cursor, EventRow, FeedRow, Fold, IdemKey, Lease, ListingRow, Marks, Mode,
+    OrderRow, Outcome, Store, Tenant, Terms,
 };
 use support::cluster::Cluster;
 use support::folder::Folder;

@@ -1,5 +1,7 @@
 //! One try: what was planned, how its authorise step stands, what undoes it, and what moved for it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::limits::REPLACED_MAX;
@@ -14,7 +16,7 @@ pub struct Attempt {
     /// Counted from 1.
     pub number: u8,
     /// What was planned.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// When it was started.
     pub started_at: Timestamp,
     /// How its authorise step stands.
@@ -138,7 +140,7 @@ fn fingerprint(action: &Action) -> u64 {
 }
 
 impl Attempt {
-    pub(crate) fn new(number: u8, plan: Plan, at: Timestamp) -> Self {
+    pub(crate) fn new(number: u8, plan: Arc<Plan>, at: Timestamp) -> Self {
         Self {
             number,
             plan,

@@ -2,6 +2,8 @@
 //!
 //! Commands may be refused, facts never. A command whose step id exists with the same body answers as before.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -162,7 +164,7 @@ pub enum Command {
         /// The how-manieth attempt.
         number: u8,
         /// How.
-        plan: Plan,
+        plan: Arc<Plan>,
     },
     /// The payer did what the attempt's action `action` asked for.
     Continue {

@@ -8,6 +8,8 @@ mod time;
 
 pub(super) use money::next;
 
+use std::sync::Arc;
+
 use crate::event::Event;
 use crate::money::Money;
 use crate::order::{Command, DESCRIBED_VERSION_MAX, Kind, Leaving, Order, Phase, Plan, Refusal, Standing, TooMany};
@@ -52,7 +54,7 @@ impl Order {
         Ok(Some(Event::Described))
     }
 
-    fn start(&self, number: u8, plan: &Plan, now: Timestamp) -> Decision {
+    fn start(&self, number: u8, plan: &Arc<Plan>, now: Timestamp) -> Decision {
         if let Some((_, attempt)) = self.attempt(number) {
             return if attempt.plan == *plan {
                 Ok(None)

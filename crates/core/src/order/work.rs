@@ -166,6 +166,19 @@ impl Attempt {
             .chain(named(number, StepKind::Refund, &charge.refunds))
     }
 
+    /// The captures, voids, increments or refunds among them.
+    pub(crate) fn steps_of(&self, kind: StepKind) -> impl Iterator<Item = (StepName, &Step)> {
+        let charge = &self.charge;
+        let steps = match kind {
+            StepKind::Authorize | StepKind::Cancel | StepKind::Reverse => &[][..],
+            StepKind::Capture => &charge.captures,
+            StepKind::Void => &charge.voids,
+            StepKind::Increment => &charge.increments,
+            StepKind::Refund => &charge.refunds,
+        };
+        named(self.number, kind, steps)
+    }
+
     /// A step after the authorise step.
     pub fn step(&self, name: StepName) -> Option<&Step> {
         let index = usize::from(name.index);

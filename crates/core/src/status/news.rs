@@ -1,8 +1,9 @@
 //! What a change of an order is called outside: the names of the webhooks, in a stable order.
 
-use super::{AttemptStatus, StepStatus, StepView, Word, attempts, captures, disputes, refunds, voids, word};
+use super::views::{attempt_status, step_statuses};
+use super::{AttemptStatus, StepStatus, Word, disputes, word};
 use crate::id::{Part, PartId};
-use crate::order::{Order, Verdict};
+use crate::order::{Order, StepKind, Verdict};
 
 /// One public event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,25 +28,25 @@ pub fn news(before: Option<&Order>, after: &Order) -> Vec<News> {
             part: None,
         });
     }
-    let were = before.map(attempts).unwrap_or_default();
-    for is in attempts(after) {
-        let was = were.iter().find(|was| was.number == is.number);
-        if was.map(|was| was.status) != Some(is.status) {
+    for (place, attempt) in after.attempts() {
+        let is = attempt_status(place, attempt);
+        let was = before.and_then(|before| before.attempt(attempt.number));
+        if was.map(|(place, was)| attempt_status(place, was)) != Some(is) {
             news.push(News {
-                name: attempt_name(is.status),
-                part: Some(after.part(Part::Attempt, is.number.into())),
+                name: attempt_name(is),
+                part: Some(after.part(Part::Attempt, attempt.number.into())),
             });
         }
     }
-    let kinds: [(Parts, Part, Naming); 3] = [
-        (captures, Part::Capture, capture_name),
-        (voids, Part::Void, void_name),
-        (refunds, Part::Refund, refund_name),
+    let kinds: [(StepKind, Part, Naming); 3] = [
+        (StepKind::Capture, Part::Capture, capture_name),
+        (StepKind::Void, Part::Void, void_name),
+        (StepKind::Refund, Part::Refund, refund_name),
     ];
-    for (parts, part, name) in kinds {
-        let were: Vec<StepStatus> = before.map(|before| statuses(parts(before))).unwrap_or_default();
-        for (index, is) in statuses(parts(after)).into_iter().enumerate() {
-            if were.get(index) != Some(&is) {
+    for (kind, part, name) in kinds {
+        let mut were = before.into_iter().flat_map(|before| step_statuses(before, kind));
+        for (index, is) in step_statuses(after, kind).enumerate() {
+            if were.next() != Some(is) {
                 let number = u16::try_from(index).unwrap_or(u16::MAX);
                 news.push(News {
                     name: name(is),
@@ -67,14 +68,8 @@ pub fn news(before: Option<&Order>, after: &Order) -> Vec<News> {
     news
 }
 
-/// Reads the parts of one kind.
-type Parts = fn(&Order) -> Vec<StepView<'_>>;
-/// Names what became of one of them.
+/// Names what became of a capture, void or refund.
 type Naming = fn(StepStatus) -> &'static str;
-
-fn statuses(views: Vec<StepView<'_>>) -> Vec<StepStatus> {
-    views.into_iter().map(|view| view.status).collect()
-}
 
 const fn order_name(word: Word) -> &'static str {
     match word {

@@ -159,7 +159,7 @@ fn attempt_view(place: Place, attempt: &Attempt) -> AttemptView<'_> {
     }
 }
 
-fn attempt_status(place: Place, attempt: &Attempt) -> AttemptStatus {
+pub(super) fn attempt_status(place: Place, attempt: &Attempt) -> AttemptStatus {
     let moved = attempt.charge.heard() > 0 || attempt.charge.hold.is_some();
     match (place, &attempt.standing) {
         (_, Standing::Declined(_)) if !moved => AttemptStatus::Declined,
@@ -190,20 +190,28 @@ pub fn refunds(order: &Order) -> Vec<StepView<'_>> {
 }
 
 fn steps(order: &Order, kind: StepKind) -> Vec<StepView<'_>> {
-    let all = order.winner().into_iter().flat_map(Attempt::steps);
-    all.filter(|(name, _)| name.kind == kind)
-        .map(|(name, step)| step_view(name, step))
-        .collect()
+    let all = order.winner().into_iter().flat_map(|winner| winner.steps_of(kind));
+    all.map(|(name, step)| step_view(name, step)).collect()
 }
 
-fn step_view(name: StepName, step: &Step) -> StepView<'_> {
+/// How the captures, voids or refunds of the order stand, oldest first.
+pub(super) fn step_statuses(order: &Order, kind: StepKind) -> impl Iterator<Item = StepStatus> {
+    let all = order.winner().into_iter().flat_map(move |winner| winner.steps_of(kind));
+    all.map(|(_, step)| step_status(step))
+}
+
+fn step_status(step: &Step) -> StepStatus {
     let (moved, back) = step.moved();
-    let status = match &step.state {
+    match &step.state {
         StepState::Sent | StepState::Pending | StepState::Uncertain => StepStatus::Processing,
         StepState::Declined(_) => StepStatus::Failed,
         StepState::Done { .. } if back > 0 && back >= moved => StepStatus::Returned,
         StepState::Done { .. } => StepStatus::Succeeded,
-    };
+    }
+}
+
+fn step_view(name: StepName, step: &Step) -> StepView<'_> {
+    let (moved, _) = step.moved();
     StepView {
         index: name.index,
         step: name,
@@ -212,7 +220,7 @@ fn step_view(name: StepName, step: &Step) -> StepView<'_> {
         } else {
             step.amount
         },
-        status,
+        status: step_status(step),
         uncertain: step.open() == Some(Open::Uncertain),
         decline: step.declined(),
         asked_at: step.asked_at,

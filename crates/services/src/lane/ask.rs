@@ -118,7 +118,10 @@ fn begin(working: &mut Working, start: &Start, now: Timestamp) -> Result<Did, Re
     let number = working.order().next_attempt();
     let mut plan = start.plan.clone();
     plan.amount = working.order().due;
-    let command = Command::Start { number, plan };
+    let command = Command::Start {
+        number,
+        plan: plan.into(),
+    };
     let changed = working.command(&command, now)?;
     let step = StepName::authorize(number);
     if let Some(url) = &start.return_url {

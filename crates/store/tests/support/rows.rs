@@ -2,9 +2,9 @@
 
 use florin_core::id::{ConnectionId, DeliveryId, EndpointId, MerchantId, NodeId, OrderId};
 use florin_core::time::Timestamp;
-use florin_store::{Terms, 
+use florin_store::{
     Batch, Changed, Claim, Cursor, DeliveryRow, DeliveryStatus, EventRow, Hash, IdemKey, KeyRow, Lease, ListingRow,
-    Marks, Mode, NoticeId, NoticeRow, OrderRow, Record, Search, Tenant,
+    Marks, Mode, NoticeId, NoticeRow, OrderRow, Record, Search, Tenant, Terms,
 };
 use uuid::Uuid;
 

@@ -236,7 +236,7 @@ fn command(order: &Order, act: Act, scenario: &Scenario, left: &Left) -> Option<
     Some(match act {
         Act::Start => Command::Start {
             number: order.next_attempt(),
-            plan: plan(order, scenario),
+            plan: plan(order, scenario).into(),
         },
         Act::Continue => {
             let attempt = running.filter(|attempt| attempt.actions > 0)?;

@@ -90,6 +90,10 @@ impl Store for Stopping {
         self.inner.backlog(now)
     }
 
+    fn fold(&self, fold: Fold) -> Answer<'_, bool> {
+        self.inner.fold(fold)
+    }
+
     pass_on! {
         load(wanted: &'a Wanted) -> Found;
         was_committed(batch: &'a Batch) -> bool;
@@ -99,7 +103,6 @@ impl Store for Stopping {
         feed(search: &'a FeedSearch) -> Vec<EventRow>;
         order_of_ref(reference: &'a ProviderRef) -> Option<OrderId>;
         cursor(reader: &'a str) -> Cursor;
-        fold(fold: &'a Fold) -> bool;
         claim_deliveries(claim: &'a Claim) -> Vec<DeliveryRow>;
         write_deliveries(rows: &'a [DeliveryRow]) -> ();
         deliveries(search: &'a DeliverySearch) -> Vec<DeliveryRow>;

@@ -7,7 +7,7 @@ use crate::decline::Decline;
 use crate::money::Money;
 use crate::order::clamp;
 use crate::order::limits::stray_until;
-use crate::order::{Attempt, End, Kind, Leaving, Order, Past, Phase, Why};
+use crate::order::{Attempt, End, Kind, Leaving, Order, Past, Phase, Plan, Why};
 use crate::time::Timestamp;
 
 impl Order {
@@ -82,10 +82,10 @@ impl Order {
 
     pub(in crate::order) fn unasked(&mut self, number: u8, of: u8, amount: Money, at: Timestamp) {
         let Some((_, paid)) = self.attempt(of) else { return };
-        let mut plan = paid.plan.clone();
+        let mut plan = Plan::clone(&paid.plan);
         plan.amount = amount;
         plan.extras = None;
-        let mut attempt = Attempt::new(number, plan, at);
+        let mut attempt = Attempt::new(number, plan.into(), at);
         approve(&mut attempt, amount, None, at);
         self.past.push(Past {
             attempt,
