@@ -163,20 +163,21 @@ impl Working {
         let mut new = false;
         for (name, value) in facts {
             let view = Arc::make_mut(&mut self.kept.view);
-            let memo = view.memos.entry(step.attempt).or_default();
-            if memo.get(&name) != Some(&value) {
-                memo.insert(name.clone(), value.clone());
-                let learned = self.learned.entry(step.attempt.to_string()).or_default();
-                learned.insert(name.clone(), value.clone());
-                new = true;
-            }
             if step.kind != StepKind::Authorize {
                 let memo = view.steps.entry(step).or_default();
                 if memo.get(&name) != Some(&value) {
                     memo.insert(name.clone(), value.clone());
-                    self.learned.entry(step.to_string()).or_default().insert(name, value);
+                    let learned = self.learned.entry(step.to_string()).or_default();
+                    learned.insert(name.clone(), value.clone());
                     new = true;
                 }
+            }
+            let memo = view.memos.entry(step.attempt).or_default();
+            if memo.get(&name) != Some(&value) {
+                memo.insert(name.clone(), value.clone());
+                let learned = self.learned.entry(step.attempt.to_string()).or_default();
+                learned.insert(name, value);
+                new = true;
             }
         }
         new
