@@ -380,6 +380,7 @@ mod tests {
             initiator: Initiator::Payer,
             can,
         };
+        let plan = plan.into();
         tell(&mut order, &Command::Start { number: 1, plan });
         order
     }

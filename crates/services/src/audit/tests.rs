@@ -118,7 +118,7 @@ impl Story {
     }
 
     fn start(&mut self) -> &mut Self {
-        let (number, plan) = (self.order.next_attempt(), self.plan());
+        let (number, plan) = (self.order.next_attempt(), self.plan().into());
         self.command(Command::Start { number, plan })
     }
 
@@ -564,7 +564,7 @@ async fn a_posting_with_one_side_is_found() {
 #[tokio::test]
 async fn a_second_winner_is_found() {
     let mut story = sale(1);
-    let plan = story.plan();
+    let plan = story.plan().into();
     story.forced(Event::Started { attempt: 2, plan });
     story
         .forced(Event::Approved {
@@ -594,7 +594,7 @@ async fn a_new_attempt_while_one_is_uncertain_is_found() {
     let mut story = Story::open(1, CaptureAt::Once);
     story.start().row();
     story.says(StepName::authorize(1), Says::Uncertain).row();
-    let plan = story.plan();
+    let plan = story.plan().into();
     story.forced(Event::Started { attempt: 2, plan }).row();
     assert!(broken_beside_a_healthy_one(&story).await.contains(&Law::Steps));
 }

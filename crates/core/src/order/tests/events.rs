@@ -54,7 +54,10 @@ fn one_of_each() -> Vec<Event> {
         Event::Amended { due: amount },
         Event::Canceled,
         Event::WindowOver,
-        Event::Started { attempt: 1, plan },
+        Event::Started {
+            attempt: 1,
+            plan: plan.into(),
+        },
         Event::StepStarted {
             step,
             amount,

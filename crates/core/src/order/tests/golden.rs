@@ -347,21 +347,21 @@ fn commands(order: &Order) -> Vec<(String, Command)> {
             "start".into(),
             Command::Start {
                 number: order.next_attempt(),
-                plan: plan(due, all()),
+                plan: plan(due, all()).into(),
             },
         ),
         (
             "start for another amount".into(),
             Command::Start {
                 number: order.next_attempt(),
-                plan: plan(eur(2), all()),
+                plan: plan(eur(2), all()).into(),
             },
         ),
         (
             "start 1 again, another plan".into(),
             Command::Start {
                 number: 1,
-                plan: plan(due, Abilities::default()),
+                plan: plan(due, Abilities::default()).into(),
             },
         ),
         (

@@ -193,7 +193,7 @@ impl World {
         let (number, due) = (self.order.next_attempt(), self.order.due);
         self.run(Command::Start {
             number,
-            plan: plan(due, can),
+            plan: plan(due, can).into(),
         })
     }
 

@@ -494,7 +494,7 @@ fn complete(world: &World, wish: Wish, said: &[Command]) -> Option<Command> {
     Some(match wish {
         Wish::Start(can) => Command::Start {
             number: order.next_attempt(),
-            plan: plan(order.due, can),
+            plan: plan(order.due, can).into(),
         },
         Wish::Given(command) => command,
         Wish::Capture(amount, last) => Command::Capture {

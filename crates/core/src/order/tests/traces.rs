@@ -38,7 +38,7 @@ fn a_lost_answer_is_not_a_decline() {
     assert_eq!(
         world.refused(Command::Start {
             number,
-            plan: plan(eur(3), all())
+            plan: plan(eur(3), all()).into()
         }),
         Refusal::InFlight
     );

@@ -240,6 +240,7 @@ impl Life {
                 let mut plan = self.story.plan();
                 plan.can.sale = dice.roll(2) == 0;
                 plan.can.cancel = dice.roll(3) > 0;
+                let plan = plan.into();
                 Command::Start { number, plan }
             }
             4 => Command::Leave {
