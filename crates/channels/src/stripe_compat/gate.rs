@@ -3,7 +3,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -19,9 +19,7 @@ use super::form::{self, Form};
 use super::params::{Field, Given, read};
 use super::wrong::{Kind, Wrong};
 use super::{Door, VERSION};
-use crate::api::says_to_payer;
 use crate::body::{self, Unread};
-use crate::returned::nothing_here;
 use crate::{idempotency, request};
 
 /// Characters of a wrong key that are shown again, for people to tell which one it was.
@@ -324,25 +322,12 @@ fn bare(status: StatusCode) -> Response {
 }
 
 /// There is no such call, and no such page.
-pub(super) async fn unrecognised(method: Method, uri: Uri) -> Response {
+pub(super) async fn unrecognised(State(door): State<Door>, method: Method, uri: Uri) -> Response {
     if uri.path().starts_with("/c/") || uri.path().starts_with("/challenge/") {
-        return nothing_here();
+        return door.unknown();
     }
     let message = format!("Unrecognized request URL ({method}: {}).", form::shown(uri.path()));
     Wrong::new(404, Kind::Request, message).into_response()
-}
-
-/// What the framework refused before a page was reached, it refused in plain text: payers are told in a page.
-pub(super) async fn in_a_page(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    if !request::is_bare(&response) {
-        response
-    } else if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let text = "Nothing was done. Open the payment page again, and fill it in by hand.";
-        says_to_payer(response.status(), None, "This form is too large", text, &[])
-    } else {
-        nothing_here()
-    }
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use std::time::Duration;
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, SHA384, digest};
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -32,9 +32,9 @@ use serde_json::Value;
 
 use super::note::Note;
 use super::{Door, DoorKind, gate};
-use crate::body;
 use crate::policy::{BODY_BYTES_MAX, Reports};
 use crate::returned::{self, opened_by};
+use crate::{body, request};
 
 /// Where browsers report what the policy stopped.
 const REPORTS: &str = "/c/reports";
@@ -119,7 +119,19 @@ pub(super) fn routes(door: &Door) -> Router<Door> {
     };
     pages
         .layer(from_fn(|request, next| body::whole(BODY_BYTES_MAX, request, next)))
-        .layer(from_fn(gate::in_a_page))
+        .layer(from_fn_with_state(door.clone(), in_a_page))
+}
+
+/// What the framework refused before a page was reached, it refused in plain text: payers are told in a page.
+async fn in_a_page(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if !request::is_bare(&response) {
+        response
+    } else if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        door.too_large()
+    } else {
+        door.unknown()
+    }
 }
 
 // ---- frame ----------------------------------------------------------------------------------------------------------------------
@@ -238,13 +250,19 @@ impl Door {
         }
     }
 
-    fn unknown(&self) -> Response {
+    pub(super) fn unknown(&self) -> Response {
         self.plain(
             StatusCode::NOT_FOUND,
             "This page does not exist",
             "Opening this page charges nothing",
             "Check the address, or go back to the shop: it knows how your payment went.",
         )
+    }
+
+    fn too_large(&self) -> Response {
+        let text = "Open the payment page again, and fill it in by hand.";
+        let title = "This form is too large";
+        self.plain(StatusCode::PAYLOAD_TOO_LARGE, title, "Nothing was done", text)
     }
 
     fn not_now(&self) -> Response {
@@ -395,7 +413,7 @@ fn params_of(query: Option<String>) -> BTreeMap<String, String> {
 pub(super) async fn front(State(door): State<Door>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     if !accept.is_some_and(|accept| accept.contains("text/html")) {
-        return gate::unrecognised(method, uri).await.into_response();
+        return gate::unrecognised(State(door), method, uri).await.into_response();
     }
     let text = match door.kind {
         DoorKind::Merchant { .. } => {

@@ -7,6 +7,7 @@ use axum::Router;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::pages::is_dressed;
 use crate::world::World;
 
 /// How soon somebody hears that what they announce is too much.
@@ -97,4 +98,5 @@ async fn a_payer_whose_form_is_too_large_reads_so() {
     assert_eq!(page.status, 413);
     assert!(page.header("content-type").starts_with("text/html"), "{}", page.text);
     assert!(page.text.contains("This form is too large"), "{}", page.text);
+    assert!(is_dressed(&world, &page).await, "{}", page.text);
 }

@@ -1,6 +1,6 @@
 //! What payers see and press.
 
-use crate::world::{ORIGIN, World};
+use crate::world::{ORIGIN, Said, World};
 
 const CHECKOUT: &[(&str, &str)] = &[
     ("mode", "payment"),
@@ -367,7 +367,7 @@ async fn what_the_policy_stopped_is_counted() {
         400,
         "a form is no report"
     );
-    let count = |said: crate::world::Said| said.json()["violations"].clone();
+    let count = |said: Said| said.json()["violations"].clone();
     assert_eq!(count(world.page("/c/reports").await), 0);
     let page = world.page(&opened(&world).await.1).await;
     let style = page
@@ -384,6 +384,14 @@ async fn what_the_policy_stopped_is_counted() {
     assert_eq!(world.page("/c/assets/x.css").await.status, 404);
 }
 
+/// Whether the page names a style sheet that this door has, and its policy lets it in.
+pub(crate) async fn is_dressed(world: &World, page: &Said) -> bool {
+    let sheet = page.text.split("rel=\"stylesheet\" href=\"").nth(1);
+    let sheet = sheet.and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    let styles = page.header("content-security-policy").contains("style-src 'self'");
+    styles && world.page(sheet).await.header("content-type").starts_with("text/css")
+}
+
 #[tokio::test]
 async fn whoever_mistypes_the_address_of_a_page_reads_a_page() {
     let world = World::provider().await;
@@ -397,6 +405,7 @@ async fn whoever_mistypes_the_address_of_a_page_reads_a_page() {
         let page = world.page(&format!("{ORIGIN}{path}")).await;
         assert_eq!(page.status, 404, "{path}");
         assert!(page.text.contains("This page does not exist"), "{path}: {}", page.text);
+        assert!(is_dressed(&world, &page).await, "{path}: {}", page.text);
         // It may be the page of somebody who has paid.
         for wrong in ["Nothing was charged", "start again"] {
             assert!(!page.text.contains(wrong), "{path}: {}", page.text);
