@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use florin_core::id::EndpointId;
@@ -30,13 +29,6 @@ const MARK_KIND: &str = "root_key";
 const MARK_ID: &str = "mark";
 /// What the mark is sealed for, and what it says: only that it opens matters.
 const MARK: &str = "root_key_mark";
-
-/// How often a server that runs looks whether its root key is still the database's. What it seals until then does not open under the new one.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// What a server says that stops because of it.
-pub(crate) const REPLACED: &str = "this database is used with another root key by now: a server was started with --root-key-lost. Give this one \
-                                   the same key (`root_key` under [secrets], or root.key in its data folder) and start it again; \
-                                   `florin doctor` names what does not open under it";
 
 /// The file of the data folder in which `dev` keeps its secrets, the root key among them.
 pub(crate) const DEV_FILE: &str = "secrets.json";
@@ -207,23 +199,6 @@ async fn mark(store: &dyn Store) -> anyhow::Result<Option<Record>> {
 /// Whether the database's mark opens under this key; none where there is no mark.
 pub(crate) async fn marked(store: &dyn Store, keyring: &Keyring) -> anyhow::Result<Option<bool>> {
     Ok(mark(store).await?.map(|mark| keyring.open(MARK, &mark.body).is_ok()))
-}
-
-/// Comes back once the database is used with another root key than this one, because a server that shares it was started with
-/// `--root-key-lost`: what is sealed here from then on would open nowhere else. A mark that is damaged is nobody's doing, and stops nobody.
-pub(crate) async fn replaced(store: &dyn Store, keyring: &Keyring) {
-    let mut ours = None;
-    loop {
-        // A database that does not answer is noticed elsewhere.
-        if let Ok(Some(mark)) = mark(store).await {
-            if keyring.open(MARK, &mark.body).is_ok() {
-                ours = Some(mark.version);
-            } else if ours.is_some_and(|ours| ours < mark.version) {
-                return;
-            }
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }
 
 /// Whether the database is this key's: it was, or is from now on since it was nobody's or the key is the right one `surely`.

@@ -148,11 +148,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             config.data.join("admin.key").display()
         ));
     }
-    let parts = app.doors.clone();
-    let replaced = tokio::select! {
-        () = asked.heard() => false,
-        () = root::replaced(&*parts.store, parts.engine.keyring()) => true,
-    };
+    asked.heard().await;
     tracing::info!("stopping: finishing what is under way");
     stop.cancel();
     app.stop().await;
@@ -160,9 +156,6 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         let _ = tokio::time::timeout(web::DOORS_CLOSE, door).await;
     }
     traces.close().await;
-    if replaced {
-        bail!(root::REPLACED);
-    }
     Ok(())
 }
 

@@ -429,40 +429,6 @@ fn a_root_key_that_sealed_nothing_yet_is_the_databases_too() {
 }
 
 #[test]
-fn a_server_whose_root_key_was_given_up_elsewhere_stops_and_says_so() {
-    let folder = std::env::temp_dir().join(format!("florin-tools-{}-given-up", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    let mut server = Server::start(&folder, &[]).unwrap();
-    let database = rusqlite::Connection::open(folder.join("florin.db")).unwrap();
-    database.busy_timeout(Duration::from_secs(5)).unwrap();
-    let change = |what: &str| {
-        let changed = database.execute(&format!("update records set {what} where kind = 'root_key'"), []);
-        assert_eq!(changed.unwrap(), 1);
-    };
-    std::thread::sleep(Duration::from_secs(1)); // it has looked once
-    // A record that is damaged stops nobody who works.
-    change("body = 'damaged'");
-    std::thread::sleep(Duration::from_secs(3));
-    assert!(server.0.try_wait().unwrap().is_none(), "it runs");
-    // What a server leaves that was started with --root-key-lost: a newer mark, which opens under its key alone.
-    change("version = version + 1");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let ended = loop {
-        match server.0.try_wait().unwrap() {
-            Some(ended) => break ended,
-            None => assert!(Instant::now() < deadline, "it goes on under a key that is given up"),
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    };
-    assert!(!ended.success());
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut server.0.stderr.take().unwrap(), &mut said).unwrap();
-    assert!(said.contains("used with another root key by now"), "{said}");
-    assert!(said.contains("start it again"), "{said}");
-    std::fs::remove_dir_all(&folder).unwrap();
-}
-
-#[test]
 fn a_data_folder_has_one_server() {
     let mut dev = Dev::start("alone");
     let refused = |kind: &str| {
