@@ -3,9 +3,10 @@
 //! The token is the order's own letters and 128 random bits behind them, so that the order is found without an index and the page opens
 //! for nobody who guesses.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -26,8 +27,9 @@ use crate::stripe_compat::written;
 
 /// Parameters that are passed on to the rail; more is hostile.
 const PARAMS_MAX: usize = 32;
-/// Longest value of one.
-const VALUE_CHARS_MAX: usize = 2_048;
+/// Longest name and longest value of one, in bytes.
+const PARAM_NAME_BYTES_MAX: usize = 128;
+const PARAM_VALUE_BYTES_MAX: usize = 2_048;
 /// Letters of an order's id behind its prefix.
 const ORDER_LETTERS: usize = 26;
 /// After how many seconds a page that says "wait" looks again.
@@ -64,17 +66,22 @@ pub async fn opened_by(doors: &Doors, token: &str) -> Result<std::sync::Arc<View
     }
 }
 
+/// What a payer's browser brings from the provider's page: hostile input.
+pub(crate) fn params_of(query: Option<String>) -> BTreeMap<String, String> {
+    url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .take(PARAMS_MAX)
+        .filter(|(name, value)| name.len() <= PARAM_NAME_BYTES_MAX && value.len() <= PARAM_VALUE_BYTES_MAX)
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect()
+}
+
 /// The payer is back: tells the engine, and sends them on to the merchant.
 pub(crate) async fn back(
     State(doors): State<Doors>,
     Path(token): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let params: BTreeMap<String, String> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-        .take(PARAMS_MAX)
-        .filter(|(_, value)| value.len() <= VALUE_CHARS_MAX)
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
+    let params = params_of(query);
     let view = match opened_by(&doors, &token).await {
         Ok(view) => view,
         Err(problem) if problem.status == 404 => return Ok(nothing_here()),
@@ -139,52 +146,76 @@ const RETURNS_ASKED_MAX: u8 = 4;
 /// Returns that are remembered. When there are more within [`RETURN_AGAIN_S`], the provider is asked.
 const RETURNS_KEPT_MAX: usize = 10_000;
 
-/// Payers who came back a moment ago, by order and attempt. Each node has its own.
+/// Payers who came back a moment ago. Each node has its own.
 #[derive(Default)]
-pub(crate) struct Returns(Mutex<HashMap<(OrderId, u8), Return>>);
+pub(crate) struct Returns(Mutex<Lately>);
+
+/// Whose return it is: the order and its attempt.
+type Whose = (OrderId, u8);
+
+#[derive(Default)]
+struct Lately {
+    known: HashMap<Whose, Return>,
+    /// When they came, oldest first.
+    since: VecDeque<(Timestamp, Whose)>,
+}
 
 struct Return {
-    since: Timestamp,
     asked: u8,
-    params: BTreeMap<String, String>,
+    /// What stands for the parameters.
+    params: [u8; 32],
     heard: bool,
 }
 
 impl Returns {
     /// What the question of this return found, if it was put a moment ago; if not, it is put now.
-    fn asked(&self, whose: (OrderId, u8), params: &BTreeMap<String, String>, now: Timestamp) -> Option<bool> {
-        let fresh = |known: &Return| (0..RETURN_AGAIN_S * 1_000).contains(&now.millis_since(known.since));
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get_mut(&whose).filter(|known| fresh(known)) {
-            if known.params == *params || known.asked >= RETURNS_ASKED_MAX {
+    fn asked(&self, whose: Whose, params: &BTreeMap<String, String>, now: Timestamp) -> Option<bool> {
+        let params = fingerprint(params);
+        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Lately { known, since } = &mut *lately;
+        // A moment that the clock went back behind is over too.
+        let over = |came: &Timestamp| !(0..RETURN_AGAIN_S * 1_000).contains(&now.millis_since(*came));
+        while let Some((_, gone)) = since.pop_front_if(|(came, _)| over(came)) {
+            known.remove(&gone);
+        }
+        if let Some(known) = known.get_mut(&whose) {
+            if known.params == params || known.asked >= RETURNS_ASKED_MAX {
                 return Some(known.heard);
             }
             known.asked += 1;
-            known.params.clone_from(params);
+            known.params = params;
             known.heard = false;
             return None;
         }
-        if all.len() >= RETURNS_KEPT_MAX {
-            all.retain(|_, known| fresh(known));
-        }
-        if all.len() < RETURNS_KEPT_MAX {
+        if known.len() < RETURNS_KEPT_MAX {
             let new = Return {
-                since: now,
                 asked: 1,
-                params: params.clone(),
+                params,
                 heard: false,
             };
-            all.insert(whose, new);
+            known.insert(whose, new);
+            since.push_back((now, whose));
         }
         None
     }
 
-    fn ended(&self, whose: (OrderId, u8), heard: bool) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get_mut(&whose) {
+    fn ended(&self, whose: Whose, heard: bool) {
+        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lately.known.get_mut(&whose) {
             known.heard = heard;
         }
     }
+}
+
+fn fingerprint(params: &BTreeMap<String, String>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for text in params.iter().flat_map(|(name, value)| [name, value]) {
+        context.update(&(text.len() as u64).to_be_bytes());
+        context.update(text.as_bytes());
+    }
+    let mut print = [0; 32];
+    print.copy_from_slice(context.finish().as_ref());
+    print
 }
 
 /// Whether the question that a payer's return asks has come to its end. If it has not, nobody knows yet whether they paid.
@@ -476,7 +507,16 @@ mod tests {
             "nobody returns so often"
         );
         assert_eq!(returns.asked(whose, &with("a"), at(5_000)), None, "the moment is over");
-        assert_eq!(returns.asked(whose, &with("a"), at(4_000)), None, "the clock went back");
+        for number in 0..2 * RETURNS_KEPT_MAX as u128 {
+            let other = OrderId::from_uuid(uuid::Uuid::from_u128(2 + number));
+            assert_eq!(returns.asked((other, 1), &with("a"), at(5_000)), None);
+        }
+        let kept = || returns.0.lock().unwrap().known.len();
+        assert_eq!(kept(), RETURNS_KEPT_MAX);
+        assert_eq!(returns.asked((whose.0, 3), &with("a"), at(10_000)), None);
+        assert_eq!(kept(), 1, "what is over is forgotten");
+        assert_eq!(returns.asked(whose, &with("a"), at(10_000)), None);
+        assert_eq!(returns.asked(whose, &with("a"), at(9_000)), None, "the clock went back");
     }
 
     #[test]

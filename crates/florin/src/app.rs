@@ -262,8 +262,16 @@ pub(crate) fn alone(data: &Path, other: &str, fix: &str) -> anyhow::Result<Optio
     let path = data.join(SERVER_LOCK);
     let lock = match private(&path) {
         Ok(lock) => lock,
+        // One that is there may be held, by whoever may write it.
         Err(error) if [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied].contains(&error.kind()) => {
-            return Ok(None);
+            match std::fs::File::open(&path) {
+                Ok(lock) => lock,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => {
+                    let fix = "run this as the owner of the data folder, or give that user the file (`chown`)";
+                    return Err(error).with_context(|| format!("cannot open {}: {fix}", path.display()));
+                }
+            }
         }
         Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
     };

@@ -157,9 +157,13 @@ pub(crate) async fn restore(output: Output, args: &Restore) -> anyhow::Result<Ex
 
 /// Holds the data folder, and is refused beside a server: that goes on writing to the database that was moved away, and its callers would
 /// be lost; and what it has out would be marked as lost.
-fn no_server(config: &Config) -> anyhow::Result<Option<std::fs::File>> {
+fn no_server(config: &Config) -> anyhow::Result<std::fs::File> {
     const FIX: &str = "stop every server before a copy is put back; `florin restore --compare` may run beside one";
-    app::alone(&config.data, "a server", FIX)
+    let held = app::alone(&config.data, "a server", FIX)?;
+    held.with_context(|| {
+        let data = config.data.display();
+        format!("cannot tell whether a server runs over the data folder {data}: nothing can be written there; run this as its owner")
+    })
 }
 
 fn no_root_key(config: &Config) -> String {

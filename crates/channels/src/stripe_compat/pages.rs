@@ -8,7 +8,6 @@ mod back;
 mod challenge;
 mod pay;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,15 +32,11 @@ use serde_json::Value;
 use super::note::Note;
 use super::{Door, DoorKind, gate};
 use crate::policy::{BODY_BYTES_MAX, Reports};
-use crate::returned::{self, opened_by};
+use crate::returned::{self, opened_by, params_of};
 use crate::{body, request};
 
 /// Where browsers report what the policy stopped.
 const REPORTS: &str = "/c/reports";
-/// Parameters that a returning payer brings; more is hostile.
-const PARAMS_MAX: usize = 32;
-/// Longest value of one.
-const VALUE_CHARS_MAX: usize = 2_048;
 /// Letters of an amount that stand in one line of the smallest screen, written large.
 const AMOUNT_CHARS: usize = 14;
 /// How long a page waits for a bank before it shows itself, and how often it looks.
@@ -398,15 +393,6 @@ fn is_ours(headers: &HeaderMap, address: &str) -> bool {
             origin == address.trim_end_matches('/') || origin.split_once("://").is_some_and(|(_, from)| from == host)
         }
     }
-}
-
-/// Parameters of an address: hostile input.
-fn params_of(query: Option<String>) -> BTreeMap<String, String> {
-    url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-        .take(PARAMS_MAX)
-        .filter(|(_, value)| value.len() <= VALUE_CHARS_MAX)
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect()
 }
 
 /// What somebody reads who opens the door's address with a browser: it is for programs.
