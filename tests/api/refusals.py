@@ -202,7 +202,7 @@ def _():
         problem(said_of(attempt, {"as": word, "note": "console"}), 409, "attempt_over")
     problem(said_of(attempt, {"as": "undone", "amount": -1, "note": "console"}), 422, "invalid_value", "amount")
     problem(said_of(attempt, {"as": "undone", "amount": 1, "note": ""}), 422, "invalid_value", "note")
-    problem(said_of(attempt, {"as": "gone", "note": "console"}), 422, param="as", words="gone")
+    problem(said_of(attempt, {"as": "gone", "note": "console"}), 422, param="as", words="`approved` or `declined` or `undone`")
     problem(said_of(attempt, {"as": "undone", "amount": 1, "step": "lunch", "note": "console"}), 422, "invalid_value", "step")
     problem(said_of("att_0000000000000000000000000001", {"as": "undone", "amount": 1, "note": "console"}), 404, "not_found")
     merchant = send("POST", "/v1/merchants", {"name": "Somebody else"}).body
