@@ -2,11 +2,12 @@
 //! back after a restart.
 //!
 //! As shipped: SQLite, one merchant, default settings. It rests while other things are measured; it does nothing then,
-//! so it disturbs nothing.
+//! so it disturbs nothing. Its memory is read when the half minute is over, and once more at the end.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 use crate::bench::{Bench, Setup, Site};
 use crate::case::Database;
@@ -34,14 +35,18 @@ pub(crate) struct Resting {
     site: Site,
     since: Instant,
     start_empty_ms: f64,
+    /// What it keeps after the rest, in bytes.
+    resident: JoinHandle<anyhow::Result<u64>>,
 }
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Rested {
     pub(crate) orders: u64,
-    pub(crate) rested_s: u64,
     pub(crate) resident_mb: f64,
+    /// How long it had rested when everything else was measured, and what it kept then.
+    pub(crate) at_the_end_s: u64,
+    pub(crate) at_the_end_mb: f64,
     /// From start to first answer over an empty directory, migrations included.
     pub(crate) start_empty_ms: f64,
     /// The same over the orders that it has taken.
@@ -73,10 +78,16 @@ impl Resting {
             run,
         };
         bench.sample(&site, &shape).await?;
+        let pid = site.server.pid();
+        let resident = tokio::spawn(async move {
+            tokio::time::sleep(REST).await;
+            cpu::resident_bytes(pid)
+        });
         Ok(Self {
             site,
             since: Instant::now(),
             start_empty_ms,
+            resident,
         })
     }
 
@@ -86,10 +97,12 @@ impl Resting {
             site,
             since,
             start_empty_ms,
+            resident,
         } = self;
-        tokio::time::sleep(REST.saturating_sub(since.elapsed())).await;
-        let rested_s = since.elapsed().as_secs();
-        let resident_mb = cpu::resident_bytes(site.server.pid())? as f64 / f64::from(1 << 20);
+        let mb = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let resident_mb = mb(resident.await??);
+        let at_the_end_s = since.elapsed().as_secs();
+        let at_the_end_mb = mb(cpu::resident_bytes(site.server.pid())?);
         let Site {
             mut server, directory, ..
         } = site;
@@ -113,8 +126,9 @@ impl Resting {
         std::fs::remove_dir_all(&directory)?;
         Ok(Rested {
             orders: ORDERS,
-            rested_s,
             resident_mb,
+            at_the_end_s,
+            at_the_end_mb,
             start_empty_ms,
             start_ms: median(&starts_ms),
         })
