@@ -257,6 +257,8 @@ mod tests {
             ("a[b]=1", "a%5Bb%5D=1&c=1"),
             ("a[b]=1&c=2", "a[b]=1&a[c]=2"),
             ("a=1&b=2", "a=11:b1:2"),
+            ("ab=c", "a=bc"),
+            ("a[b]=c", "a=1{bc"),
         ] {
             assert_ne!(canonical(one), canonical(other), "{one}");
         }
