@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use florin_services::directory::{DirectoryError, Document, Scope};
 use florin_store::{Name, Which};
 
-use super::asking::{finish, was_asked};
+use super::asking::{finish, refuse_other_body, was_asked};
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Documents, Page};
 use super::params::{Field, Given, Kind, LIST, may, must};
@@ -220,6 +220,7 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
     {
         return Err(wrong);
     }
+    refuse_other_body(&reader, key.as_ref()).await?;
     let product = match (given.text("product"), given.table("product_data")) {
         (Some(id), None) => {
             let known: Option<Product> = reader.get(id).await?;

@@ -381,6 +381,7 @@ async fn describe(
             "off_session payments need a mandate, and this server keeps none yet. Have the customer pay in a session.";
         return Err(Wrong::invalid(message).at("off_session"));
     }
+    let chosen = (note.method.clone(), note.method_after, details.customer);
     if given.has("customer") {
         details.customer = match given.text("customer") {
             None => None,
@@ -398,7 +399,9 @@ async fn describe(
     if given.has("payment_method") {
         note.method = given.owned("payment_method");
         note.method_after = u8::try_from(attempts).unwrap_or(u8::MAX);
-        if let Some(method) = &note.method {
+        // What it is already needs no look: a call that comes again may name what is gone by now.
+        let changed = chosen != (note.method.clone(), note.method_after, details.customer);
+        if let Some(method) = note.method.as_ref().filter(|_| changed) {
             methods::choose(reader, "payment_method", method, details.customer).await?;
         }
     }

@@ -79,6 +79,60 @@ async fn a_change_that_was_made_may_be_repeated_when_its_method_is_gone() {
 }
 
 #[tokio::test]
+async fn a_change_of_the_amount_alone_may_be_repeated_when_the_method_that_it_named_is_gone() {
+    let world = World::provider().await;
+    let jenny = world.post("/v1/customers", &[("name", "Jenny")]).await;
+    let jenny = jenny["id"].as_str().unwrap();
+    let card = [("type", "card"), ("card[token]", "tok_visa")];
+    let card = world.post("/v1/payment_methods", &card).await;
+    let card = card["id"].as_str().unwrap();
+    let method = format!("/v1/payment_methods/{card}");
+    world.post(&format!("{method}/attach"), &[("customer", jenny)]).await;
+    let made = [&SALE[..2], &[("customer", jenny), ("payment_method", card)]].concat();
+    let intent = world.post("/v1/payment_intents", &made).await;
+    let path = format!("/v1/payment_intents/{}", intent["id"].as_str().unwrap());
+    let form = [("amount", "500"), ("payment_method", card)];
+    let first = world.keyed("POST", &path, &form, Some("change")).await.object();
+    world.post(&format!("{method}/detach"), &[]).await;
+    let again = world.keyed("POST", &path, &form, Some("change")).await;
+    assert_eq!(again.header("idempotent-replayed"), "true", "{}", again.text);
+    assert_eq!(again.object(), first);
+    let chosen_anew = [("customer", ""), form[1]];
+    assert_eq!(world.call("POST", &path, &chosen_anew).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_price_that_is_refused_for_its_key_leaves_no_product() {
+    let world = World::provider().await;
+    let price = [
+        ("currency", "eur"),
+        ("unit_amount", "500"),
+        ("product_data[name]", "Cup"),
+    ];
+    world.keyed("POST", "/v1/prices", &price, Some("price")).await.object();
+    let products = world.get("/v1/products").await;
+    let other = [price[0], price[1], ("product_data[name]", "Saucer")];
+    let reused = world
+        .keyed("POST", "/v1/prices", &other, Some("price"))
+        .await
+        .error(400);
+    assert_eq!(reused["type"], "idempotency_error");
+    assert_eq!(world.get("/v1/products").await, products);
+
+    world
+        .keyed("POST", "/v1/products", &[("name", "Plate")], Some("plate"))
+        .await
+        .object();
+    let products = world.get("/v1/products").await;
+    let reused = world
+        .keyed("POST", "/v1/prices", &price, Some("plate"))
+        .await
+        .error(400);
+    assert_eq!(reused["type"], "idempotency_error");
+    assert_eq!(world.get("/v1/products").await, products);
+}
+
+#[tokio::test]
 async fn only_the_charge_that_paid_is_refunded() {
     let world = World::provider().await;
     let declined = [
