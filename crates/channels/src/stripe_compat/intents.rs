@@ -226,9 +226,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         let what = What::Amend { order, due };
         answered = Some(ask_or(&reader, part_of(key.as_ref(), "amend"), what, "updated", "amount").await?);
     }
-    if details != *view.details {
+    // A call that comes again finds what it made, and is answered as it was then.
+    let part = part_of(key.as_ref(), "describe");
+    if details != *view.details || was_asked(&reader, part.as_ref()).await? {
         let what = describing(&view, details);
-        answered = Some(ask_or(&reader, part_of(key.as_ref(), "describe"), what, "updated", "metadata").await?);
+        answered = Some(ask_or(&reader, part, what, "updated", "metadata").await?);
     }
     let (view, replayed) = match answered {
         Some(answered) => (answered.order, answered.replayed),

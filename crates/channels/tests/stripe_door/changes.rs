@@ -79,6 +79,25 @@ async fn a_change_that_was_made_may_be_repeated_when_its_method_is_gone() {
 }
 
 #[tokio::test]
+async fn a_change_that_comes_again_is_answered_with_all_of_it_as_it_was_then() {
+    let world = World::provider().await;
+    let intent = world.post("/v1/payment_intents", &SALE[..2]).await;
+    let path = format!("/v1/payment_intents/{}", intent["id"].as_str().unwrap());
+    for (key, form) in [
+        ("both", &[("amount", "500"), ("metadata[cart]", "17")][..]),
+        ("described", &[("description", "Teapot")][..]),
+    ] {
+        let first = world.keyed("POST", &path, form, Some(key)).await.object();
+        let again = world.keyed("POST", &path, form, Some(key)).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{key}");
+        assert_eq!(again.object(), first, "{key}");
+        world.post(&path, &[("amount", "700")]).await;
+        let late = world.keyed("POST", &path, form, Some(key)).await;
+        assert_eq!(late.object(), first, "{key}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_of_the_amount_alone_may_be_repeated_when_the_method_that_it_named_is_gone() {
     let world = World::provider().await;
     let jenny = world.post("/v1/customers", &[("name", "Jenny")]).await;
