@@ -209,8 +209,18 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     }
     let attempts = view.order.attempts().count();
     if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, attempts).await {
-        // The last part of the call: if that was done, all of it was.
-        let answered = before(&reader, part_of(key.as_ref(), "describe").as_ref(), wrong).await?;
+        // The last part of the call: if that was done, all of it was. Only the method is gone, and it is the intent's: then the amount was all.
+        let described = part_of(key.as_ref(), "describe");
+        note.keep(&mut details);
+        let amount_alone = wrong.param.as_deref() == Some("payment_method")
+            && details == *view.details
+            && !was_asked(&reader, described.as_ref()).await?;
+        let part = if amount_alone {
+            part_of(key.as_ref(), "amend")
+        } else {
+            described
+        };
+        let answered = before(&reader, part.as_ref(), wrong).await?;
         let seen = reader.seen(&answered.order).await?;
         return finish(&reader, shape::intent::shape(&seen, reader.scene()), &given, true).await;
     }
@@ -383,7 +393,6 @@ async fn describe(
             "off_session payments need a mandate, and this server keeps none yet. Have the customer pay in a session.";
         return Err(Wrong::invalid(message).at("off_session"));
     }
-    let chosen = (note.method.clone(), note.method_after, details.customer);
     if given.has("customer") {
         details.customer = match given.text("customer") {
             None => None,
@@ -401,9 +410,7 @@ async fn describe(
     if given.has("payment_method") {
         note.method = given.owned("payment_method");
         note.method_after = u8::try_from(attempts).unwrap_or(u8::MAX);
-        // What it is already needs no look: a call that comes again may name what is gone by now.
-        let changed = chosen != (note.method.clone(), note.method_after, details.customer);
-        if let Some(method) = note.method.as_ref().filter(|_| changed) {
+        if let Some(method) = &note.method {
             methods::choose(reader, "payment_method", method, details.customer).await?;
         }
     }
