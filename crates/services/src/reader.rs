@@ -15,7 +15,9 @@ use std::time::Duration;
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::rail::Rail;
 use florin_core::status;
-use florin_store::{BOOKS, DeliveryRow, DeliveryStatus, EventRow, Fault, Marks, OrderRow, Store, Wanted};
+use florin_store::{
+    BOOKS, Cursor, DeliveryRow, DeliveryStatus, EventHead, EventRow, Fault, Marks, OrderRow, Store, Wanted,
+};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -179,7 +181,7 @@ impl Reader {
             let page = (rows_max - turn.rows).min(PAGE);
             let rows = self
                 .store
-                .events_after(to, u32::try_from(page).unwrap_or(u32::MAX))
+                .heads_after(to, u32::try_from(page).unwrap_or(u32::MAX))
                 .await?;
             let Some(last) = rows.last() else { break };
             to = last.at;
@@ -207,10 +209,15 @@ impl Reader {
         Ok(turn)
     }
 
-    async fn fold_page(&self, rows: &[EventRow], young: &mut Young, made: &mut Made) -> Result<(), Fault> {
+    async fn fold_page(&self, rows: &[EventHead], young: &mut Young, made: &mut Made) -> Result<(), Fault> {
+        let mut said = self.said(rows).await?.into_iter();
         let mut known = Vec::with_capacity(rows.len());
         for some in rows.chunks(ROWS_IN_A_GO) {
-            known.extend(some.iter().map(|row| self.glance(row, young)));
+            let glances = some
+                .iter()
+                .zip(&mut said)
+                .map(|(row, read)| read.map(|read| glance(row, read, young)));
+            known.extend(glances);
             tokio::task::yield_now().await;
         }
         let asked = known.iter().zip(rows);
@@ -235,46 +242,37 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a row, and says how its order stands after it, if the rows alone say so.
-    fn glance(&self, row: &EventRow, young: &mut Young) -> Result<(Read, Option<Youth>), Damage> {
-        let mut read = match self.committed.take(&row.hash).map(Read::from) {
-            Some(read) => {
-                debug_assert_eq!(Ok(&read), Read::of(row).as_ref(), "what was written is what is read");
-                read
-            }
-            None => Read::of(row)?,
-        };
-        let first = row.version == row.count;
-        let youth = if first {
-            Some(Youth {
-                version: 0,
-                created_at: row.time,
-                status: String::new(),
-                roads: BTreeMap::new(),
-            })
-        } else {
-            young.take(&row.order)
-        };
-        let youth = youth
-            .filter(|youth| youth.version + row.count == row.version && read.calm)
-            .map(|mut youth| {
-                youth.version = row.version;
-                youth.roads.extend(read.roads.drain(..));
-                let words = read
-                    .named
-                    .iter()
-                    .rev()
-                    .filter_map(|one| one.name.strip_prefix("order."));
-                if let Some(status) = words.map(str::to_owned).next() {
-                    youth.status = status;
-                }
-                youth
-            })
-            .filter(|youth| !youth.status.is_empty());
-        if let Some(youth) = &youth {
-            young.put(row.order, 1, youth.clone());
+    /// What these rows say: from memory where a lane of this process wrote them, the others from the database.
+    async fn said(&self, rows: &[EventHead]) -> Result<Vec<Result<Read, Damage>>, Fault> {
+        let fresh: Vec<Option<Read>> = rows
+            .iter()
+            .map(|row| self.committed.take(&row.hash).map(Read::from))
+            .collect();
+        // A program that checks itself reads the others too, and compares.
+        let unread = rows
+            .iter()
+            .zip(&fresh)
+            .filter(|(_, fresh)| fresh.is_none() || cfg!(debug_assertions));
+        let places: Vec<Cursor> = unread.map(|(row, _)| row.at).collect();
+        let mut stored = HashMap::with_capacity(places.len());
+        if !places.is_empty() {
+            stored.extend(self.store.events_at(places).await?.into_iter().map(|row| (row.at, row)));
         }
-        Ok((read, youth))
+        let said = rows
+            .iter()
+            .zip(fresh)
+            .map(|(row, fresh)| match (fresh, stored.get(&row.at)) {
+                (Some(fresh), row) => {
+                    debug_assert_eq!(
+                        Ok(Some(&fresh)),
+                        row.map(Read::of).transpose().as_ref().map(Option::as_ref)
+                    );
+                    Ok(Ok(fresh))
+                }
+                (None, Some(row)) => Ok(Read::of(row)),
+                (None, None) => Err(Fault::Damaged(row.order, "an event row of it went away".to_owned())),
+            });
+        said.collect()
     }
 
     /// Orders of which the rows alone do not say enough.
@@ -301,7 +299,7 @@ impl Reader {
 
     fn fold_row(
         &self,
-        row: &EventRow,
+        row: &EventHead,
         read: Read,
         youth: Option<Youth>,
         orders: &HashMap<OrderId, Result<View, Damage>>,
@@ -357,7 +355,7 @@ impl Reader {
         Ok(())
     }
 
-    fn deliver(&self, row: &EventRow, named: &[Named], made: &mut Made) {
+    fn deliver(&self, row: &EventHead, named: &[Named], made: &mut Made) {
         let endpoints = self.directory.endpoints(row.tenant);
         if endpoints.is_empty() {
             return;
@@ -392,4 +390,39 @@ impl Reader {
             .find(|table| table.name == rail)
             .map_or(&[], |table| table.refs)
     }
+}
+
+/// How an order stands after a row, if the rows alone say so.
+fn glance(row: &EventHead, mut read: Read, young: &mut Young) -> (Read, Option<Youth>) {
+    let first = row.version == row.count;
+    let youth = if first {
+        Some(Youth {
+            version: 0,
+            created_at: row.time,
+            status: String::new(),
+            roads: BTreeMap::new(),
+        })
+    } else {
+        young.take(&row.order)
+    };
+    let youth = youth
+        .filter(|youth| youth.version + row.count == row.version && read.calm)
+        .map(|mut youth| {
+            youth.version = row.version;
+            youth.roads.extend(read.roads.drain(..));
+            let words = read
+                .named
+                .iter()
+                .rev()
+                .filter_map(|one| one.name.strip_prefix("order."));
+            if let Some(status) = words.map(str::to_owned).next() {
+                youth.status = status;
+            }
+            youth
+        })
+        .filter(|youth| !youth.status.is_empty());
+    if let Some(youth) = &youth {
+        young.put(row.order, 1, youth.clone());
+    }
+    (read, youth)
 }

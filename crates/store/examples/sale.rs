@@ -228,6 +228,10 @@ async fn reader(store: Arc<dyn Store>, until: Instant) {
         let mut listings = BTreeMap::new();
         for row in &events {
             let status = if row.version > 2 { "captured" } else { "processing" }.to_owned();
+            let first = row.version == row.count
+                || listings
+                    .get(&row.order)
+                    .is_some_and(|listing: &ListingRow| listing.first);
             let listing = ListingRow {
                 order: row.order,
                 tenant: row.tenant,
@@ -239,6 +243,7 @@ async fn reader(store: Arc<dyn Store>, until: Instant) {
                 terms: Terms::default(),
                 marks: Marks::NONE,
                 changed_at: row.time,
+                first,
             };
             listings.insert(row.order, listing);
             fold.feed.push(FeedRow {

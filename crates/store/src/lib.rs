@@ -97,6 +97,12 @@ pub trait Store: Send + Sync + 'static {
     /// Event rows after `cursor` in an order in which no row can appear behind the cursor later, although commits overtake each other.
     fn events_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventRow>>;
 
+    /// The heads of the same rows, for whoever has what they say in memory.
+    fn heads_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventHead>>;
+
+    /// The event rows at these places, in any order.
+    fn events_at(&self, places: Vec<Cursor>) -> Answer<'_, Vec<EventRow>>;
+
     /// How far [`Store::events_after`] can read by now. Where commits do not overtake each other, that is always all of it.
     fn horizon(&self) -> Answer<'_, Horizon> {
         Box::pin(async { Ok(Horizon::default()) })

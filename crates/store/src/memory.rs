@@ -16,9 +16,9 @@ use florin_core::time::Timestamp;
 
 use self::state::State;
 use crate::{
-    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold,
-    Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant,
-    Wanted, Which,
+    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventHead, EventRow, Fault,
+    FeedSearch, Fold, Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search,
+    Store, Tenant, Wanted, Which,
 };
 
 /// The level of a schema that needs no tables.
@@ -208,6 +208,14 @@ impl Store for MemoryStore {
 
     fn events_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventRow>> {
         self.call(Call::Read, move |state, _| Ok(lane::events_after(state, cursor, limit)))
+    }
+
+    fn heads_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventHead>> {
+        self.call(Call::Read, move |state, _| Ok(lane::heads_after(state, cursor, limit)))
+    }
+
+    fn events_at(&self, places: Vec<Cursor>) -> Answer<'_, Vec<EventRow>> {
+        self.call(Call::Read, move |state, _| Ok(lane::events_at(state, &places)))
     }
 
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>> {

@@ -41,9 +41,9 @@ use self::pool::Pool;
 use self::session::ANSWER;
 use crate::tenants::Tenants;
 use crate::{
-    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold,
-    Found, Horizon, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store,
-    Tenant, Wanted, Which,
+    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventHead, EventRow, Fault,
+    FeedSearch, Fold, Found, Horizon, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record,
+    Retention, Search, Store, Tenant, Wanted, Which,
 };
 
 /// The level of the schema that this program knows.
@@ -239,6 +239,20 @@ impl Store for PostgresStore {
             cursor,
             limit
         ))
+    }
+
+    fn heads_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventHead>> {
+        ask!(self.others, |session| lists::heads_after(
+            session,
+            &self.tenants,
+            &self.oldest,
+            cursor,
+            limit
+        ))
+    }
+
+    fn events_at(&self, places: Vec<Cursor>) -> Answer<'_, Vec<EventRow>> {
+        ask!(self.others, |session| lists::events_at(session, &self.tenants, &places))
     }
 
     fn horizon(&self) -> Answer<'_, Horizon> {

@@ -116,6 +116,29 @@ pub struct EventRow {
     pub hash: Hash,
 }
 
+/// An event row without what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventHead {
+    /// Its place in the stream.
+    pub at: Cursor,
+    /// The order.
+    pub order: OrderId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The order's version after these events.
+    pub version: u32,
+    /// How many events it holds.
+    pub count: u32,
+    /// When they were decided.
+    pub time: Timestamp,
+    /// Whether it has public names of what changed.
+    pub news: bool,
+    /// Whether it has postings.
+    pub money: bool,
+    /// SHA-256 as in [`EventRow`]: it stands for what is left out here.
+    pub hash: Hash,
+}
+
 /// A place in the event stream. Opaque: compare, store, give back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cursor {
@@ -371,6 +394,9 @@ pub struct ListingRow {
     pub marks: Marks,
     /// When something happened to it last.
     pub changed_at: Timestamp,
+    /// The order was made by what is folded here, so that it should not be listed yet. A store may write it without looking, if a listing
+    /// that is there after all is replaced like any other.
+    pub first: bool,
 }
 
 /// One account's balance. Sums are 128 bits: sums of amounts may leave the range of one amount.

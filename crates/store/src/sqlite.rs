@@ -38,9 +38,9 @@ use self::names::Names;
 use self::threads::{Pen, Readers, Writer};
 use crate::tenants::Tenants;
 use crate::{
-    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Fold,
-    Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant,
-    Wanted, Which,
+    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventHead, EventRow, Fault,
+    FeedSearch, Fold, Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search,
+    Store, Tenant, Wanted, Which,
 };
 
 /// The level of the schema that this program knows.
@@ -232,6 +232,14 @@ impl Store for SqliteStore {
 
     fn events_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventRow>> {
         self.read(move |connection, tenants| lists::events_after(connection, tenants, cursor, limit))
+    }
+
+    fn heads_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventHead>> {
+        self.read(move |connection, tenants| lists::heads_after(connection, tenants, cursor, limit))
+    }
+
+    fn events_at(&self, places: Vec<Cursor>) -> Answer<'_, Vec<EventRow>> {
+        self.read(move |connection, tenants| lists::events_at(connection, tenants, &places))
     }
 
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>> {

@@ -824,6 +824,7 @@ fn listing(number: u128, status: &str, attention: bool) -> ListingRow {
         terms: Default::default(),
         marks: Marks::NONE,
         changed_at: T,
+        first: true,
     }
 }
 

@@ -8,7 +8,7 @@ use florin_core::money::Currency;
 use florin_core::rail::Memo;
 use florin_core::time::Timestamp;
 use florin_store::{
-    BOOKS, BalanceRow, Cursor, DeliveryRow, EventRow, FeedRow, Fold, ListingRow, Marks, ProviderRef, Tenant, Terms,
+    BOOKS, BalanceRow, Cursor, DeliveryRow, EventHead, FeedRow, Fold, ListingRow, Marks, ProviderRef, Tenant, Terms,
 };
 
 use super::read::Listed;
@@ -34,7 +34,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    pub(super) fn list(&mut self, row: &EventRow, stand: Stand, details: Option<Listed>) {
+    pub(super) fn list(&mut self, row: &EventHead, stand: Stand, details: Option<Listed>) {
         let listing = self.listings.entry(row.order).or_insert_with(|| ListingRow {
             order: row.order,
             tenant: row.tenant,
@@ -46,7 +46,9 @@ impl Made {
             terms: Terms::default(),
             marks: Marks::NONE,
             changed_at: row.time,
+            first: false,
         });
+        listing.first |= row.version == row.count;
         listing.marks = listing.marks.and(stand.marks);
         listing.changed_at = listing.changed_at.max(row.time);
         if listing.version <= stand.version {
@@ -89,13 +91,13 @@ impl Made {
     }
 
     /// Notes that a tenant's lists of events and ledger entries show this row.
-    pub(super) fn feed(&mut self, row: &EventRow) {
-        if row.news.is_some() || row.postings.is_some() {
+    pub(super) fn feed(&mut self, row: &EventHead) {
+        if row.news || row.money {
             self.feed.push(FeedRow {
                 tenant: row.tenant,
                 at: row.at,
                 time: row.time,
-                money: row.postings.is_some(),
+                money: row.money,
             });
         }
     }

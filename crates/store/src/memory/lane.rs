@@ -6,7 +6,7 @@ use florin_core::id::OrderId;
 use florin_core::time::Timestamp;
 
 use super::state::{Notice, State};
-use crate::{Batch, Claim, Cursor, EventRow, Found, Lease, NoticeRow, OrderRow, Outcome, Wanted};
+use crate::{Batch, Claim, Cursor, EventHead, EventRow, Found, Lease, NoticeRow, OrderRow, Outcome, Wanted};
 
 pub(super) fn load(state: &State, wanted: &Wanted) -> Found {
     let by_key = wanted.order_keys.iter().filter_map(|name| state.order_keys.get(name));
@@ -215,13 +215,32 @@ pub(super) fn events_of(state: &State, order: OrderId) -> Vec<EventRow> {
 }
 
 pub(super) fn events_after(state: &State, cursor: Cursor, limit: u32) -> Vec<EventRow> {
-    state
-        .events
-        .iter()
-        .skip(cursor.row as usize)
-        .take(limit as usize)
-        .cloned()
-        .collect()
+    after(state, cursor, limit).cloned().collect()
+}
+
+pub(super) fn heads_after(state: &State, cursor: Cursor, limit: u32) -> Vec<EventHead> {
+    let head = |row: &EventRow| EventHead {
+        at: row.at,
+        order: row.order,
+        tenant: row.tenant,
+        version: row.version,
+        count: row.count,
+        time: row.time,
+        news: row.news.is_some(),
+        money: row.postings.is_some(),
+        hash: row.hash,
+    };
+    after(state, cursor, limit).map(head).collect()
+}
+
+fn after(state: &State, cursor: Cursor, limit: u32) -> impl Iterator<Item = &EventRow> {
+    state.events.iter().skip(cursor.row as usize).take(limit as usize)
+}
+
+pub(super) fn events_at(state: &State, places: &[Cursor]) -> Vec<EventRow> {
+    let places: BTreeSet<Cursor> = places.iter().copied().collect();
+    let rows = state.events.iter().filter(|row| places.contains(&row.at));
+    rows.cloned().collect()
 }
 
 pub(super) fn orders_after(state: &State, after: Option<OrderId>, limit: u32) -> Vec<OrderRow> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
+use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
@@ -15,7 +16,8 @@ use super::{read, tenants};
 use crate::query::{self, Holds, Query, Value};
 use crate::tenants::Tenants;
 use crate::{
-    Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, Horizon, OrderRow, ProviderRef, Search, Tenant,
+    Cursor, DeliveryRow, DeliverySearch, EventHead, EventRow, Fault, FeedSearch, Horizon, OrderRow, ProviderRef,
+    Search, Tenant,
 };
 
 pub(super) async fn events_of(
@@ -30,7 +32,6 @@ pub(super) async fn events_of(
     read::rows(session, tenants, &sql, &[&order.uuid()], read::event).await
 }
 
-/// Everything below the oldest transaction that can still write is there for good, or will never be.
 pub(super) async fn events_after(
     session: &mut Session,
     tenants: &Tenants,
@@ -38,20 +39,50 @@ pub(super) async fn events_after(
     cursor: Cursor,
     limit: u32,
 ) -> Result<Vec<EventRow>, Fault> {
+    stream(session, tenants, oldest, cursor, limit, read::EVENT, read::event).await
+}
+
+pub(super) async fn heads_after(
+    session: &mut Session,
+    tenants: &Tenants,
+    oldest: &Oldest,
+    cursor: Cursor,
+    limit: u32,
+) -> Result<Vec<EventHead>, Fault> {
+    stream(session, tenants, oldest, cursor, limit, read::HEAD, read::head).await
+}
+
+/// Everything below the oldest transaction that can still write is there for good, or will never be.
+async fn stream<T>(
+    session: &mut Session,
+    tenants: &Tenants,
+    oldest: &Oldest,
+    cursor: Cursor,
+    limit: u32,
+    columns: &str,
+    read: fn(&Tenants, &Row) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
     let closed = read::bigint(horizon(session, oldest).await?.closed);
+    let sql =
+        format!("select {columns} from events where (txn, seq) > ($1, $2) and txn < $3 order by txn, seq limit $4");
+    let (txn, seq) = (read::bigint(cursor.transaction), read::bigint(cursor.row));
+    let after: [&(dyn ToSql + Sync); 4] = [&txn, &seq, &closed, &i64::from(limit)];
+    read::rows(session, tenants, &sql, &after, read).await
+}
+
+pub(super) async fn events_at(
+    session: &mut Session,
+    tenants: &Tenants,
+    places: &[Cursor],
+) -> Result<Vec<EventRow>, Fault> {
     let sql = format!(
-        "select {} from events where (txn, seq) > ($1, $2) and txn < $3 order by txn, seq limit $4",
+        "select {} from (select unnest($1::bigint[]) as txn, unnest($2::bigint[]) as seq) as p \
+         join events using (txn, seq)",
         read::EVENT
     );
-    let (txn, seq) = (read::bigint(cursor.transaction), read::bigint(cursor.row));
-    read::rows(
-        session,
-        tenants,
-        &sql,
-        &[&txn, &seq, &closed, &i64::from(limit)],
-        read::event,
-    )
-    .await
+    let txns: Vec<i64> = places.iter().map(|place| read::bigint(place.transaction)).collect();
+    let seqs: Vec<i64> = places.iter().map(|place| read::bigint(place.row)).collect();
+    read::rows(session, tenants, &sql, &[&txns, &seqs], read::event).await
 }
 
 /// A transaction that holds readers back for so long is looked at: it may be another database's.

@@ -9,7 +9,8 @@ use super::session::Session;
 use super::tenants;
 use crate::tenants::Tenants;
 use crate::{
-    Cursor, DeliveryRow, DeliveryStatus, EventRow, Fault, Hash, IdemKey, Lease, NoticeId, NoticeRow, OrderRow, Record,
+    Cursor, DeliveryRow, DeliveryStatus, EventHead, EventRow, Fault, Hash, IdemKey, Lease, NoticeId, NoticeRow,
+    OrderRow, Record,
 };
 
 /// The database's clock in milliseconds, as it stands when the statement begins.
@@ -19,6 +20,9 @@ pub(super) const ORDER: &str = "o.id, o.tenant, o.reference, o.idem_key, o.idem_
                                 o.lease_until, o.created_at, o.chain, o.work, o.state";
 /// Columns of [`event`].
 pub(super) const EVENT: &str = "order_id, tenant, txn, seq, version, count, time, hash, news, postings, body";
+/// Columns of [`head`].
+pub(super) const HEAD: &str =
+    "order_id, tenant, txn, seq, version, count, time, news is not null, postings is not null, hash";
 /// Columns of [`notice`].
 pub(super) const NOTICE: &str = "connection, tenant, id, received_at, due, item";
 /// Columns of [`delivery`] of a table or alias `o`.
@@ -101,6 +105,26 @@ pub(super) fn event(tenants: &Tenants, row: &Row) -> Result<EventRow, Fault> {
             news: get(row, 8)?,
             postings: get(row, 9)?,
             body: get(row, 10)?,
+        })
+    };
+    read().map_err(|what| Fault::Damaged(order, what))
+}
+
+/// The head of an event row, from columns [`HEAD`].
+pub(super) fn head(tenants: &Tenants, row: &Row) -> Result<EventHead, Fault> {
+    let order = OrderId::from_uuid(row.try_get(0)?);
+    let tenant = tenants::of(tenants, row.try_get(TENANT)?)?;
+    let read = || -> Result<EventHead, String> {
+        Ok(EventHead {
+            at: place(get(row, 2)?, get(row, 3)?),
+            order,
+            tenant,
+            version: count(row, 4)?,
+            count: count(row, 5)?,
+            time: Timestamp::from_millis(get(row, 6)?),
+            news: get(row, 7)?,
+            money: get(row, 8)?,
+            hash: to_hash(get(row, 9)?)?,
         })
     };
     read().map_err(|what| Fault::Damaged(order, what))

@@ -12,7 +12,9 @@ use super::threads::Pen;
 use crate::query::{self, Holds, Value};
 
 use crate::tenants::Tenants;
-use crate::{Cursor, DeliveryRow, DeliverySearch, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant};
+use crate::{
+    Cursor, DeliveryRow, DeliverySearch, EventHead, EventRow, Fault, FeedSearch, OrderRow, ProviderRef, Search, Tenant,
+};
 
 pub(super) fn events_of(connection: &Connection, tenants: &Tenants, order: OrderId) -> Result<Vec<EventRow>, Fault> {
     let sql = format!(
@@ -39,6 +41,27 @@ pub(super) fn events_after(
         params![read::integer(cursor.row), limit],
         read::event,
     )
+}
+
+pub(super) fn heads_after(
+    connection: &Connection,
+    tenants: &Tenants,
+    cursor: Cursor,
+    limit: u32,
+) -> Result<Vec<EventHead>, Fault> {
+    let sql = format!("select {} from events where seq > ?1 order by seq limit ?2", read::HEAD);
+    let after = params![read::integer(cursor.row), limit];
+    read::rows(connection, tenants, &sql, after, read::head)
+}
+
+pub(super) fn events_at(connection: &Connection, tenants: &Tenants, places: &[Cursor]) -> Result<Vec<EventRow>, Fault> {
+    let sql = format!("select {} from events where seq = ?1", read::EVENT);
+    let mut found = Vec::with_capacity(places.len());
+    for place in places {
+        let at = params![read::integer(place.row)];
+        found.extend(read::rows(connection, tenants, &sql, at, read::event)?);
+    }
+    Ok(found)
 }
 
 pub(super) fn orders_after(

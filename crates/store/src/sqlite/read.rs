@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::tenants::Tenants;
 use crate::{
-    Cursor, DeliveryRow, DeliveryStatus, EventRow, Fault, Hash, IdemKey, Lease, NoticeId, NoticeRow, OrderRow, Record,
+    Cursor, DeliveryRow, DeliveryStatus, EventHead, EventRow, Fault, Hash, IdemKey, Lease, NoticeId, NoticeRow,
+    OrderRow, Record,
 };
 
 /// Columns of [`order`].
@@ -16,6 +17,9 @@ pub(super) const ORDER: &str = "id, tenant, reference, idem_key, idem_hash, vers
                                 chain, work, state";
 /// Columns of [`event`].
 pub(super) const EVENT: &str = "order_id, tenant, seq, version, count, time, hash, news, postings, body";
+/// Columns of [`head`].
+pub(super) const HEAD: &str =
+    "order_id, tenant, seq, version, count, time, news is not null, postings is not null, hash";
 /// Columns of [`notice`].
 pub(super) const NOTICE: &str = "connection, id, tenant, received_at, due, item";
 /// Columns of [`delivery`].
@@ -96,6 +100,26 @@ pub(super) fn event(connection: &Connection, tenants: &Tenants, row: &Row<'_>) -
             news: maybe_text(row, 7)?,
             postings: maybe_text(row, 8)?,
             body: text(row, 9)?,
+        })
+    };
+    read().map_err(|error| damaged(order, error))
+}
+
+/// The head of an event row, from columns [`HEAD`].
+pub(super) fn head(connection: &Connection, tenants: &Tenants, row: &Row<'_>) -> Result<EventHead, Fault> {
+    let order = OrderId::from_uuid(uuid(row, 0)?);
+    let tenant = tenants.tenant(connection, row.get(1)?)?;
+    let read = || -> rusqlite::Result<EventHead> {
+        Ok(EventHead {
+            at: place(row.get(2)?),
+            order,
+            tenant,
+            version: row.get(3)?,
+            count: row.get(4)?,
+            time: Timestamp::from_millis(row.get(5)?),
+            news: row.get(6)?,
+            money: row.get(7)?,
+            hash: row.get(8)?,
         })
     };
     read().map_err(|error| damaged(order, error))

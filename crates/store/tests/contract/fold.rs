@@ -1,7 +1,7 @@
 //! Readers behind the commit.
 
 use florin_core::money::Currency;
-use florin_store::{BOOKS, BalanceRow, Cursor, Fault, Fold, ListingRow, Marks, ProviderRef};
+use florin_store::{BOOKS, BalanceRow, Cursor, Fault, FeedRow, Fold, ListingRow, Marks, ProviderRef};
 
 use crate::place::Place;
 use crate::rows::*;
@@ -31,6 +31,14 @@ fn balance(posted: i128, pending: i128) -> BalanceRow {
         currency: Currency::EUR,
         posted,
         pending,
+    }
+}
+
+fn reference(connection_number: u32, id: &str) -> ProviderRef {
+    ProviderRef {
+        connection: connection(connection_number),
+        kind: "payment_intent".to_owned(),
+        id: id.to_owned(),
     }
 }
 
@@ -111,11 +119,6 @@ pub(crate) async fn only_the_books_fold_balances(place: &mut Place) {
 }
 
 pub(crate) async fn a_reference_of_a_provider_finds_its_order_and_keeps_it(place: &mut Place) {
-    let reference = |connection_number, id: &str| ProviderRef {
-        connection: connection(connection_number),
-        kind: "payment_intent".to_owned(),
-        id: id.to_owned(),
-    };
     let first = vec![(reference(1, "pi_1"), order_id(1)), (reference(2, "pi_1"), order_id(2))];
     place
         .store
@@ -126,14 +129,12 @@ pub(crate) async fn a_reference_of_a_provider_finds_its_order_and_keeps_it(place
         .await
         .unwrap();
     let again = vec![(reference(1, "pi_1"), order_id(3)), (reference(1, "pi_2"), order_id(3))];
-    place
-        .store
-        .fold(Fold {
-            refs: again,
-            ..fold("lists", 1, 2)
-        })
-        .await
-        .unwrap();
+    let turn = Fold {
+        refs: again,
+        ..fold("lists", 1, 2)
+    };
+    assert_eq!(place.store.fold(turn.clone()).await, Ok(true));
+    assert_eq!(place.store.fold(turn).await, Ok(false), "the place is taken");
     for (wanted, found) in [
         (reference(1, "pi_1"), Some(order_id(1))),
         (reference(2, "pi_1"), Some(order_id(2))),
@@ -221,6 +222,52 @@ pub(crate) async fn folding_a_listing_again_replaces_it(place: &mut Place) {
     ] {
         assert_eq!(place.store.search(&wanted).await.unwrap().len(), count, "{wanted:?}");
     }
+}
+
+/// What is said to be new and is there all the same, with all that was folded beside it.
+pub(crate) async fn a_turn_that_was_folded_before_is_folded_over_what_is_there(place: &mut Place) {
+    place.store.commit(&making([order(1), order(2)])).await.unwrap();
+    let turn = |number: u32, status: &str, step: u64| Fold {
+        listings: vec![ListingRow {
+            status: status.to_owned(),
+            version: 2 + u32::try_from(step).unwrap(),
+            first: true,
+            ..listing(number)
+        }],
+        refs: vec![(reference(1, &format!("pi_{number}")), order_id(number))],
+        feed: vec![FeedRow {
+            tenant: tenant(1),
+            at: Cursor {
+                transaction: 1,
+                row: u64::from(number),
+            },
+            time: at(number),
+            money: false,
+        }],
+        balances: vec![balance(10, 0)],
+        ..fold(BOOKS, step, step + 1)
+    };
+    for (number, status, step) in [(1, "processing", 0), (1, "captured", 1), (2, "captured", 2)] {
+        assert_eq!(
+            place.store.fold(turn(number, status, step)).await,
+            Ok(true),
+            "{number} {status}"
+        );
+    }
+    use florin_store::Search;
+    for (status, count) in [("processing", 0), ("captured", 2)] {
+        let wanted = Search {
+            status: Some(status.to_owned()),
+            ..search()
+        };
+        assert_eq!(place.store.search(&wanted).await.unwrap().len(), count, "{status}");
+    }
+    assert_eq!(
+        place.store.order_of_ref(&reference(1, "pi_2")).await,
+        Ok(Some(order_id(2)))
+    );
+    let (balances, _) = place.store.balances(tenant(1)).await.unwrap();
+    assert_eq!(balances.iter().map(|row| row.posted).collect::<Vec<_>>(), [30]);
 }
 
 pub(crate) async fn what_an_order_has_stays_in_its_listing(place: &mut Place) {

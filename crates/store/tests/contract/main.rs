@@ -65,6 +65,7 @@ contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
         an_order_that_is_not_due_is_left_alone;
     stream:
         events_come_in_order_and_page
+        heads_are_the_rows_without_what_they_say
         an_order_has_its_events_by_version
         readers_miss_nothing_while_commits_overtake_each_other
         orders_are_walked_by_id
@@ -75,6 +76,7 @@ contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
         only_the_books_fold_balances
         a_reference_of_a_provider_finds_its_order_and_keeps_it
         folding_a_listing_again_replaces_it
+        a_turn_that_was_folded_before_is_folded_over_what_is_there
         what_an_order_has_stays_in_its_listing
         an_older_listing_does_not_replace_a_newer_one
         a_long_turn_is_written_whole_between_commits;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_store::{Cursor, EventRow, OrderRow, Store};
+use florin_store::{Cursor, EventHead, EventRow, OrderRow, Store};
 
 use crate::place::Place;
 use crate::rows::*;
@@ -48,6 +48,39 @@ pub(crate) async fn events_come_in_order_and_page(place: &mut Place) {
         );
     }
     assert_eq!(place.store.events_after(seen[29].at, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn heads_are_the_rows_without_what_they_say(place: &mut Place) {
+    for number in 1..=4 {
+        place.store.commit(&making([order(number)])).await.unwrap();
+        place.store.commit(&moving([order(number)])).await.unwrap();
+    }
+    let seen = read_all(&*place.store, 8).await;
+    let head = |row: &EventRow| EventHead {
+        at: row.at,
+        order: row.order,
+        tenant: row.tenant,
+        version: row.version,
+        count: row.count,
+        time: row.time,
+        news: row.news.is_some(),
+        money: row.postings.is_some(),
+        hash: row.hash,
+    };
+    let heads: Vec<EventHead> = seen.iter().map(head).collect();
+    assert!(heads.iter().any(|head| head.money) && heads.iter().any(|head| !head.money));
+    assert_eq!(place.store.heads_after(Cursor::START, 100).await.unwrap(), heads);
+    assert_eq!(place.store.heads_after(seen[2].at, 2).await.unwrap(), heads[3..5]);
+
+    let nowhere = Cursor {
+        row: seen[7].at.row + 1_000,
+        ..seen[7].at
+    };
+    let places = vec![seen[6].at, seen[1].at, nowhere];
+    let mut found = place.store.events_at(places).await.unwrap();
+    found.sort_by_key(|row| row.at);
+    assert_eq!(found, [seen[1].clone(), seen[6].clone()]);
+    assert_eq!(place.store.events_at(Vec::new()).await.unwrap(), []);
 }
 
 pub(crate) async fn an_order_has_its_events_by_version(place: &mut Place) {

@@ -190,6 +190,7 @@ pub(crate) fn listing(number: u32) -> ListingRow {
         terms: Terms::default(),
         marks: Marks::NONE,
         changed_at: at(number),
+        first: false,
     }
 }
 

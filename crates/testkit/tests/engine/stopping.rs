@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
 use florin_store::{
-    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventRow, FeedSearch, Fold, Found,
-    KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store, Tenant, Wanted,
-    Which,
+    Answer, Backlog, BalanceRow, Batch, Claim, Cursor, DeliveryRow, DeliverySearch, EventHead, EventRow, FeedSearch,
+    Fold, Found, KeyRow, ListRecords, NoticeRow, OrderRow, Outcome, ProviderRef, Record, Retention, Search, Store,
+    Tenant, Wanted, Which,
 };
 use tokio::sync::Notify;
 
@@ -56,6 +56,14 @@ impl Store for Stopping {
 
     fn events_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventRow>> {
         self.inner.events_after(cursor, limit)
+    }
+
+    fn heads_after(&self, cursor: Cursor, limit: u32) -> Answer<'_, Vec<EventHead>> {
+        self.inner.heads_after(cursor, limit)
+    }
+
+    fn events_at(&self, places: Vec<Cursor>) -> Answer<'_, Vec<EventRow>> {
+        self.inner.events_at(places)
     }
 
     fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Answer<'_, Vec<OrderRow>> {
