@@ -237,10 +237,10 @@ fn after(state: &State, cursor: Cursor, limit: u32) -> impl Iterator<Item = &Eve
     state.events.iter().skip(cursor.row as usize).take(limit as usize)
 }
 
+/// A row's number is its place in the list, counted from one.
 pub(super) fn events_at(state: &State, places: &[Cursor]) -> Vec<EventRow> {
-    let places: BTreeSet<Cursor> = places.iter().copied().collect();
-    let rows = state.events.iter().filter(|row| places.contains(&row.at));
-    rows.cloned().collect()
+    let at = |place: &Cursor| state.events.get((place.row as usize).checked_sub(1)?).cloned();
+    places.iter().filter_map(at).collect()
 }
 
 pub(super) fn orders_after(state: &State, after: Option<OrderId>, limit: u32) -> Vec<OrderRow> {
