@@ -12,11 +12,14 @@ use crate::snapshot::{self, TOLD_ROWS_MAX};
 use crate::view::View;
 use crate::work::Entry;
 
-/// Orders that a lane remembers; it should hold more than can be in flight at a time.
+/// Orders under way that a lane remembers; it should hold more than can be in flight at a time.
 pub const ORDERS_KEPT_MAX: usize = 4_096;
+/// Orders of which nothing is under way that a lane remembers: most are over, and what comes after a while reads them anew.
+const RESTING_KEPT_MAX: usize = 512;
 /// Bytes of orders, as they are written down, that a lane remembers. An order is 2 to 3 KB, so as many as may be fit; one with all the
 /// lines and metadata that it may have is sixty times that, and then fewer are remembered.
-const KEPT_BYTES_MAX: usize = 16 << 20;
+const KEPT_BYTES_MAX: usize = 12 << 20;
+const RESTING_BYTES_MAX: usize = 4 << 20;
 
 /// An order as it was last written or read.
 #[derive(Clone, Debug)]
@@ -98,9 +101,45 @@ fn told_bytes(events: &[EventRow]) -> usize {
     events.iter().filter(|_| alone).map(|event| event.body.len()).sum()
 }
 
-/// The orders that were used last.
-#[derive(Default)]
+/// The orders that were used last: those of which something is under way, and those that rest.
 pub(super) struct Cache {
+    busy: Group,
+    resting: Group,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            busy: Group::new(ORDERS_KEPT_MAX, KEPT_BYTES_MAX),
+            resting: Group::new(RESTING_KEPT_MAX, RESTING_BYTES_MAX),
+        }
+    }
+}
+
+impl Cache {
+    pub(super) fn get(&self, order: OrderId) -> Option<&Kept> {
+        self.busy.get(order).or_else(|| self.resting.get(order))
+    }
+
+    /// Takes an order out, to be changed and put back, or to be forgotten.
+    pub(super) fn take(&mut self, order: OrderId) -> Option<Kept> {
+        self.busy.take(order).or_else(|| self.resting.take(order))
+    }
+
+    pub(super) fn put(&mut self, order: OrderId, kept: Kept) {
+        self.take(order);
+        if kept.work.is_empty() {
+            self.resting.put(order, kept);
+        } else {
+            self.busy.put(order, kept);
+        }
+    }
+}
+
+/// So many orders and bytes at most.
+struct Group {
+    orders_max: usize,
+    bytes_max: usize,
     orders: HashMap<OrderId, (Kept, u64)>,
     /// Who was used when; a place that is not an order's last one says nothing.
     used: VecDeque<(OrderId, u64)>,
@@ -108,25 +147,34 @@ pub(super) struct Cache {
     bytes: usize,
 }
 
-impl Cache {
-    pub(super) fn get(&self, order: OrderId) -> Option<&Kept> {
+impl Group {
+    fn new(orders_max: usize, bytes_max: usize) -> Self {
+        Self {
+            orders_max,
+            bytes_max,
+            orders: HashMap::new(),
+            used: VecDeque::new(),
+            clock: 0,
+            bytes: 0,
+        }
+    }
+
+    fn get(&self, order: OrderId) -> Option<&Kept> {
         self.orders.get(&order).map(|(kept, _)| kept)
     }
 
-    /// Takes an order out, to be changed and put back, or to be forgotten.
-    pub(super) fn take(&mut self, order: OrderId) -> Option<Kept> {
+    fn take(&mut self, order: OrderId) -> Option<Kept> {
         let (kept, _) = self.orders.remove(&order)?;
         self.bytes -= kept.bytes();
         Some(kept)
     }
 
-    pub(super) fn put(&mut self, order: OrderId, kept: Kept) {
-        self.take(order);
+    fn put(&mut self, order: OrderId, kept: Kept) {
         self.clock += 1;
         self.bytes += kept.bytes();
         self.orders.insert(order, (kept, self.clock));
         self.used.push_back((order, self.clock));
-        while self.is_over() || self.used.len() > 4 * ORDERS_KEPT_MAX {
+        while self.is_over() || self.used.len() > 4 * self.orders_max {
             let Some((oldest, at)) = self.used.pop_front() else {
                 break;
             };
@@ -141,7 +189,7 @@ impl Cache {
     }
 
     fn is_over(&self) -> bool {
-        self.orders.len() > ORDERS_KEPT_MAX || self.bytes > KEPT_BYTES_MAX
+        self.orders.len() > self.orders_max || self.bytes > self.bytes_max
     }
 }
 
@@ -149,11 +197,12 @@ impl Cache {
 mod tests {
     use florin_core::id::MerchantId;
     use florin_core::money::{Currency, Money};
-    use florin_core::order::{Order, Terms};
+    use florin_core::order::{Order, StepKind, StepName, Terms};
     use florin_store::{Mode, Tenant};
     use uuid::Uuid;
 
     use super::*;
+    use crate::work::Place;
 
     fn id(number: usize) -> OrderId {
         OrderId::from_uuid(Uuid::from_u128(number as u128))
@@ -193,17 +242,49 @@ mod tests {
         numbers.filter(|number| cache.get(id(*number)).is_some()).collect()
     }
 
+    fn busy(number: usize) -> Kept {
+        let step = StepName {
+            attempt: 1,
+            kind: StepKind::Authorize,
+            index: 0,
+        };
+        let work = Entry::new(step, Place::Held, Timestamp::from_millis(1_000), 0);
+        Kept {
+            work: vec![work],
+            ..kept(number, 500)
+        }
+    }
+
     #[test]
     fn the_orders_that_were_used_last_are_remembered() {
-        let mut cache = Cache::default();
-        for number in 0..ORDERS_KEPT_MAX + 10 {
-            cache.put(id(number), kept(number, 500));
-            let first = cache.take(id(0)).expect("used every time");
-            cache.put(id(0), first);
+        for (most, order) in [
+            (RESTING_KEPT_MAX, (|number| kept(number, 500)) as fn(usize) -> Kept),
+            (ORDERS_KEPT_MAX, busy),
+        ] {
+            let mut cache = Cache::default();
+            for number in 0..most + 10 {
+                cache.put(id(number), order(number));
+                let first = cache.take(id(0)).expect("used every time");
+                cache.put(id(0), first);
+            }
+            let held = held(&cache);
+            assert_eq!((held.len(), held[0]), (most, 0));
+            assert_eq!(held[1], 11, "the ten that nobody used for longest are forgotten");
         }
-        let held = held(&cache);
-        assert_eq!((held.len(), held[0]), (ORDERS_KEPT_MAX, 0));
-        assert_eq!(held[1], 11, "the ten that nobody used for longest are forgotten");
+    }
+
+    #[test]
+    fn an_order_under_way_is_remembered_whatever_came_to_rest_since() {
+        let mut cache = Cache::default();
+        cache.put(id(0), busy(0));
+        for number in 1..2 * RESTING_KEPT_MAX {
+            cache.put(id(number), kept(number, 500));
+        }
+        assert!(cache.get(id(0)).is_some());
+        assert_eq!(held(&cache).len(), 1 + RESTING_KEPT_MAX);
+        // Over now: it is one of those that rest, and once.
+        cache.put(id(0), kept(0, 500));
+        assert_eq!((cache.busy.bytes, held(&cache).len()), (0, RESTING_KEPT_MAX));
     }
 
     #[test]
@@ -212,16 +293,20 @@ mod tests {
         let mut cache = Cache::default();
         for number in 0..1_000 {
             cache.put(id(number), kept(number, large));
-            assert!(cache.bytes <= KEPT_BYTES_MAX, "{} bytes after {number}", cache.bytes);
+            assert!(
+                cache.resting.bytes <= RESTING_BYTES_MAX,
+                "{} bytes after {number}",
+                cache.resting.bytes
+            );
         }
         let held = held(&cache);
-        assert_eq!(held.len(), KEPT_BYTES_MAX / (large + 2_000));
+        assert_eq!(held.len(), RESTING_BYTES_MAX / (large + 2_000));
         assert_eq!(held.last(), Some(&999));
         // What was large once and is put back small is counted as it is.
         for number in held {
             cache.take(id(number));
         }
-        assert_eq!(cache.bytes, 0);
+        assert_eq!(cache.resting.bytes, 0);
     }
 
     #[test]
@@ -230,6 +315,6 @@ mod tests {
         for _ in 0..100 {
             cache.put(id(1), kept(1, 500));
         }
-        assert_eq!(cache.bytes, 2_500);
+        assert_eq!(cache.resting.bytes, 2_500);
     }
 }
