@@ -15,7 +15,7 @@ use crate::work::Entry;
 /// Orders under way that a lane remembers; it should hold more than can be in flight at a time.
 pub const ORDERS_KEPT_MAX: usize = 4_096;
 /// Orders of which nothing is under way that a lane remembers: most are over, and what comes after a while reads them anew.
-const RESTING_KEPT_MAX: usize = 512;
+const RESTING_KEPT_MAX: usize = 256;
 /// Bytes of orders, as they are written down, that a lane remembers. An order is 2 to 3 KB, so as many as may be fit; one with all the
 /// lines and metadata that it may have is sixty times that, and then fewer are remembered.
 const KEPT_BYTES_MAX: usize = 12 << 20;
