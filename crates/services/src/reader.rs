@@ -248,11 +248,12 @@ impl Reader {
             .iter()
             .map(|row| self.committed.take(&row.hash).map(Read::from))
             .collect();
-        // A program that checks itself reads the others too, and compares.
+        // A program that checks itself reads some of the others too, and compares.
+        let checked = |row: &EventHead| cfg!(debug_assertions) && row.at.row.is_multiple_of(2);
         let unread = rows
             .iter()
             .zip(&fresh)
-            .filter(|(_, fresh)| fresh.is_none() || cfg!(debug_assertions));
+            .filter(|(row, fresh)| fresh.is_none() || checked(row));
         let places: Vec<Cursor> = unread.map(|(row, _)| row.at).collect();
         let mut stored = HashMap::with_capacity(places.len());
         if !places.is_empty() {
@@ -262,13 +263,11 @@ impl Reader {
             .iter()
             .zip(fresh)
             .map(|(row, fresh)| match (fresh, stored.get(&row.at)) {
-                (Some(fresh), row) => {
-                    debug_assert_eq!(
-                        Ok(Some(&fresh)),
-                        row.map(Read::of).transpose().as_ref().map(Option::as_ref)
-                    );
+                (Some(fresh), Some(row)) => {
+                    debug_assert_eq!(Ok(&fresh), Read::of(row).as_ref(), "what was written is what is read");
                     Ok(Ok(fresh))
                 }
+                (Some(fresh), None) => Ok(Ok(fresh)),
                 (None, Some(row)) => Ok(Read::of(row)),
                 (None, None) => Err(Fault::Damaged(row.order, "an event row of it went away".to_owned())),
             });

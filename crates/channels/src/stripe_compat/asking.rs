@@ -41,15 +41,24 @@ pub(super) async fn was_asked(reader: &Reader<'_>, key: Option<&IdemKey>) -> Res
     Ok(!found.keys.is_empty() || !found.orders.is_empty())
 }
 
-/// Refuses a key that came before with another body. For calls that are several of ours: no part of one may be done before that is known.
+/// Refuses a key that came before with another body, or with a call that made an order. For calls that are several of ours: no part of one may
+/// be done before that is known.
 pub(super) async fn refuse_other_body(reader: &Reader<'_>, key: Option<&IdemKey>) -> Result<(), Wrong> {
     let Some(key) = key else { return Ok(()) };
+    let name = (reader.tenant, key.key.clone());
     let wanted = florin_store::Wanted {
-        keys: vec![(reader.tenant, key.key.clone())],
+        keys: vec![name.clone()],
+        order_keys: vec![name],
         ..florin_store::Wanted::default()
     };
     let found = reader.door.doors.store.load(&wanted).await?;
-    if found.keys.iter().any(|kept| !key.is_of(&kept.key.hash)) {
+    let of_calls = found.keys.iter().map(|kept| &kept.key.hash);
+    let of_orders = found
+        .orders
+        .iter()
+        .filter_map(|order| order.key.as_ref())
+        .map(|kept| &kept.hash);
+    if of_calls.chain(of_orders).any(|hash| !key.is_of(hash)) {
         return Err(Denied::KeyReused.into());
     }
     Ok(())

@@ -209,18 +209,8 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     }
     let attempts = view.order.attempts().count();
     if let Err(wrong) = describe(&reader, &given, &mut details, &mut note, attempts).await {
-        // The last part of the call: if that was done, all of it was. Only the method is gone, and it is the intent's: then the amount was all.
-        let described = part_of(key.as_ref(), "describe");
-        note.keep(&mut details);
-        let amount_alone = wrong.param.as_deref() == Some("payment_method")
-            && details == *view.details
-            && !was_asked(&reader, described.as_ref()).await?;
-        let part = if amount_alone {
-            part_of(key.as_ref(), "amend")
-        } else {
-            described
-        };
-        let answered = before(&reader, part.as_ref(), wrong).await?;
+        // The last part of the call: if that was done, all of it was.
+        let answered = before(&reader, part_of(key.as_ref(), "describe").as_ref(), wrong).await?;
         let seen = reader.seen(&answered.order).await?;
         return finish(&reader, shape::intent::shape(&seen, reader.scene()), &given, true).await;
     }
@@ -236,9 +226,10 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         let what = What::Amend { order, due };
         answered = Some(ask_or(&reader, part_of(key.as_ref(), "amend"), what, "updated", "amount").await?);
     }
-    // A call that comes again finds what it made, and is answered as it was then.
+    // What is as it should be already is written down under its key too: the call may come again when somebody has changed it since.
     let part = part_of(key.as_ref(), "describe");
-    if details != *view.details || was_asked(&reader, part.as_ref()).await? {
+    let kept = part.is_some() && DESCRIBE.iter().any(|field| given.has(field.name));
+    if kept || details != *view.details {
         let what = describing(&view, details);
         answered = Some(ask_or(&reader, part, what, "updated", "metadata").await?);
     }

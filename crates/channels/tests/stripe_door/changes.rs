@@ -98,25 +98,62 @@ async fn a_change_that_comes_again_is_answered_with_all_of_it_as_it_was_then() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_amount_alone_may_be_repeated_when_the_method_that_it_named_is_gone() {
+async fn a_change_that_found_everything_as_it_says_undoes_nothing_when_it_comes_again() {
+    let world = World::provider().await;
+    let made = [&SALE[..2], &[("metadata[cart]", "17")]].concat();
+    let intent = world.post("/v1/payment_intents", &made).await;
+    let path = format!("/v1/payment_intents/{}", intent["id"].as_str().unwrap());
+    for (key, form) in [
+        ("both", &[("amount", "500"), ("metadata[cart]", "17")][..]),
+        ("described", &[("metadata[cart]", "17")][..]),
+    ] {
+        let first = world.keyed("POST", &path, form, Some(key)).await.object();
+        world.post(&path, &[("metadata[cart]", "18")]).await;
+        let again = world.keyed("POST", &path, form, Some(key)).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{key}");
+        assert_eq!(again.object(), first, "{key}");
+        assert_eq!(world.get(&path).await["metadata"]["cart"], "18", "{key}");
+        world.post(&path, &[("metadata[cart]", "17")]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_names_the_intents_own_method_may_be_repeated_whatever_became_of_the_method() {
     let world = World::provider().await;
     let jenny = world.post("/v1/customers", &[("name", "Jenny")]).await;
     let jenny = jenny["id"].as_str().unwrap();
-    let card = [("type", "card"), ("card[token]", "tok_visa")];
-    let card = world.post("/v1/payment_methods", &card).await;
-    let card = card["id"].as_str().unwrap();
-    let method = format!("/v1/payment_methods/{card}");
-    world.post(&format!("{method}/attach"), &[("customer", jenny)]).await;
-    let made = [&SALE[..2], &[("customer", jenny), ("payment_method", card)]].concat();
-    let intent = world.post("/v1/payment_intents", &made).await;
-    let path = format!("/v1/payment_intents/{}", intent["id"].as_str().unwrap());
-    let form = [("amount", "500"), ("payment_method", card)];
-    let first = world.keyed("POST", &path, &form, Some("change")).await.object();
-    world.post(&format!("{method}/detach"), &[]).await;
-    let again = world.keyed("POST", &path, &form, Some("change")).await;
-    assert_eq!(again.header("idempotent-replayed"), "true", "{}", again.text);
-    assert_eq!(again.object(), first);
-    assert_eq!(world.keyed("POST", &path, &form, Some("another")).await.status, 400);
+    for fate in ["detached", "confirmed", "changed"] {
+        let card = [("type", "card"), ("card[token]", "tok_visa")];
+        let card = world.post("/v1/payment_methods", &card).await;
+        let card = card["id"].as_str().unwrap();
+        let method = format!("/v1/payment_methods/{card}");
+        let mut made = [&SALE[..2], &[("payment_method", card)]].concat();
+        if fate != "confirmed" {
+            world.post(&format!("{method}/attach"), &[("customer", jenny)]).await;
+            made.push(("customer", jenny));
+        }
+        let intent = world.post("/v1/payment_intents", &made).await;
+        let path = format!("/v1/payment_intents/{}", intent["id"].as_str().unwrap());
+        let form = [("amount", "500"), ("payment_method", card)];
+        let first = world.keyed("POST", &path, &form, Some(fate)).await.object();
+        match fate {
+            "confirmed" => world.post(&format!("{path}/confirm"), &[]).await,
+            "changed" => world.post(&path, &[("payment_method", "pm_card_visa")]).await,
+            _ => world.post(&format!("{method}/detach"), &[]).await,
+        };
+        if fate == "changed" {
+            world.post(&format!("{method}/detach"), &[]).await;
+        }
+        let again = world.keyed("POST", &path, &form, Some(fate)).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{fate}: {}", again.text);
+        assert_eq!(again.object(), first, "{fate}");
+        let anew = format!("{fate} anew");
+        assert_eq!(
+            world.keyed("POST", &path, &form, Some(&anew)).await.status,
+            400,
+            "{fate}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -144,6 +181,17 @@ async fn a_price_that_is_refused_for_its_key_leaves_no_product() {
     let products = world.get("/v1/products").await;
     let reused = world
         .keyed("POST", "/v1/prices", &price, Some("plate"))
+        .await
+        .error(400);
+    assert_eq!(reused["type"], "idempotency_error");
+    assert_eq!(world.get("/v1/products").await, products);
+
+    world
+        .keyed("POST", "/v1/payment_intents", &SALE[..2], Some("intent"))
+        .await
+        .object();
+    let reused = world
+        .keyed("POST", "/v1/prices", &price, Some("intent"))
         .await
         .error(400);
     assert_eq!(reused["type"], "idempotency_error");
