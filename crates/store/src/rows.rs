@@ -139,6 +139,23 @@ pub struct EventHead {
     pub hash: Hash,
 }
 
+impl EventRow {
+    /// The row without what it says.
+    pub fn head(&self) -> EventHead {
+        EventHead {
+            at: self.at,
+            order: self.order,
+            tenant: self.tenant,
+            version: self.version,
+            count: self.count,
+            time: self.time,
+            news: self.news.is_some(),
+            money: self.postings.is_some(),
+            hash: self.hash,
+        }
+    }
+}
+
 /// A place in the event stream. Opaque: compare, store, give back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cursor {

@@ -219,18 +219,7 @@ pub(super) fn events_after(state: &State, cursor: Cursor, limit: u32) -> Vec<Eve
 }
 
 pub(super) fn heads_after(state: &State, cursor: Cursor, limit: u32) -> Vec<EventHead> {
-    let head = |row: &EventRow| EventHead {
-        at: row.at,
-        order: row.order,
-        tenant: row.tenant,
-        version: row.version,
-        count: row.count,
-        time: row.time,
-        news: row.news.is_some(),
-        money: row.postings.is_some(),
-        hash: row.hash,
-    };
-    after(state, cursor, limit).map(head).collect()
+    after(state, cursor, limit).map(EventRow::head).collect()
 }
 
 fn after(state: &State, cursor: Cursor, limit: u32) -> impl Iterator<Item = &EventRow> {

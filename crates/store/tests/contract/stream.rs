@@ -58,18 +58,7 @@ pub(crate) async fn heads_are_the_rows_without_what_they_say(place: &mut Place) 
         place.store.commit(&batch).await.unwrap();
     }
     let seen = read_all(&*place.store, 8).await;
-    let head = |row: &EventRow| EventHead {
-        at: row.at,
-        order: row.order,
-        tenant: row.tenant,
-        version: row.version,
-        count: row.count,
-        time: row.time,
-        news: row.news.is_some(),
-        money: row.postings.is_some(),
-        hash: row.hash,
-    };
-    let heads: Vec<EventHead> = seen.iter().map(head).collect();
+    let heads: Vec<EventHead> = seen.iter().map(EventRow::head).collect();
     assert!(heads.iter().any(|head| head.money && !head.news) && heads.iter().any(|head| head.news && !head.money));
     assert_eq!(place.store.heads_after(Cursor::START, 100).await.unwrap(), heads);
     assert_eq!(place.store.heads_after(seen[2].at, 2).await.unwrap(), heads[3..5]);
