@@ -170,6 +170,8 @@ fn prepare(connection: &Connection, cache_kib: u32) -> Result<(), Fault> {
     /// More than there are statements, so that none is ever prepared twice.
     const STATEMENTS: usize = 128;
     connection.busy_timeout(BUSY)?;
+    // Otherwise a statement is planned anew whenever its limit is another one.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -353,5 +355,27 @@ impl Store for SqliteStore {
     fn backup<'a>(&'a self, to: &'a Path) -> Answer<'a, ()> {
         let to = to.to_owned();
         Box::pin(self.readers.run(move |connection| upkeep::backup(connection, &to)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    /// What reads the stream asks with another place and limit each time.
+    #[test]
+    fn a_statement_is_planned_once_whatever_its_limit_is() {
+        let connection = Connection::open_in_memory().unwrap();
+        prepare(&connection, READER_CACHE_KIB).unwrap();
+        connection.execute_batch("create table t (n integer primary key)").unwrap();
+        let mut read = connection
+            .prepare("select n from t where n > ?1 order by n limit ?2")
+            .unwrap();
+        for place in 0..5 {
+            read.exists([place, 10 * place]).unwrap();
+        }
+        assert_eq!(read.get_status(StatementStatus::RePrepare), 0);
     }
 }

@@ -1,8 +1,12 @@
 //! The thread that copies the write-ahead log into the database file while the writing thread goes on.
 //!
 //! Copying a long log takes as long as twenty commits. SQLite lets one connection copy while another writes; only what was written in the
-//! meantime is left for the writing thread itself, because the log starts over when all of it has been copied.
+//! meantime is left for the writing thread itself, because the log starts over when all of it has been copied. The copier goes over that
+//! too, again and again until nothing is left for a moment: that is when SQLite flushes the database file, and the writing thread then finds
+//! little to flush.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
@@ -22,6 +26,24 @@ pub(super) fn copy(connection: &Connection, mode: CheckpointMode) -> Result<Opti
     }
 }
 
+/// How many times the copier goes over the log before it leaves the rest, and the flush, to the writing thread.
+const PASSES_MAX: u32 = 8;
+
+/// Copies until the log, of `pages` pages by now, has nothing that was not copied, or until there is no getting on.
+fn follow(connection: &Connection, pages: &AtomicU32) -> Result<Option<u32>, Fault> {
+    let mut copied = copy(connection, CheckpointMode::PASSIVE)?;
+    for _ in 1..PASSES_MAX {
+        let Some(before) = copied.filter(|copied| *copied < pages.load(Ordering::Relaxed)) else {
+            break;
+        };
+        copied = copy(connection, CheckpointMode::PASSIVE)?;
+        if copied == Some(before) {
+            break; // somebody reads what is older
+        }
+    }
+    Ok(copied)
+}
+
 pub(super) struct Copier {
     /// Dropped to end the thread.
     begin: Option<Sender<()>>,
@@ -31,14 +53,15 @@ pub(super) struct Copier {
 }
 
 impl Copier {
-    pub(super) fn start(connection: Connection) -> Result<Self, Fault> {
+    /// `pages` says how many pages are in the log after the last commit.
+    pub(super) fn start(connection: Connection, pages: Arc<AtomicU32>) -> Result<Self, Fault> {
         let (begin, asked) = channel();
         let (end, ended) = channel();
         let thread = std::thread::Builder::new()
             .name("florin-copier".to_owned())
             .spawn(move || {
                 while asked.recv().is_ok() {
-                    if end.send(copy(&connection, CheckpointMode::PASSIVE)).is_err() {
+                    if end.send(follow(&connection, &pages)).is_err() {
                         break;
                     }
                 }

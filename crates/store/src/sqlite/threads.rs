@@ -100,10 +100,10 @@ impl Writer {
         }))?;
         let desk = Desk {
             pen: Pen { connection, names },
+            copier: Copier::start(copying, Arc::clone(&wal_pages))?,
             wal_pages,
             checkpoint_pages,
             wrote,
-            copier: Copier::start(copying)?,
             log: Log::default(),
             broken: None,
         };
@@ -289,6 +289,10 @@ impl Desk {
 
     fn heard(&mut self, ended: Option<Result<Option<u32>, Fault>>) {
         if let Some(ended) = ended {
+            let pages = self.wal_pages.load(Ordering::Relaxed);
+            if matches!(ended, Ok(Some(copied)) if copied > pages) {
+                return; // all had been copied, and the log has started over since
+            }
             self.log.rest = true;
             self.note_copy(ended);
         }
