@@ -154,6 +154,19 @@ def _():
     assert (status, said["code"]) == (422, "unknown_method"), (status, said)
 
 
+@kit.test("an e-mail address has one @ with something on both sides")
+def _():
+    for email in ["ada", "@", "ada@", "a@b@c", "ada @example.org"]:
+        for method, path, body in [
+            ("POST", "/v1/orders", order(email=email)),
+            ("POST", "/v1/customers", {"email": email}),
+            ("POST", f"/v1/customers/{customer['id']}", {"email": email}),
+        ]:
+            status, answer = call(method, path, body)
+            assert (status, answer["code"], answer["param"]) == (422, "invalid_value", "email"), (path, email, status, answer)
+    assert made("/v1/customers", {"email": "grüße@bücher.example"})["email"] == "grüße@bücher.example"
+
+
 @kit.test("an address with a name and a password in it, or of another kind, is no address")
 def _():
     for url in ["javascript:alert(1)", "file:///etc/passwd", "https://u:p@host.example/", "https://:p@host.example/", "//host.example", "http://",

@@ -18,6 +18,7 @@
 pub mod admin;
 pub mod api;
 mod body;
+mod email;
 pub mod hooks;
 mod idempotency;
 mod policy;

@@ -455,19 +455,45 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> String {
     format!("{place}: {}", without_value(message))
 }
 
-/// A reader's message without the value that it quotes: that may be a secret in the wrong place.
+/// How the reader's words for what it expects begin, and ours.
+const EXPECTED: &[(&str, &str)] = &[
+    ("u", "a whole number, 0 or more,"),
+    ("a string", "a text in quotes"),
+    ("a boolean", "true or false"),
+    ("a map", "a table"),
+    ("struct ", "a table"),
+    ("a sequence", "a list"),
+];
+/// The reader's words for what was given, and ours.
+const GIVEN: &[(&str, &str)] = &[
+    ("string", "a text"),
+    ("integer", "a whole number that it cannot be"),
+    ("floating point", "a number with a point"),
+    ("boolean", "true or false"),
+    ("map", "a table"),
+    ("sequence", "a list"),
+];
+
+/// A reader's message in words of the file, and without the value that it quotes: that may be a secret in the wrong place.
 fn without_value(message: &str) -> Cow<'_, str> {
-    for start in ["invalid type: ", "invalid value: ", "unknown variant "] {
-        let Some(rest) = message.strip_prefix(start) else {
-            continue;
-        };
+    let wrong = ["invalid type: ", "invalid value: ", "unknown variant "];
+    if let Some(rest) = wrong.iter().find_map(|start| message.strip_prefix(start)) {
         // `string "sk_live_…", expected u32`: the kind stands before the value, and what would be right behind it.
         let kind = rest.split(['"', '`', ',']).next().unwrap_or_default().trim_end();
         let expected = rest
             .rsplit_once(", expected ")
             .map_or("something else", |(_, expected)| expected);
-        let what = format!("{start}{kind}");
-        return Cow::Owned(format!("{}, expected {expected}", what.trim_end()));
+        let ours = EXPECTED.iter().find(|(begins, _)| expected.starts_with(begins));
+        let expected = ours.map_or(expected, |(_, ours)| ours);
+        let given = match GIVEN.iter().find(|(theirs, _)| kind == *theirs) {
+            Some((_, ours)) => ours,
+            None if kind.is_empty() => "another text",
+            None => "something else",
+        };
+        return Cow::Owned(format!("{expected} is expected, {given} was given"));
+    }
+    if message.ends_with("untagged enum SecretEntry") {
+        return Cow::Borrowed("a secret is a text in quotes, a list of them, or in a table by merchant and mode");
     }
     Cow::Borrowed(message)
 }
@@ -560,34 +586,31 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_its_line() {
         let error = load("[limits]\nqueue = \"many\"\n", &[]).unwrap_err();
-        assert!(error.0.starts_with("florin.toml, line 2: invalid type"), "{error}");
+        assert!(error.0.starts_with("florin.toml, line 2: a whole number"), "{error}");
     }
 
     #[test]
     fn no_error_of_the_settings_holds_a_value() {
         const SECRET: &str = "sk_live_X, expected \\\"y";
         for (text, says) in [
-            (
-                "limits = \"S\"",
-                "line 1: invalid type: string, expected struct LimitsFile",
-            ),
+            ("limits = \"S\"", "line 1: a table is expected, a text was given"),
             (
                 "[limits]\nqueue = \"S\"",
-                "line 2: invalid type: string, expected usize",
+                "line 2: a whole number, 0 or more, is expected, a text was given",
             ),
             (
                 "[log]\nformat = \"S\"",
-                "line 2: unknown variant, expected one of `auto`, `json`, `text`",
+                "line 2: one of `auto`, `json`, `text` is expected, another text was given",
             ),
             ("[server]\napi = \"S\"", "line 2: invalid socket address syntax"),
             (
                 "[server]\nbehind_proxy = \"S\"",
-                "line 2: invalid type: string, expected a boolean",
+                "line 2: true or false is expected, a text was given",
             ),
-            ("secrets = \"S\"", "line 1: invalid type: string, expected a map"),
+            ("secrets = \"S\"", "line 1: a table is expected, a text was given"),
             (
                 "[secrets]\nkey = 12345678",
-                "line 2: data did not match any variant of untagged enum SecretEntry",
+                "line 2: a secret is a text in quotes, a list of them, or in a table by merchant and mode",
             ),
         ] {
             let error = load(&text.replace('S', SECRET), &[]).unwrap_err();

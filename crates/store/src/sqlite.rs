@@ -369,7 +369,9 @@ mod tests {
     fn a_statement_is_planned_once_whatever_its_limit_is() {
         let connection = Connection::open_in_memory().unwrap();
         prepare(&connection, READER_CACHE_KIB).unwrap();
-        connection.execute_batch("create table t (n integer primary key)").unwrap();
+        connection
+            .execute_batch("create table t (n integer primary key)")
+            .unwrap();
         let mut read = connection
             .prepare("select n from t where n > ?1 order by n limit ?2")
             .unwrap();

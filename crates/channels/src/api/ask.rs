@@ -14,6 +14,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
+use crate::email::{EMAIL_CHARS_MAX, can_be_email};
 use crate::problem::Problem;
 use crate::request::is_plainly_http;
 
@@ -65,8 +66,8 @@ pub struct OrderBody {
     /// The customer, `cus_…`.
     #[schema(pattern = "^cus_[0-9a-hjkmnp-tv-z]{26}$")]
     pub customer: Option<String>,
-    /// E-mail for the receipt.
-    #[schema(max_length = 254)]
+    /// E-mail for the receipt: one `@` with something on both sides, and no blanks.
+    #[schema(max_length = 254, pattern = r"^([^@\s]+@[^@\s]+)?$")]
     pub email: Option<String>,
     /// Your own names and values: at most 50, of 40 and 500 characters.
     #[serde(default, deserialize_with = "distinct")]
@@ -298,7 +299,7 @@ impl OrderBody {
                 .as_deref()
                 .map(|id| parse_id("customer", id))
                 .transpose()?,
-            email: optional("email", self.email.as_ref(), 254)?,
+            email: email(self.email.as_ref())?,
             metadata: {
                 pairs("metadata", &self.metadata)?;
                 std::mem::take(&mut self.metadata)
@@ -429,6 +430,19 @@ pub fn optional(param: &str, value: Option<&String>, most: usize) -> Result<Opti
         .transpose()
 }
 
+/// An e-mail address, if there is one; an empty text is none.
+pub fn email(value: Option<&String>) -> Result<Option<String>, Problem> {
+    let address = optional("email", value, EMAIL_CHARS_MAX)?;
+    if address
+        .as_deref()
+        .is_some_and(|text| !text.is_empty() && !can_be_email(text))
+    {
+        let detail = "`email` can be no e-mail address: that has one @ with something on both sides, and no blanks";
+        return Err(Problem::new("invalid_value", detail).at("email"));
+    }
+    Ok(address)
+}
+
 /// An address that a payer is sent to: over TLS in live mode.
 pub fn page_url(param: &str, value: Option<&String>, mode: Mode) -> Result<Option<String>, Problem> {
     let address = url(param, value)?;
@@ -482,6 +496,28 @@ mod tests {
         for good in ["A-17", "Größe ✓", " ", "東京"] {
             assert!(text("reference", good, 1, 10).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn what_can_be_no_address_is_refused() {
+        let said = |text: &str| email(Some(&text.to_owned())).map_err(|problem| (problem.code, problem.param));
+        for good in ["", "ada@example.org", "grüße@bücher.example", "first+\"x\"@shop.test"] {
+            assert_eq!(said(good), Ok(Some(good.to_owned())), "{good}");
+        }
+        let long = format!("{}@example.org", "a".repeat(250));
+        for bad in [
+            "ada",
+            "@",
+            "ada@",
+            "@example.org",
+            "a@b@c",
+            "ada @example.org",
+            "ada@example\u{a0}.org",
+            &long,
+        ] {
+            assert_eq!(said(bad), Err(("invalid_value", Some("email".to_owned()))), "{bad}");
+        }
+        assert!(email(None).is_ok_and(|none| none.is_none()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use florin_store::Tenant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ask::{distinct_if_any, optional, optional_prose, pairs};
+use super::ask::{distinct_if_any, email, optional, optional_prose, pairs};
 use super::gate::{Call, Caller};
 use super::orders::no_such;
 use super::params::Params;
@@ -52,8 +52,8 @@ pub struct CustomerBody {
     /// Name.
     #[schema(max_length = 256)]
     pub name: Option<String>,
-    /// E-mail address.
-    #[schema(max_length = 254)]
+    /// E-mail address: one `@` with something on both sides, and no blanks.
+    #[schema(max_length = 254, pattern = r"^([^@\s]+@[^@\s]+)?$")]
     pub email: Option<String>,
     /// Phone number.
     #[schema(max_length = 32)]
@@ -180,7 +180,7 @@ pub(super) async fn customer_of(doors: &Doors, tenant: Tenant, id: CustomerId) -
 impl CustomerBody {
     fn check(&self) -> Result<(), Problem> {
         optional("name", self.name.as_ref(), 256)?;
-        optional("email", self.email.as_ref(), 254)?;
+        email(self.email.as_ref())?;
         optional("phone", self.phone.as_ref(), 32)?;
         optional_prose("description", self.description.as_ref(), 500)?;
         if let Some(metadata) = &self.metadata {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::form::{Form, Node, shown};
 use super::money;
 use super::wrong::Wrong;
+use crate::email::{EMAIL_CHARS_MAX, can_be_email};
 use crate::request::is_plainly_http;
 
 /// Longest text of a parameter.
@@ -20,8 +21,6 @@ const LIST_MAX: usize = 100;
 const METADATA_NAMES_MAX: usize = 50;
 const METADATA_NAME_CHARS_MAX: usize = 40;
 const METADATA_VALUE_CHARS_MAX: usize = 500;
-/// Longest e-mail address: what a server of mail has to carry (RFC 5321, 4.5.3.1.3).
-pub(super) const EMAIL_CHARS_MAX: usize = 254;
 /// Longest address.
 const URL_CHARS_MAX: usize = 2_048;
 
@@ -288,15 +287,12 @@ fn address(text: String, path: &str) -> Result<Value, Wrong> {
     Err(Wrong::invalid("Not a valid URL").code("url_invalid").at(path))
 }
 
-/// Whether a text can be an e-mail address: more is found out by writing to it. Said where the call is carried out, because what was taken
-/// once is answered again.
+/// Refuses what can be no e-mail address. Said where the call is carried out, because what was taken once is answered again.
 pub(super) fn is_email(text: &str, path: &str) -> Result<(), Wrong> {
-    let (name, host) = text.split_once('@').unwrap_or_default();
-    let clean = !text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
-    let chars = text.chars().count();
-    if clean && !name.is_empty() && !host.is_empty() && !host.contains('@') && chars <= EMAIL_CHARS_MAX {
+    if can_be_email(text) {
         return Ok(());
     }
+    let chars = text.chars().count();
     let mut message = format!("Invalid email address: {}", shown(text));
     if chars > EMAIL_CHARS_MAX {
         message = format!("{message}…; it has {chars} characters, and {EMAIL_CHARS_MAX} are the most");
