@@ -16,7 +16,7 @@ use florin_services::clock::{Clock, HeldClock, SystemClock};
 use florin_services::dice::SystemIds;
 use florin_services::directory::{Directory, Surroundings, hash_of};
 use florin_services::engine::{self, Engine};
-use florin_services::keyring::Values;
+use florin_services::keyring::{Keyring, Values};
 use florin_services::notify::{Notifier, net};
 use florin_services::reader::Reader;
 use florin_services::watch::Watch;
@@ -55,6 +55,8 @@ pub(crate) struct App {
     pub(crate) doors: Doors,
     pub(crate) watch: Arc<Watch>,
     pub(crate) node: NodeId,
+    /// Cancelled when another server has taken the database over with another root key.
+    pub(crate) taken_over: CancellationToken,
     notifier: Arc<Notifier>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -92,11 +94,11 @@ impl App {
         };
         let directory = Directory::load(Arc::clone(&store), around).await?;
         let given = plan.root_key;
-        let keyring = given.keyring(plan.secrets, &plan.data, &*store, &directory).await?;
+        let keyring = Arc::new(given.keyring(plan.secrets, &plan.data, &*store, &directory).await?);
         let engine = Engine::start(engine::Parts {
             store: Arc::clone(&store),
             directory: Arc::clone(&directory),
-            keyring: Arc::new(keyring),
+            keyring: Arc::clone(&keyring),
             rails: plan.rails,
             clock: Arc::clone(&clock),
             ids: Box::new(SystemIds::new(now)),
@@ -123,11 +125,18 @@ impl App {
             bell: Arc::clone(&bell),
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let taken_over = CancellationToken::new();
         tasks.spawn(Arc::clone(&reader).run(stop.clone()));
         tasks.spawn(Arc::clone(&notifier).run(stop.clone()));
         tasks.spawn(refresh(Arc::clone(&directory), stop.clone()));
         if plan.database.is_some() {
             tasks.spawn(keep_time(held, Arc::clone(&store), stop.clone()));
+            tasks.spawn(keep_root_key(
+                Arc::clone(&store),
+                keyring,
+                taken_over.clone(),
+                stop.clone(),
+            ));
         }
         let watch = Watch::new(Arc::clone(&engine));
         let doors = Doors::new(Parts {
@@ -142,6 +151,7 @@ impl App {
             doors,
             watch,
             node: plan.node,
+            taken_over,
             notifier,
             stop,
             tasks,
@@ -170,6 +180,20 @@ async fn refresh(directory: Arc<Directory>, stop: CancellationToken) {
         if let Err(error) = directory.refresh().await {
             tracing::warn!(%error, "cannot look for changes of merchants, keys and endpoints");
         }
+    }
+}
+
+/// Says so when this server's root key is no longer the database's.
+async fn keep_root_key(
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    taken_over: CancellationToken,
+    stop: CancellationToken,
+) {
+    let looked = stop.run_until_cancelled(root::taken_over(&*store, &keyring));
+    if looked.await.is_some() {
+        tracing::error!("another server was started over this database with another root key (--root-key-lost)");
+        taken_over.cancel();
     }
 }
 

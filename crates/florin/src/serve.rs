@@ -148,7 +148,10 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             config.data.join("admin.key").display()
         ));
     }
-    asked.heard().await;
+    let taken_over = tokio::select! {
+        () = asked.heard() => false,
+        () = app.taken_over.cancelled() => true,
+    };
     tracing::info!("stopping: finishing what is under way");
     stop.cancel();
     app.stop().await;
@@ -156,6 +159,9 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         let _ = tokio::time::timeout(web::DOORS_CLOSE, door).await;
     }
     traces.close().await;
+    if taken_over {
+        bail!("{}: {}", root::MARK_SHUT, root::ANOTHER);
+    }
     Ok(())
 }
 

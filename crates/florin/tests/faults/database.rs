@@ -1,5 +1,6 @@
 //! PostgreSQL dies, restarts and is cut off under a server that works; two servers share one.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use crate::cluster::{Cluster, connect};
 use crate::crashes::Courier;
 use crate::http::{self, Heard};
-use crate::node::{Node, Start, signal};
+use crate::node::{Node, Start, program, signal};
 use crate::receiver::Manner;
 use crate::till::{CONVERGES, Load, hold, sale};
 use crate::world::{Differs, Folder, Place, Wires, World};
@@ -180,6 +181,44 @@ async fn of_servers_that_start_over_a_new_database_at_once_one_makes_the_root_ke
         }
     }
     assert_eq!(runs, 1, "and one server");
+}
+
+/// Whoever says that the root key is lost takes the database over. A server that still has the old one ends: what it seals nobody else opens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_root_key_was_given_up_elsewhere_ends_and_says_why() {
+    let cluster = Cluster::start(&[]);
+    let conninfo = cluster.database().await;
+    let name = conninfo.rsplit('=').next().unwrap_or_default();
+    let database = format!("postgres://postgres@127.0.0.1:{}/{name}", cluster.port);
+    let folder = Folder::new();
+    let before = Start {
+        data: folder.0.join("before"),
+        database: Some(database.clone()),
+        ..Start::default()
+    };
+    let mut node = Node::start(&before).await.unwrap();
+    let data = folder.0.join("after").display().to_string();
+    let words = [
+        "serve",
+        "--port",
+        "0",
+        "--data",
+        &data,
+        "--database",
+        &database,
+        "--root-key-lost",
+    ];
+    let mut other = program(&[], &words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ended = node.gone().await;
+    assert!(!ended.success(), "{ended}");
+    let said = node.log_end();
+    assert!(said.contains("this database is used with another root key"), "{said}");
+    assert!(other.try_wait().unwrap().is_none(), "the other one goes on");
+    other.kill().await.unwrap();
 }
 
 async fn two_nodes() -> (Arc<World>, Node, Node) {
