@@ -82,6 +82,7 @@ pub struct PostgresStore {
     tenants: Tenants,
     opened: Timestamp,
     oldest: lists::Oldest,
+    looking: fold::Looking,
     /// Sessions that went away during a commit: whoever asks what became of it waits until they have ended.
     lost: Mutex<Vec<Backend>>,
 }
@@ -133,6 +134,7 @@ impl PostgresStore {
             tenants: Tenants::default(),
             opened,
             oldest: lists::Oldest::default(),
+            looking: fold::Looking::default(),
             lost: Mutex::default(),
         })
     }
@@ -300,7 +302,13 @@ impl Store for PostgresStore {
     fn fold(&self, fold: Fold) -> Answer<'_, bool> {
         Box::pin(async move {
             let numbers = tenants::numbers(&self.tenants, &self.others, fold::tenants_of(&fold)).await?;
-            ask!(self.others, |session| fold::fold(session, &numbers, &fold)).await
+            ask!(self.others, |session| fold::fold(
+                session,
+                &numbers,
+                &fold,
+                &self.looking
+            ))
+            .await
         })
     }
 

@@ -1,6 +1,7 @@
 //! What readers behind the commit write: lists, references, balances, deliveries, and how far they got.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use florin_core::id::{ConnectionId, OrderId};
 use florin_core::time::Timestamp;
@@ -82,20 +83,48 @@ pub(super) fn tenants_of(fold: &Fold) -> impl Iterator<Item = Tenant> {
 ///
 /// A turn is folded once, so what it makes is new: written without a look for what is there, a row costs half of the time and a record of the
 /// log less. What is there after all (a provider's reference that is heard again, a turn of old events) makes a unique index refuse the turn;
-/// nothing of it is written then, and it is written again with looking. Such a turn costs twice, and leaves
-/// a line in the log of PostgreSQL.
-pub(super) async fn fold(session: &mut Session, numbers: &Numbers, fold: &Fold) -> Result<bool, Fault> {
+/// nothing of it is written then, and it is written again with looking. Such a turn costs twice, and leaves a line in the log of PostgreSQL;
+/// so the turns behind it, which may be as old, look at once ([`Looking`]).
+pub(super) async fn fold(
+    session: &mut Session,
+    numbers: &Numbers,
+    fold: &Fold,
+    looking: &Looking,
+) -> Result<bool, Fault> {
     may_fold(fold)?;
-    for sql in [&NEW, &WITH_LOOKING] {
-        match write(session, numbers, fold, sql).await? {
+    if !looking.is_due() {
+        match write(session, numbers, fold, &NEW).await? {
             Written::All => return Ok(true),
             Written::Overtaken => return Ok(false),
-            Written::IsThere => {}
+            Written::IsThere => looking.begin(),
         }
     }
-    Err(Fault::Refused(
-        "a unique index refused what does not mind it".to_owned(),
-    ))
+    match write(session, numbers, fold, &WITH_LOOKING).await? {
+        Written::All => Ok(true),
+        Written::Overtaken => Ok(false),
+        Written::IsThere => Err(Fault::Refused(
+            "a unique index refused what does not mind it".to_owned(),
+        )),
+    }
+}
+
+/// Turns that look for what is there, after one that met something.
+const LOOKING_TURNS: u32 = 64;
+
+/// How many of the next turns look for what is there. A reader that folds everything anew meets its old rows in each.
+#[derive(Default)]
+pub(super) struct Looking(AtomicU32);
+
+impl Looking {
+    fn begin(&self) {
+        self.0.store(LOOKING_TURNS, Ordering::Relaxed);
+    }
+
+    /// Whether the turn that asks looks.
+    fn is_due(&self) -> bool {
+        let less = |left: u32| left.checked_sub(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
 }
 
 /// How a turn is written.

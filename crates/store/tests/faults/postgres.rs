@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use florin_store::postgres::{PostgresStore, Settings};
-use florin_store::{Batch, Fault, Outcome, Store, Wanted};
+use florin_store::{Batch, Cursor, Fault, Fold, ListingRow, Outcome, Store, Wanted};
 
 use crate::count;
 use crate::proxy::{Cut, Proxy};
-use crate::rows::{making, moving, order, order_id};
+use crate::rows::{listing, making, moving, order, order_id};
 use crate::support::cluster::{Cluster, shared};
 
 /// Times that a server is taken down under load.
@@ -309,17 +309,46 @@ async fn the_stream_goes_on_after_a_restore_into_a_younger_server() {
     drop(store);
 
     let store = opened(&url).await;
-    let last = wait_for_events(&store, florin_store::Cursor::START, 1).await;
+    let last = wait_for_events(&store, Cursor::START, 1).await;
     store.commit(&making([order(2)])).await.unwrap();
     let next = wait_for_events(&store, last[0].at, 1).await;
     assert_eq!(next[0].order, order_id(2));
 }
 
-async fn wait_for_events(
-    store: &PostgresStore,
-    cursor: florin_store::Cursor,
-    wanted: usize,
-) -> Vec<florin_store::EventRow> {
+/// Whoever folds everything anew meets the rows of before in each turn. PostgreSQL's log has a line of the first of many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folding_anew_what_is_there_leaves_few_lines_in_the_log_of_the_server() {
+    const TURNS: u32 = 50;
+    let cluster = Cluster::start(&[]);
+    let url = cluster.database().await;
+    let store = opened(&url).await;
+    for reader in ["first", "again"] {
+        for turn in 0..TURNS {
+            let place = |row: u32| Cursor {
+                transaction: 0,
+                row: row.into(),
+            };
+            let fold = Fold {
+                reader: reader.to_owned(),
+                from: place(turn),
+                to: place(turn + 1),
+                listings: vec![ListingRow {
+                    first: true,
+                    ..listing(turn)
+                }],
+                refs: Vec::new(),
+                balances: Vec::new(),
+                deliveries: Vec::new(),
+                feed: Vec::new(),
+            };
+            assert_eq!(store.fold(fold).await, Ok(true), "{reader} {turn}");
+        }
+    }
+    let refused = cluster.log().matches("duplicate key").count();
+    assert_eq!(refused, 1, "{}", cluster.log());
+}
+
+async fn wait_for_events(store: &PostgresStore, cursor: Cursor, wanted: usize) -> Vec<florin_store::EventRow> {
     for _ in 0..500 {
         let rows = store.events_after(cursor, 10).await.unwrap();
         if rows.len() == wanted {
