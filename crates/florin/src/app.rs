@@ -36,6 +36,9 @@ const REFRESH: Duration = Duration::from_secs(2);
 /// How often the clock is held to the database's.
 const HOLD_CLOCK: Duration = Duration::from_secs(10);
 
+/// How long between two looks at whose root key the database is kept under.
+const LOOK_AT_MARK: Duration = Duration::from_secs(10);
+
 /// What an installation is made of.
 pub(crate) struct Plan {
     pub(crate) data: PathBuf,
@@ -55,8 +58,6 @@ pub(crate) struct App {
     pub(crate) doors: Doors,
     pub(crate) watch: Arc<Watch>,
     pub(crate) node: NodeId,
-    /// Cancelled when another server has taken the database over with another root key.
-    pub(crate) taken_over: CancellationToken,
     notifier: Arc<Notifier>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -125,18 +126,12 @@ impl App {
             bell: Arc::clone(&bell),
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let taken_over = CancellationToken::new();
         tasks.spawn(Arc::clone(&reader).run(stop.clone()));
         tasks.spawn(Arc::clone(&notifier).run(stop.clone()));
         tasks.spawn(refresh(Arc::clone(&directory), stop.clone()));
         if plan.database.is_some() {
             tasks.spawn(keep_time(held, Arc::clone(&store), stop.clone()));
-            tasks.spawn(keep_root_key(
-                Arc::clone(&store),
-                keyring,
-                taken_over.clone(),
-                stop.clone(),
-            ));
+            tasks.spawn(watch_root_key(Arc::clone(&store), keyring, stop.clone()));
         }
         let watch = Watch::new(Arc::clone(&engine));
         let doors = Doors::new(Parts {
@@ -151,7 +146,6 @@ impl App {
             doors,
             watch,
             node: plan.node,
-            taken_over,
             notifier,
             stop,
             tasks,
@@ -183,17 +177,22 @@ async fn refresh(directory: Arc<Directory>, stop: CancellationToken) {
     }
 }
 
-/// Says so when this server's root key is no longer the database's.
-async fn keep_root_key(
-    store: Arc<dyn Store>,
-    keyring: Arc<Keyring>,
-    taken_over: CancellationToken,
-    stop: CancellationToken,
-) {
-    let looked = stop.run_until_cancelled(root::taken_over(&*store, &keyring));
-    if looked.await.is_some() {
-        tracing::error!("another server was started over this database with another root key (--root-key-lost)");
-        taken_over.cancel();
+/// Says so for as long as the database is another root key's: somebody started a server with `--root-key-lost`, or `dev`, while this one
+/// runs. It goes on, because payments need no root key.
+async fn watch_root_key(store: Arc<dyn Store>, keyring: Arc<Keyring>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_AT_MARK) => {}
+        }
+        // A database that does not answer is noticed elsewhere.
+        if let Ok(Some(false)) = root::marked(&*store, &keyring).await {
+            tracing::error!(
+                "{}; webhook secrets that this server makes do not open there: give all servers of this database one root key, and \
+                 start them again",
+                root::MARK_SHUT
+            );
+        }
     }
 }
 

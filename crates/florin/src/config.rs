@@ -459,6 +459,11 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> String {
 const EXPECTED: &[(&str, &str)] = &[
     ("u", "a whole number, 0 or more,"),
     ("a string", "a text in quotes"),
+    ("path string", "a text in quotes"),
+    (
+        "socket address",
+        "an address and port in quotes, such as \"127.0.0.1:4000\",",
+    ),
     ("a boolean", "true or false"),
     ("a map", "a table"),
     ("struct ", "a table"),
@@ -467,7 +472,7 @@ const EXPECTED: &[(&str, &str)] = &[
 /// The reader's words for what was given, and ours.
 const GIVEN: &[(&str, &str)] = &[
     ("string", "a text"),
-    ("integer", "a whole number that it cannot be"),
+    ("integer", "a whole number"),
     ("floating point", "a number with a point"),
     ("boolean", "true or false"),
     ("map", "a table"),
@@ -485,12 +490,17 @@ fn without_value(message: &str) -> Cow<'_, str> {
             .map_or("something else", |(_, expected)| expected);
         let ours = EXPECTED.iter().find(|(begins, _)| expected.starts_with(begins));
         let expected = ours.map_or(expected, |(_, ours)| ours);
+        let outside = message.starts_with("invalid value") && kind == "integer";
         let given = match GIVEN.iter().find(|(theirs, _)| kind == *theirs) {
+            Some(_) if outside => "one beyond its limits",
             Some((_, ours)) => ours,
             None if kind.is_empty() => "another text",
             None => "something else",
         };
         return Cow::Owned(format!("{expected} is expected, {given} was given"));
+    }
+    if message.contains("invalid socket address syntax") {
+        return Cow::Borrowed("an address and port is expected, such as \"127.0.0.1:4000\"");
     }
     if message.ends_with("untagged enum SecretEntry") {
         return Cow::Borrowed("a secret is a text in quotes, a list of them, or in a table by merchant and mode");
@@ -602,7 +612,10 @@ mod tests {
                 "[log]\nformat = \"S\"",
                 "line 2: one of `auto`, `json`, `text` is expected, another text was given",
             ),
-            ("[server]\napi = \"S\"", "line 2: invalid socket address syntax"),
+            (
+                "[server]\napi = \"S\"",
+                "line 2: an address and port is expected, such as \"127.0.0.1:4000\"",
+            ),
             (
                 "[server]\nbehind_proxy = \"S\"",
                 "line 2: true or false is expected, a text was given",

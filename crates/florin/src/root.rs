@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use florin_core::id::EndpointId;
@@ -200,21 +199,6 @@ async fn mark(store: &dyn Store) -> anyhow::Result<Option<Record>> {
 /// Whether the database's mark opens under this key; none where there is no mark.
 pub(crate) async fn marked(store: &dyn Store, keyring: &Keyring) -> anyhow::Result<Option<bool>> {
     Ok(mark(store).await?.map(|mark| keyring.open(MARK, &mark.body).is_ok()))
-}
-
-/// How long between two looks at whose key the database's mark is.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// Ends when another server has taken the database over with another key, which somebody said was lost: what is sealed here from then on
-/// nobody else opens.
-pub(crate) async fn taken_over(store: &dyn Store, keyring: &Keyring) {
-    loop {
-        tokio::time::sleep(LOOK_AGAIN).await;
-        // A database that does not answer is noticed elsewhere.
-        if let Ok(Some(false)) = marked(store, keyring).await {
-            return;
-        }
-    }
 }
 
 /// Whether the database is this key's: it was, or is from now on since it was nobody's or the key is the right one `surely`.

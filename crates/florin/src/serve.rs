@@ -148,10 +148,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
             config.data.join("admin.key").display()
         ));
     }
-    let taken_over = tokio::select! {
-        () = asked.heard() => false,
-        () = app.taken_over.cancelled() => true,
-    };
+    asked.heard().await;
     tracing::info!("stopping: finishing what is under way");
     stop.cancel();
     app.stop().await;
@@ -159,9 +156,6 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         let _ = tokio::time::timeout(web::DOORS_CLOSE, door).await;
     }
     traces.close().await;
-    if taken_over {
-        bail!("{}: {}", root::MARK_SHUT, root::ANOTHER);
-    }
     Ok(())
 }
 

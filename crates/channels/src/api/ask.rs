@@ -299,7 +299,7 @@ impl OrderBody {
                 .as_deref()
                 .map(|id| parse_id("customer", id))
                 .transpose()?,
-            email: email(self.email.as_ref())?,
+            email: optional("email", self.email.as_ref(), EMAIL_CHARS_MAX)?,
             metadata: {
                 pairs("metadata", &self.metadata)?;
                 std::mem::take(&mut self.metadata)
@@ -430,17 +430,15 @@ pub fn optional(param: &str, value: Option<&String>, most: usize) -> Result<Opti
         .transpose()
 }
 
-/// An e-mail address, if there is one; an empty text is none.
-pub fn email(value: Option<&String>) -> Result<Option<String>, Problem> {
-    let address = optional("email", value, EMAIL_CHARS_MAX)?;
-    if address
-        .as_deref()
-        .is_some_and(|text| !text.is_empty() && !can_be_email(text))
-    {
-        let detail = "`email` can be no e-mail address: that has one @ with something on both sides, and no blanks";
-        return Err(Problem::new("invalid_value", detail).at("email"));
+/// Refuses what can be no e-mail address; an empty text takes one away.
+pub fn is_email(value: Option<&String>) -> Result<(), Problem> {
+    match value {
+        Some(text) if !text.is_empty() && !can_be_email(text) => {
+            let detail = "`email` can be no e-mail address: that has one @ with something on both sides, and no blanks";
+            Err(Problem::new("invalid_value", detail).at("email"))
+        }
+        Some(_) | None => Ok(()),
     }
-    Ok(address)
 }
 
 /// An address that a payer is sent to: over TLS in live mode.
@@ -500,11 +498,10 @@ mod tests {
 
     #[test]
     fn what_can_be_no_address_is_refused() {
-        let said = |text: &str| email(Some(&text.to_owned())).map_err(|problem| (problem.code, problem.param));
+        let said = |text: &str| is_email(Some(&text.to_owned())).map_err(|problem| (problem.code, problem.param));
         for good in ["", "ada@example.org", "grüße@bücher.example", "first+\"x\"@shop.test"] {
-            assert_eq!(said(good), Ok(Some(good.to_owned())), "{good}");
+            assert_eq!(said(good), Ok(()), "{good}");
         }
-        let long = format!("{}@example.org", "a".repeat(250));
         for bad in [
             "ada",
             "@",
@@ -513,11 +510,10 @@ mod tests {
             "a@b@c",
             "ada @example.org",
             "ada@example\u{a0}.org",
-            &long,
         ] {
             assert_eq!(said(bad), Err(("invalid_value", Some("email".to_owned()))), "{bad}");
         }
-        assert!(email(None).is_ok_and(|none| none.is_none()));
+        assert!(is_email(None).is_ok());
     }
 
     #[test]

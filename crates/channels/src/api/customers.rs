@@ -11,13 +11,14 @@ use florin_store::Tenant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ask::{distinct_if_any, email, optional, optional_prose, pairs};
+use super::ask::{distinct_if_any, is_email, optional, optional_prose, pairs};
 use super::gate::{Call, Caller};
 use super::orders::no_such;
 use super::params::Params;
 use super::settings::{changed_answer, made_answer};
 use super::shapes::{List, rfc3339};
 use crate::Doors;
+use crate::email::EMAIL_CHARS_MAX;
 use crate::problem::Problem;
 
 /// A customer.
@@ -180,7 +181,8 @@ pub(super) async fn customer_of(doors: &Doors, tenant: Tenant, id: CustomerId) -
 impl CustomerBody {
     fn check(&self) -> Result<(), Problem> {
         optional("name", self.name.as_ref(), 256)?;
-        email(self.email.as_ref())?;
+        optional("email", self.email.as_ref(), EMAIL_CHARS_MAX)?;
+        is_email(self.email.as_ref())?;
         optional("phone", self.phone.as_ref(), 32)?;
         optional_prose("description", self.description.as_ref(), 500)?;
         if let Some(metadata) = &self.metadata {

@@ -15,8 +15,8 @@ use florin_services::view::View;
 use florin_store::Search;
 
 use super::ask::{
-    CaptureBody, ConfirmBody, Nothing, OrderBody, RefundBody, ResolveBody, ResolveWord, money, optional, page_url,
-    parse_id, prose,
+    CaptureBody, ConfirmBody, Nothing, OrderBody, RefundBody, ResolveBody, ResolveWord, is_email, money, optional,
+    page_url, parse_id, prose,
 };
 use super::gate::{Call, Caller};
 use super::params::Params;
@@ -39,10 +39,15 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
     let amount = body.money()?;
     let (kind, capture) = body.terms();
     let mut details = body.take_details(amount.currency(), call.caller.tenant.mode)?;
-    if let Some(customer) = details.customer
-        && let Err(problem) = super::customers::customer_of(&doors, call.caller.tenant, customer).await
-    {
-        // A customer who was removed since says nothing about the call that came before with this key: it may have charged.
+    let customer = match details.customer {
+        Some(id) => super::customers::customer_of(&doors, call.caller.tenant, id)
+            .await
+            .map(|_| ()),
+        None => Ok(()),
+    };
+    if let Err(problem) = customer.and_then(|()| is_email(details.email.as_ref())) {
+        // A customer who was removed since, or an address that was taken once, says nothing about the call that came before with this
+        // key: it may have charged.
         let before = doors.engine.answered_before(call.caller.tenant, &key).await?;
         return before
             .map(|answered| shown(&doors, &answered, StatusCode::CREATED))

@@ -94,7 +94,10 @@ pub(super) async fn fold(
     may_fold(fold)?;
     if !looking.is_due() {
         match write(session, numbers, fold, &NEW).await? {
-            Written::All => return Ok(true),
+            Written::All => {
+                looking.end();
+                return Ok(true);
+            }
             Written::Overtaken => return Ok(false),
             Written::IsThere => looking.begin(),
         }
@@ -108,22 +111,37 @@ pub(super) async fn fold(
     }
 }
 
-/// Turns that look for what is there, after one that met something.
-const LOOKING_TURNS: u32 = 64;
+/// Most turns that look for what is there after one that met something.
+const LOOKING_TURNS_MAX: u32 = 64;
 
-/// How many of the next turns look for what is there. A reader that folds everything anew meets its old rows in each.
+/// How many of the next turns look for what is there: twice as many each time that the first one which does not meets something again. A
+/// reader that folds everything anew meets its old rows in each turn, and a reference that is heard twice is met once.
 #[derive(Default)]
-pub(super) struct Looking(AtomicU32);
+pub(super) struct Looking {
+    left: AtomicU32,
+    next: AtomicU32,
+}
 
 impl Looking {
+    /// The turn met something.
     fn begin(&self) {
-        self.0.store(LOOKING_TURNS, Ordering::Relaxed);
+        let next = self.next.load(Ordering::Relaxed);
+        self.left.store(next, Ordering::Relaxed);
+        self.next
+            .store((2 * next).clamp(1, LOOKING_TURNS_MAX), Ordering::Relaxed);
+    }
+
+    /// All of the turn was new.
+    fn end(&self) {
+        self.next.store(0, Ordering::Relaxed);
     }
 
     /// Whether the turn that asks looks.
     fn is_due(&self) -> bool {
         let less = |left: u32| left.checked_sub(1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
     }
 }
 

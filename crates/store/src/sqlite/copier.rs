@@ -37,8 +37,8 @@ fn follow(connection: &Connection, pages: &AtomicU32) -> Result<Option<u32>, Fau
             break;
         };
         copied = copy(connection, CheckpointMode::PASSIVE)?;
-        if copied == Some(before) {
-            break; // somebody reads what is older
+        if copied.is_some_and(|copied| copied <= before) {
+            break; // somebody reads what is older; or the log has started over, and is short
         }
     }
     Ok(copied)

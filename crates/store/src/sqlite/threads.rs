@@ -290,8 +290,8 @@ impl Desk {
     fn heard(&mut self, ended: Option<Result<Option<u32>, Fault>>) {
         if let Some(ended) = ended {
             let pages = self.wal_pages.load(Ordering::Relaxed);
-            if matches!(ended, Ok(Some(copied)) if copied > pages) {
-                return; // all had been copied, and the log has started over since
+            if ended.is_ok() && (self.log.sent == 0 || pages < self.log.sent) {
+                return; // the log has started over since the copier was sent: all of it had been copied
             }
             self.log.rest = true;
             self.note_copy(ended);

@@ -315,10 +315,12 @@ async fn the_stream_goes_on_after_a_restore_into_a_younger_server() {
     assert_eq!(next[0].order, order_id(2));
 }
 
-/// Whoever folds everything anew meets the rows of before in each turn. PostgreSQL's log has a line of the first of many.
+/// Whoever folds everything anew meets the rows of before in each turn. PostgreSQL's log has lines of the first turns of each power of two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn folding_anew_what_is_there_leaves_few_lines_in_the_log_of_the_server() {
     const TURNS: u32 = 50;
+    /// One more for each doubling.
+    const LINES_MAX: usize = 7;
     let cluster = Cluster::start(&[]);
     let url = cluster.database().await;
     let store = opened(&url).await;
@@ -345,7 +347,7 @@ async fn folding_anew_what_is_there_leaves_few_lines_in_the_log_of_the_server() 
         }
     }
     let refused = cluster.log().matches("duplicate key").count();
-    assert_eq!(refused, 1, "{}", cluster.log());
+    assert!((1..=LINES_MAX).contains(&refused), "{refused}: {}", cluster.log());
 }
 
 async fn wait_for_events(store: &PostgresStore, cursor: Cursor, wanted: usize) -> Vec<florin_store::EventRow> {
