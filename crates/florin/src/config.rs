@@ -457,7 +457,10 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> String {
 
 /// How the reader's words for what it expects begin, and ours.
 const EXPECTED: &[(&str, &str)] = &[
-    ("u", "a whole number, 0 or more,"),
+    ("usize", "a whole number, 0 or more,"),
+    ("u16", "a whole number, 0 or more,"),
+    ("u32", "a whole number, 0 or more,"),
+    ("u64", "a whole number, 0 or more,"),
     ("a string", "a text in quotes"),
     ("path string", "a text in quotes"),
     (
