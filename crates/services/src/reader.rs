@@ -6,6 +6,7 @@
 
 mod made;
 mod read;
+mod stride;
 mod young;
 
 use std::collections::{BTreeMap, HashMap};
@@ -31,24 +32,19 @@ use crate::snapshot::{self, Damage, Named, event_ids};
 use crate::view::View;
 use made::{Made, Stand};
 use read::{Read, Road};
+use stride::Stride;
 use young::{Young, Youth};
 
 /// How far the clocks of two nodes may be apart before an endpoint misses an event that came after it.
 const CLOCKS_S: i64 = 120;
 /// Event rows read at a time.
 const PAGE: usize = 1_000;
-/// Rows of a turn while the reader keeps up: a few milliseconds of work, so that those who wait for an answer hardly wait for it.
-const TURN_ROWS: usize = 256;
-/// Rows of a turn of a reader that is behind: what a turn writes shares the pages of the database that it dirties.
-const TURN_ROWS_BEHIND: usize = 16_000;
-/// Full turns in a row from which on a reader is behind.
-const BEHIND: u32 = 16;
-/// Rows folded between two looks at what else this thread has to do.
+/// Rows folded between two looks at what else this thread has to do, at least; and so many looks at most in a turn, because a reader that
+/// is behind waits long after each.
 const ROWS_IN_A_GO: usize = 64;
+const GOES: usize = 32;
 /// Between having read all and reading again: batches small turns while orders come one by one.
 const BETWEEN: Duration = Duration::from_millis(50);
-/// The same for a busy reader that has no webhooks to make, so that each page is written once for many orders.
-const BETWEEN_BUSY: Duration = Duration::from_secs(1);
 /// Rows since it last had read all from which on a reader counts as busy.
 const BUSY: usize = 200;
 /// How long to rest when nothing rings.
@@ -108,31 +104,26 @@ impl Reader {
 
     /// Follows the events until `stop` is asked for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let (mut full_turns, mut rows, mut delivers) = (0_u32, 0, false);
+        let (mut stride, mut rows, mut delivers) = (Stride::default(), 0, false);
         while !stop.is_cancelled() {
             let began = Instant::now();
-            let behind = full_turns >= BEHIND;
-            let rows_max = if behind { TURN_ROWS_BEHIND } else { TURN_ROWS };
-            let turn = self.step(rows_max).await.unwrap_or_else(|fault| {
+            let turn = self.step(stride.rows()).await.unwrap_or_else(|fault| {
                 tracing::warn!(%fault, "cannot fold events; trying again");
                 Turn::default()
             });
             (rows, delivers) = (rows + turn.rows, delivers | turn.delivers);
             if turn.full {
-                full_turns = full_turns.saturating_add(1);
-                // Half of the time belongs to those who wait for an answer, unless lists fall behind for long.
-                if !behind {
-                    let pause = began.elapsed().min(BETWEEN_BUSY);
-                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-                }
+                let rest = stride.full(began.elapsed());
+                stop.run_until_cancelled(tokio::time::sleep(rest)).await;
                 continue;
             }
+            stride.drained();
             let pause = if rows >= BUSY && !delivers {
-                BETWEEN_BUSY
+                self.store.gathers().max(BETWEEN)
             } else {
                 BETWEEN
             };
-            (full_turns, rows, delivers) = (0, 0, false);
+            (rows, delivers) = (0, false);
             let rung = async {
                 tokio::select! {
                     () = self.committed.rung() => {}
@@ -154,9 +145,9 @@ impl Reader {
         let (next, end) = (horizon.next, Instant::now() + OVERTAKEN);
         let mut pause = OVERTAKEN_LOOK;
         loop {
-            let mut turn = self.step(TURN_ROWS_BEHIND).await?;
+            let mut turn = self.step(stride::ROWS_MAX).await?;
             while turn.full || turn.overtaken {
-                turn = self.step(TURN_ROWS_BEHIND).await?;
+                turn = self.step(stride::ROWS_MAX).await?;
             }
             if horizon.closed >= next || Instant::now() >= end {
                 return Ok(());
@@ -176,6 +167,7 @@ impl Reader {
             return Err(Fault::Unavailable("the directory does not answer".into()));
         }
         let from = self.store.cursor(BOOKS).await?;
+        let go = ROWS_IN_A_GO.max(rows_max / GOES);
         let (mut to, mut made, mut turn) = (from, Made::default(), Turn::default());
         while turn.rows < rows_max {
             let page = (rows_max - turn.rows).min(PAGE);
@@ -187,7 +179,7 @@ impl Reader {
             to = last.at;
             turn.rows += rows.len();
             turn.full = rows.len() == page;
-            self.fold_page(&rows, &mut young, &mut made).await?;
+            self.fold_page(&rows, go, &mut young, &mut made).await?;
             if !turn.full {
                 break;
             }
@@ -209,10 +201,10 @@ impl Reader {
         Ok(turn)
     }
 
-    async fn fold_page(&self, rows: &[EventHead], young: &mut Young, made: &mut Made) -> Result<(), Fault> {
+    async fn fold_page(&self, rows: &[EventHead], go: usize, young: &mut Young, made: &mut Made) -> Result<(), Fault> {
         let mut said = self.said(rows).await?.into_iter();
         let mut known = Vec::with_capacity(rows.len());
-        for some in rows.chunks(ROWS_IN_A_GO) {
+        for some in rows.chunks(go) {
             let glances = some
                 .iter()
                 .zip(&mut said)
@@ -235,7 +227,7 @@ impl Reader {
             if let Err(damage) = folded {
                 tracing::error!(order = %row.order, version = row.version, %damage, "an event row does not read");
             }
-            if at % ROWS_IN_A_GO == 0 {
+            if at % go == 0 {
                 tokio::task::yield_now().await;
             }
         }

@@ -26,6 +26,7 @@ mod terms;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
@@ -136,6 +137,12 @@ pub trait Store: Send + Sync + 'static {
     /// the cursor are one transaction. Listings, references and feed may be written before it, a few at a time, so that commits are not
     /// held up by a long turn: writing them again, or an older listing after a newer one, changes nothing.
     fn fold(&self, fold: Fold) -> Answer<'_, bool>;
+
+    /// How long a busy reader lets rows gather before it folds them, where nobody waits for webhooks. Where they share the pages that a commit
+    /// writes, many at once write less; where the database works beside us, few at a time keep nobody from a processor for long.
+    fn gathers(&self) -> Duration {
+        Duration::ZERO
+    }
 
     // ---- webhooks out ----------------------------------------------------------------------------------------------------------
 

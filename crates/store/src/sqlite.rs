@@ -57,6 +57,8 @@ const BUSY: Duration = Duration::from_secs(5);
 const WRITER_CACHE_KIB: u32 = 16_384;
 /// Page cache of each reader, in KiB.
 const READER_CACHE_KIB: u32 = 4_096;
+/// How long a busy reader lets rows gather: a page of the log is then written once for many orders (a third less a sale than every 50 ms).
+const GATHERS: Duration = Duration::from_secs(1);
 
 /// Where the database is and how it is kept.
 #[derive(Clone, Debug)]
@@ -277,6 +279,10 @@ impl Store for SqliteStore {
     fn cursor<'a>(&'a self, reader: &'a str) -> Answer<'a, Cursor> {
         let reader = reader.to_owned();
         self.read(move |connection, _| fold::cursor(connection, &reader))
+    }
+
+    fn gathers(&self) -> Duration {
+        GATHERS
     }
 
     fn fold(&self, fold: Fold) -> Answer<'_, bool> {
