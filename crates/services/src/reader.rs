@@ -39,9 +39,9 @@ use young::{Young, Youth};
 const CLOCKS_S: i64 = 120;
 /// Event rows read at a time.
 const PAGE: usize = 1_000;
-/// Rows folded between two looks at what else this thread has to do, at least; and so many looks at most in a turn, because a reader that
-/// is behind waits long after each.
+/// Rows folded between two looks at what else this thread has to do, at least.
 const ROWS_IN_A_GO: usize = 64;
+/// Pieces into which the largest turns are cut for that: a reader that is behind waits long after each, so it takes more rows in a go.
 const GOES: usize = 32;
 /// Between having read all and reading again: batches small turns while orders come one by one.
 const BETWEEN: Duration = Duration::from_millis(50);
