@@ -26,7 +26,7 @@ asked = options.parse_args()
 
 
 def role(name, settings):
-    process = subprocess.Popen([asked.program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(["chrt", "--batch", "0", asked.program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     process.stdin.write(json.dumps(settings).encode() + b"\n")
     process.stdin.flush()
     return process

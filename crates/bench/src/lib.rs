@@ -20,6 +20,7 @@
     reason = "rates and ratios are measurements; no money is counted here"
 )]
 
+mod aside;
 mod bench;
 mod case;
 pub mod cpu;

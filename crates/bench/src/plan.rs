@@ -18,7 +18,7 @@ use crate::orders::Kind;
 use crate::report::{Machine, Rate, Report};
 use crate::rest::Resting;
 use crate::sample::Shape;
-use crate::{cpu, cpuloop, growth, overload, single};
+use crate::{aside, cpu, cpuloop, growth, overload, single};
 
 /// Before latencies at half load are counted.
 const HALF_WARM_UP_MS: u64 = 1000;
@@ -91,6 +91,7 @@ pub(crate) async fn run(options: &Options, program: &Path) -> anyhow::Result<Rep
         cpu_loop_us: [loop_before, cpuloop::us_per_thousand_blocks()],
         load_average: [load_before, cpu::load_average()?],
         cores: std::thread::available_parallelism().map_or(1, usize::from),
+        callers_stand_aside: aside::works(),
         ..Machine::default()
     });
     Ok(report)

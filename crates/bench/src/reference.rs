@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::aside;
+
 /// Where Debian, and those who follow it, keep the programs: one directory a version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
@@ -211,7 +213,7 @@ impl Cluster {
     }
 
     fn run_pgbench(&self, database: &str, seconds: u64) -> anyhow::Result<f64> {
-        let mut command = self.program("pgbench");
+        let mut command = self.owned(aside::command(&self.programs.join("pgbench")));
         command.args(["-M", "prepared", "-c", CLIENTS, "-T", &seconds.to_string(), database]);
         let output = command.output().context("cannot start `pgbench`")?;
         let said = String::from_utf8_lossy(&output.stdout);
@@ -270,7 +272,11 @@ impl Cluster {
 
     /// A program of PostgreSQL, run as the cluster's owner from a directory that it may read.
     fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.programs.join(name));
+        self.owned(Command::new(self.programs.join(name)))
+    }
+
+    /// Any command, run as the cluster's owner from a directory that it may read.
+    fn owned(&self, mut command: Command) -> Command {
         command
             .current_dir(&self.directory)
             .env_remove("PGHOST")

@@ -49,6 +49,8 @@ pub struct Machine {
     pub load_average: [f64; 2],
     /// Processors.
     pub cores: usize,
+    /// Whether load generator, stand-in provider and `pgbench` left the processor to whoever had it when they were woken.
+    pub callers_stand_aside: bool,
     /// Whether other work was going on.
     pub noisy: bool,
 }
@@ -172,6 +174,12 @@ impl Display for Report {
             machine.cpu_loop_us[0],
             machine.cpu_loop_us[1]
         )?;
+        if !machine.callers_stand_aside {
+            writeln!(
+                f,
+                "** callers interrupt the server: `chrt --batch` (util-linux) does not work here **\n"
+            )?;
+        }
         self.write_goals(f)?;
         self.write_rates(f)?;
         self.write_others(f)

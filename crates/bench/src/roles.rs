@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::aside;
 use crate::load::{self, Outcome, Phase};
 use crate::psp;
 
@@ -112,7 +113,7 @@ impl RoleProcess {
     /// # Errors
     /// When the program cannot be started.
     pub async fn start(program: &Path, role: &'static str, settings: &impl Serialize) -> anyhow::Result<Self> {
-        let mut child = Command::new(program)
+        let mut child = Command::from(aside::command(program))
             .arg(role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
