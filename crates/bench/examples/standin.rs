@@ -67,7 +67,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         } else {
             None
         };
-        let ready = serde_json::json!({ "api": api, "keys": keys, "checkpoint": checkpoint });
+        let ready = serde_json::json!({ "api": api, "admin": api, "keys": keys, "checkpoint": checkpoint });
         writeln!(std::io::stdout(), "{ready}")?;
         loop {
             let (stream, _) = listener.accept().await?;
@@ -112,6 +112,8 @@ async fn talk(mut stream: TcpStream, provider: SocketAddr) -> anyhow::Result<()>
             let number = ORDERS.replace(ORDERS.get() + 1);
             let pad = "x".repeat(560);
             format!(r#"{{"id":"ord_{number:026}","payment_order_status":"{status}","note":"{pad}"}}"#)
+        } else if heard.starts_with(b"GET /metrics ") {
+            format!("florin_reader_rows_total {}\n", ORDERS.get())
         } else {
             r#"{"data":[],"has_more":false}"#.to_owned()
         };

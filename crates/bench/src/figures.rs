@@ -41,6 +41,7 @@ pub(crate) fn median_sample(samples: &[Sample]) -> Sample {
         written_bytes: of(|sample| sample.written_bytes),
         disk_bytes: of(|sample| sample.disk_bytes),
         wal_bytes: of(|sample| sample.wal_bytes),
+        folded_rows: of(|sample| sample.folded_rows),
         others_share: of(|sample| sample.others_share),
         unsent: samples.iter().map(|sample| sample.unsent).max().unwrap_or_default(),
         refused: samples.iter().map(|sample| sample.refused).max().unwrap_or_default(),

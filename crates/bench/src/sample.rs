@@ -76,6 +76,9 @@ pub struct Sample {
     pub disk_bytes: f64,
     /// Bytes of PostgreSQL's write-ahead log.
     pub wal_bytes: f64,
+    /// Event rows that became lists and balances. A register has one and a sale two; what is missing is behind when the measured time
+    /// ends, and what it costs is in none of the figures above.
+    pub folded_rows: f64,
     /// Part of the machine's busy time that went to processes which are none of ours.
     pub others_share: f64,
     /// At a fixed rate: requests that were due and could not be sent.
@@ -130,9 +133,9 @@ pub(crate) async fn take(server: &Server, around: &Around<'_>, shape: &Shape) ->
         load: load.pid(),
     };
     expect_phase(&mut load, Phase::Measuring, within).await?;
-    let before = Reading::take(&pids, around).await?;
+    let before = Reading::take(server, &pids, around).await?;
     expect_phase(&mut load, Phase::Measured, within).await?;
-    let after = Reading::take(&pids, around).await?;
+    let after = Reading::take(server, &pids, around).await?;
     let outcome = match load.hear(within).await? {
         FromLoad::Outcome(outcome) => outcome,
         FromLoad::Phase(phase) => anyhow::bail!("the load generator said {phase:?} twice"),
@@ -187,10 +190,12 @@ struct Reading {
     busy_us: u64,
     written: cpu::Written,
     wal_bytes: u64,
+    folded_rows: u64,
 }
 
 impl Reading {
-    async fn take(pids: &Pids, around: &Around<'_>) -> anyhow::Result<Self> {
+    async fn take(server: &Server, pids: &Pids, around: &Around<'_>) -> anyhow::Result<Self> {
+        let folded_rows = server.folded_rows().await?;
         let wal_bytes = match &around.database {
             Some(database) => database.session.wal_bytes().await?,
             None => 0,
@@ -208,6 +213,7 @@ impl Reading {
             busy_us: cpu::machine_busy_us()?,
             written: cpu::written(pids.server)?,
             wal_bytes,
+            folded_rows,
         })
     }
 }
@@ -233,6 +239,7 @@ fn compare(before: &Reading, after: &Reading, outcome: &Outcome) -> Sample {
         written_bytes: per_request(before.written.asked_bytes, after.written.asked_bytes),
         disk_bytes: per_request(before.written.disk_bytes, after.written.disk_bytes),
         wal_bytes: per_request(before.wal_bytes, after.wal_bytes),
+        folded_rows: per_request(before.folded_rows, after.folded_rows),
         others_share: (1.0 - ours / busy).clamp(0.0, 1.0),
         unsent: outcome.unsent,
         refused: refusals(outcome),
@@ -257,6 +264,7 @@ mod tests {
             busy_us: us * 20,
             written,
             wal_bytes: us * 3,
+            folded_rows: us * 2,
         }
     }
 
@@ -283,6 +291,7 @@ mod tests {
             (sample.written_bytes, sample.disk_bytes, sample.wal_bytes),
             (1000.0, 2000.0, 30.0)
         );
+        assert_eq!(sample.folded_rows, 20.0);
         assert!((sample.others_share - 0.15).abs() < 1e-9, "{}", sample.others_share);
         assert_eq!(sample.cpu_scaled_us(), 140.0 * 24.0 / 30.0);
     }

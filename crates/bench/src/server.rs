@@ -9,7 +9,8 @@
 //!         [--checkpoint-pages N]         instead of the shipped setting of SQLite
 //!
 //! prints one line when ready:
-//!   {"api":"http://127.0.0.1:PORT","keys":["sk_test_…", …],"checkpoint":"4000 pages"}
+//!   {"api":"http://127.0.0.1:PORT","admin":"http://127.0.0.1:PORT","keys":["sk_test_…", …],"checkpoint":"4000 pages"}
+//!   `admin`: where `/metrics` has `florin_reader_rows_total`
 //!   `keys`: one per merchant, the same over the same data; `key` alone will do for one merchant
 //!   `checkpoint`: what holds for this database, in words; left out on PostgreSQL
 //!
@@ -58,6 +59,8 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Server {
     /// Its address, without `/v1`.
     pub(crate) base_url: String,
+    /// The operator's address.
+    admin: String,
     /// One key per merchant.
     pub(crate) keys: Vec<String>,
     /// The checkpoint setting that holds, in words.
@@ -71,6 +74,7 @@ pub(crate) struct Server {
 #[derive(Deserialize)]
 struct ReadyLine {
     api: String,
+    admin: String,
     #[serde(default)]
     keys: Vec<String>,
     key: Option<String>,
@@ -133,6 +137,7 @@ impl Server {
         );
         Ok(Self {
             base_url: ready.api,
+            admin: ready.admin,
             keys,
             checkpoint: ready.checkpoint,
             log,
@@ -181,6 +186,18 @@ impl Server {
         Ok(())
     }
 
+    /// Event rows that have become lists and balances since it was started.
+    ///
+    /// # Errors
+    /// When its metrics cannot be read.
+    pub(crate) async fn folded_rows(&self) -> anyhow::Result<u64> {
+        let mut caller = Caller::open(&self.admin).await?;
+        let answer = caller.call("GET", "/metrics", "none", "").await?;
+        ensure!(answer.status == 200, "`/metrics` answered {}", answer.status);
+        // A counter that never counted is not there.
+        Ok(counted(&String::from_utf8_lossy(answer.body), "florin_reader_rows_total").unwrap_or(0))
+    }
+
     /// Ends it and waits until it has drained.
     ///
     /// # Errors
@@ -214,6 +231,14 @@ pub(crate) struct Caller {
     connection: Connection,
 }
 
+/// The value of a counter without labels, in Prometheus' text.
+fn counted(metrics: &str, name: &str) -> Option<u64> {
+    let value = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    value.trim().parse().ok()
+}
+
 impl Caller {
     pub(crate) async fn open(base_url: &str) -> anyhow::Result<Self> {
         let address = address_of(base_url)?;
@@ -234,5 +259,17 @@ impl Caller {
             .exchange(request.as_bytes())
             .await
             .with_context(|| format!("{method} {path}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_read_by_its_whole_name() {
+        let metrics = "# TYPE florin_rows_total counter\nflorin_rows_total_more 7\nflorin_rows_total 42\n";
+        assert_eq!(counted(metrics, "florin_rows_total"), Some(42));
+        assert_eq!(counted(metrics, "florin_rows"), None);
     }
 }

@@ -164,6 +164,10 @@ fn the_whole_bench_measures_a_server_and_removes_what_it_made() {
         let figure = &json["figures"][name];
         assert!(figure["cpu_server_us"].as_f64().unwrap() > 0.0, "{name} in {json}");
         assert!(figure["latency"]["p99_us"].as_u64().unwrap() > 0, "{name} in {json}");
+        assert!(
+            figure["folded_rows"].as_f64().unwrap() > 0.5,
+            "{name} in {json}: a row an order"
+        );
     }
     assert_eq!(json["checkpoint"]["sale_sqlite_64"], "nothing is kept");
     assert!(json["ratios"].get("register_sqlite").is_none(), "not asked for");
