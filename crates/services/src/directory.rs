@@ -113,6 +113,12 @@ impl Directory {
         self.cached().defaults.get(&tenant).cloned()
     }
 
+    /// Whether anybody waits for webhooks.
+    pub fn has_endpoints(&self) -> bool {
+        let cached = self.cached();
+        cached.endpoints.values().flatten().any(|endpoint| endpoint.enabled)
+    }
+
     /// A tenant's webhook endpoints, newest first.
     pub fn endpoints(&self, tenant: Tenant) -> Vec<Arc<Endpoint>> {
         self.cached().endpoints.get(&tenant).cloned().unwrap_or_default()

@@ -235,6 +235,7 @@ impl Engine {
         }
         let inner = Arc::new(Inner {
             egress: Egress::new(Arc::clone(&parts.keyring)),
+            committed: Arc::new(Committed::new(parts.store.gathers())),
             store: parts.store,
             directory: parts.directory,
             keyring: parts.keyring,
@@ -252,7 +253,6 @@ impl Engine {
             broken: AtomicBool::new(false),
             providers: Providers::default(),
             inbox: Notify::new(),
-            committed: Arc::default(),
             told: inbox::Told::default(),
             refused: inbox::Refused::default(),
             frozen: Mutex::default(),

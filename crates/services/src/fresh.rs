@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::hash::Hash as Hashed;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use florin_core::event::Event;
 use florin_core::ledger::Posting;
@@ -16,9 +17,12 @@ use tokio::sync::Notify;
 use crate::snapshot::{Learned, Named};
 use crate::view::Details;
 
-/// Bytes of event rows, as they are written down, that are remembered in one half: some eight thousand rows of common size, about as many
-/// as a busy reader finds after a second's rest. Rows that another node folds stay until newer ones push them out.
+/// Bytes of event rows, as they are written down, that are remembered in one half where rows gather for a second: some eight thousand rows of
+/// common size, about as many as a busy reader finds then. In memory a row is several times as long. Rows that another node folds stay until
+/// newer ones push them out.
 const HALF_BYTES: usize = 6 << 20;
+/// The same where nothing gathers: what a reader finds that is behind by a large turn.
+const HALF_BYTES_AT_ONCE: usize = 2 << 20;
 
 /// An event row, as whoever wrote it had it.
 #[derive(Clone, Debug)]
@@ -42,14 +46,24 @@ pub struct Committed {
 
 impl Default for Committed {
     fn default() -> Self {
-        Self {
-            bell: Notify::new(),
-            fresh: Mutex::new(Lately::new(HALF_BYTES)),
-        }
+        Self::new(Duration::ZERO)
     }
 }
 
 impl Committed {
+    /// For a store whose rows gather so long before they are read ([`florin_store::Store::gathers`]).
+    pub fn new(gathers: Duration) -> Self {
+        let half = if gathers.is_zero() {
+            HALF_BYTES_AT_ONCE
+        } else {
+            HALF_BYTES
+        };
+        Self {
+            bell: Notify::new(),
+            fresh: Mutex::new(Lately::new(half)),
+        }
+    }
+
     /// Something is durable.
     pub fn ring(&self, written: Vec<Written>) {
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,8 @@
 mod made;
 mod read;
 mod stride;
+#[cfg(test)]
+mod tests;
 mod young;
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,7 +34,7 @@ use crate::snapshot::{self, Damage, Named, event_ids};
 use crate::view::View;
 use made::{Made, Stand};
 use read::{Read, Road};
-use stride::Stride;
+use stride::{Stride, Then};
 use young::{Young, Youth};
 
 /// How far the clocks of two nodes may be apart before an endpoint misses an event that came after it.
@@ -43,17 +45,26 @@ const PAGE: usize = 1_000;
 const ROWS_IN_A_GO: usize = 64;
 /// Pieces into which the largest turns are cut for that: a reader that is behind waits long after each, so it takes more rows in a go.
 const GOES: usize = 32;
-/// Between having read all and reading again: batches small turns while orders come one by one.
-const BETWEEN: Duration = Duration::from_millis(50);
-/// Rows since it last had read all from which on a reader counts as busy.
-const BUSY: usize = 200;
-/// How long to rest when nothing rings.
+/// How long to rest when nothing rings, and after a fault.
 const REST: Duration = Duration::from_millis(500);
+/// Deliveries of a turn, about: they are written in one transaction, and each event goes to each endpoint of its tenant.
+const DELIVERIES_MAX: usize = 8_192;
+/// Deliveries that an event of an order makes at one endpoint, about.
+const DELIVERIES_AN_EVENT: usize = 2;
 
 /// How long a list waits for commits that were overtaken, and when it looks first; then less and less often. A commit takes milliseconds; what takes longer is
 /// somebody else's, and a list without the last orders is better than none.
 const OVERTAKEN: Duration = Duration::from_millis(500);
 const OVERTAKEN_LOOK: Duration = Duration::from_millis(2);
+
+/// Rings when it goes.
+struct Ring<'a>(&'a Notify);
+
+impl Drop for Ring<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
 
 /// Folds what lanes committed.
 pub struct Reader {
@@ -75,7 +86,8 @@ struct Turn {
     full: bool,
     /// Another node wrote what it made of the same rows first; it may have read fewer.
     overtaken: bool,
-    delivers: bool,
+    /// How long it took, waiting for other turns of this process left out.
+    took: Duration,
 }
 
 impl Reader {
@@ -104,37 +116,36 @@ impl Reader {
 
     /// Follows the events until `stop` is asked for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let (mut stride, mut rows, mut delivers) = (Stride::default(), 0, false);
+        let mut stride = Stride::default();
         while !stop.is_cancelled() {
-            let began = Instant::now();
-            let turn = self.step(stride.rows()).await.unwrap_or_else(|fault| {
-                tracing::warn!(%fault, "cannot fold events; trying again");
-                Turn::default()
-            });
-            (rows, delivers) = (rows + turn.rows, delivers | turn.delivers);
-            if turn.full {
-                let rest = stride.full(began.elapsed());
-                stop.run_until_cancelled(tokio::time::sleep(rest)).await;
-                continue;
-            }
-            stride.drained();
-            let pause = if rows >= BUSY && !delivers {
-                self.store.gathers().max(BETWEEN)
-            } else {
-                BETWEEN
-            };
-            (rows, delivers) = (0, false);
-            let rung = async {
-                tokio::select! {
-                    () = self.committed.rung() => {}
-                    () = tokio::time::sleep(REST) => {}
+            let next = match self.step(stride.rows()).await {
+                Ok(turn) => {
+                    // Where somebody waits for webhooks nothing gathers.
+                    let gathers = if self.directory.has_endpoints() {
+                        Duration::ZERO
+                    } else {
+                        self.store.gathers()
+                    };
+                    stride.after(&turn, gathers)
                 }
-                tokio::time::sleep(pause).await;
+                Err(fault) => {
+                    tracing::warn!(%fault, "cannot fold events; trying again");
+                    stride.failed()
+                }
             };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = rung => {}
-            }
+            let pause = async {
+                match next {
+                    Then::Again(rest) => tokio::time::sleep(rest).await,
+                    Then::WhenRung(pause) => {
+                        tokio::select! {
+                            () = self.committed.rung() => {}
+                            () = tokio::time::sleep(REST) => {}
+                        }
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+            };
+            stop.run_until_cancelled(pause).await;
         }
     }
 
@@ -145,9 +156,16 @@ impl Reader {
         let (next, end) = (horizon.next, Instant::now() + OVERTAKEN);
         let mut pause = OVERTAKEN_LOOK;
         loop {
-            let mut turn = self.step(stride::ROWS_MAX).await?;
+            let mut rows_max = stride::ROWS_MAX;
+            let mut turn = self.step(rows_max).await?;
             while turn.full || turn.overtaken {
-                turn = self.step(stride::ROWS_MAX).await?;
+                // Whoever is overtaken by small turns gets nowhere with large ones.
+                rows_max = if turn.overtaken {
+                    (rows_max / 4).max(stride::ROWS)
+                } else {
+                    rows_max
+                };
+                turn = self.step(rows_max).await?;
             }
             if horizon.closed >= next || Instant::now() >= end {
                 return Ok(());
@@ -161,6 +179,7 @@ impl Reader {
     /// One turn, of at most so many rows.
     async fn step(&self, rows_max: usize) -> Result<Turn, Fault> {
         let mut young = self.turn.lock().await;
+        let began = Instant::now();
         // An endpoint that somebody added on another node a moment ago is told of everything since.
         if let Err(error) = self.directory.refresh().await {
             tracing::warn!(%error, "cannot look for new webhook endpoints");
@@ -171,16 +190,18 @@ impl Reader {
         let (mut to, mut made, mut turn) = (from, Made::default(), Turn::default());
         while turn.rows < rows_max {
             let page = (rows_max - turn.rows).min(PAGE);
-            let rows = self
+            let mut rows = self
                 .store
                 .heads_after(to, u32::try_from(page).unwrap_or(u32::MAX))
                 .await?;
+            let found = rows.len();
+            rows.truncate(self.fitting(&rows, made.deliveries.len()));
+            turn.full = found == page || rows.len() < found;
             let Some(last) = rows.last() else { break };
             to = last.at;
             turn.rows += rows.len();
-            turn.full = rows.len() == page;
             self.fold_page(&rows, go, &mut young, &mut made).await?;
-            if !turn.full {
+            if rows.len() < page {
                 break;
             }
         }
@@ -188,17 +209,38 @@ impl Reader {
             return Ok(turn);
         }
         let fold = made.into_fold(from, to);
-        turn.delivers = !fold.deliveries.is_empty();
+        // Rung whatever comes back: what was written is written when nobody waits for the answer any more, and when it is lost.
+        let _rung = (!fold.deliveries.is_empty()).then(|| Ring(&self.deliveries));
         crash::point("before_fold");
         // Not written: another node read the same rows at the same time and was faster.
-        let folded = self.store.fold(fold).await?;
+        turn.overtaken = !self.store.fold(fold).await?;
         crash::point("after_fold");
-        turn.overtaken = !folded;
-        if folded && turn.delivers {
-            self.deliveries.notify_one();
+        turn.took = began.elapsed();
+        if !turn.overtaken {
+            metrics::counter!("florin_reader_rows_total").increment(turn.rows as u64);
         }
-        metrics::counter!("florin_reader_rows_total").increment(turn.rows as u64);
         Ok(turn)
+    }
+
+    /// How many of these rows a turn takes that has made so many deliveries: one at least.
+    fn fitting(&self, rows: &[EventHead], made: usize) -> usize {
+        if !self.directory.has_endpoints() {
+            return rows.len();
+        }
+        let mut left = DELIVERIES_MAX.saturating_sub(made);
+        let fit = rows.iter().take_while(|row| {
+            let endpoints = if row.news {
+                self.directory.endpoints(row.tenant).len()
+            } else {
+                0
+            };
+            let events = usize::try_from(row.count).unwrap_or(usize::MAX);
+            let about = endpoints.saturating_mul(events).saturating_mul(DELIVERIES_AN_EVENT);
+            let fits = about <= left;
+            left = left.saturating_sub(about);
+            fits
+        });
+        fit.count().max(1)
     }
 
     async fn fold_page(&self, rows: &[EventHead], go: usize, young: &mut Young, made: &mut Made) -> Result<(), Fault> {

@@ -3,21 +3,40 @@
 
 use std::time::Duration;
 
+use super::{REST, Turn};
+
 /// Rows of a turn while the reader keeps up: a few milliseconds of work.
-const ROWS: usize = 256;
+pub(super) const ROWS: usize = 256;
 /// Rows of the largest turn.
 pub(super) const ROWS_MAX: usize = ROWS << DOUBLED_MAX;
-const DOUBLED_MAX: u32 = 6;
+const DOUBLED_MAX: u32 = 4;
 /// Full turns in a row after which the next ones take twice as many.
 const PATIENCE: u32 = 2;
 /// Longest rest after a full turn.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// Between having read all and reading again: batches small turns while orders come one by one.
+const BETWEEN: Duration = Duration::from_millis(50);
+/// Rows since it last had read all from which on a reader counts as busy.
+const BUSY: usize = 200;
+/// After another node was faster, which has its rows to itself for so long.
+const OVERTAKEN: Duration = Duration::from_millis(5);
+
+/// What the reader does after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Rests, and reads on.
+    Again(Duration),
+    /// Waits until something is committed, and then so long for more.
+    WhenRung(Duration),
+}
 
 /// The size of the next turn.
 #[derive(Debug, Default)]
 pub(super) struct Stride {
     doubled: u32,
     full: u32,
+    /// Rows since all had been read.
+    rows: usize,
 }
 
 impl Stride {
@@ -26,9 +45,31 @@ impl Stride {
         ROWS << self.doubled
     }
 
+    /// After a turn. A busy reader waits so long for rows to gather.
+    pub(super) fn after(&mut self, turn: &Turn, gathers: Duration) -> Then {
+        if turn.overtaken {
+            // There may be more than the other node took, and its bell does not ring here.
+            return Then::Again(OVERTAKEN);
+        }
+        self.rows += turn.rows;
+        if turn.full {
+            return Then::Again(self.full(turn.took));
+        }
+        let busy = self.rows >= BUSY;
+        self.rows = 0;
+        self.shorten();
+        Then::WhenRung(if busy { gathers.max(BETWEEN) } else { BETWEEN })
+    }
+
+    /// After a fault: there may be rows, and fewer of them may be too many no longer.
+    pub(super) fn failed(&mut self) -> Then {
+        self.shorten();
+        Then::Again(REST)
+    }
+
     /// After a turn that took all it may: how long to rest. While turns are small, half of the time belongs to those who wait for an answer;
     /// the larger they are, the less.
-    pub(super) fn full(&mut self, took: Duration) -> Duration {
+    fn full(&mut self, took: Duration) -> Duration {
         let rest = (took / (1 << self.doubled)).min(REST_MAX);
         self.full += 1;
         if self.full == PATIENCE {
@@ -37,8 +78,8 @@ impl Stride {
         rest
     }
 
-    /// After a turn that came to the end of the rows: half as many are enough, until turns are full again.
-    pub(super) fn drained(&mut self) {
+    /// Half as many rows are enough, until turns are full again.
+    fn shorten(&mut self) {
         (self.doubled, self.full) = (self.doubled.saturating_sub(1), 0);
     }
 }
@@ -48,16 +89,31 @@ mod tests {
     use super::*;
 
     const TOOK: Duration = Duration::from_millis(8);
+    const GATHERS: Duration = Duration::from_secs(1);
+
+    fn turn(rows: usize, full: bool) -> Turn {
+        Turn {
+            rows,
+            full,
+            took: TOOK,
+            ..Turn::default()
+        }
+    }
+
+    fn full(stride: &mut Stride) -> Then {
+        let rows = stride.rows();
+        stride.after(&turn(rows, true), GATHERS)
+    }
 
     #[test]
     fn a_reader_that_keeps_up_takes_few_rows() {
         let mut stride = Stride::default();
         for _ in 0..100 {
             for _ in 1..PATIENCE {
-                assert_eq!(stride.full(TOOK), TOOK);
+                assert_eq!(full(&mut stride), Then::Again(TOOK));
                 assert_eq!(stride.rows(), ROWS, "after fewer full turns in a row than it bears");
             }
-            stride.drained();
+            stride.after(&turn(1, false), GATHERS);
         }
     }
 
@@ -65,27 +121,80 @@ mod tests {
     fn one_that_falls_behind_takes_more_and_more_and_rests_less_and_less() {
         let mut stride = Stride::default();
         let mut seen = Vec::new();
-        for _ in 0..10 * PATIENCE {
+        for _ in 0..12 {
             let rows = stride.rows();
-            seen.push((rows, stride.full(TOOK).as_micros()));
+            let Then::Again(rest) = full(&mut stride) else {
+                panic!("it reads on")
+            };
+            seen.push((rows, rest.as_micros()));
         }
-        seen.dedup();
-        let expected = [
+        let stages = [
             (256, 8_000),
             (512, 4_000),
             (1_024, 2_000),
             (2_048, 1_000),
             (4_096, 500),
-            (8_192, 250),
-            (ROWS_MAX, 125),
+            (ROWS_MAX, 500),
         ];
-        assert_eq!(seen, expected);
-        stride.drained();
-        assert_eq!(stride.rows(), 8_192);
+        let expected: Vec<_> = stages.into_iter().flat_map(|stage| [stage, stage]).collect();
+        assert_eq!(seen, expected, "two turns at each size");
+        stride.after(&turn(1, false), GATHERS);
+        assert_eq!(stride.rows(), 2_048);
+        assert_eq!(stride.failed(), Then::Again(REST));
+        assert_eq!(stride.rows(), 1_024, "what failed may have been too much");
     }
 
     #[test]
     fn no_rest_is_long() {
-        assert_eq!(Stride::default().full(Duration::from_secs(60)), REST_MAX);
+        let slow = Turn {
+            took: Duration::from_secs(60),
+            ..turn(256, true)
+        };
+        assert_eq!(Stride::default().after(&slow, GATHERS), Then::Again(REST_MAX));
+    }
+
+    #[test]
+    fn rows_gather_behind_a_busy_reader_and_behind_no_other() {
+        let mut stride = Stride::default();
+        let few = turn(BUSY - 1, false);
+        assert_eq!(stride.after(&few, GATHERS), Then::WhenRung(BETWEEN));
+        assert_eq!(
+            stride.after(&few, GATHERS),
+            Then::WhenRung(BETWEEN),
+            "counted anew each time"
+        );
+        assert_eq!(stride.after(&turn(BUSY, false), GATHERS), Then::WhenRung(GATHERS));
+        assert_eq!(stride.after(&few, GATHERS), Then::WhenRung(BETWEEN));
+        full(&mut stride);
+        let last = turn(0, false);
+        assert_eq!(
+            stride.after(&last, GATHERS),
+            Then::WhenRung(GATHERS),
+            "what full turns had counts"
+        );
+        let busy = turn(BUSY, false);
+        assert_eq!(
+            stride.after(&busy, Duration::ZERO),
+            Then::WhenRung(BETWEEN),
+            "where nothing gathers there is a pause too"
+        );
+    }
+
+    #[test]
+    fn whoever_was_overtaken_looks_again_at_once_and_takes_no_more_than_before() {
+        let mut stride = Stride::default();
+        for full in [true, false].repeat(10) {
+            let overtaken = Turn {
+                overtaken: true,
+                ..turn(256, full)
+            };
+            assert_eq!(stride.after(&overtaken, GATHERS), Then::Again(OVERTAKEN));
+            assert_eq!(stride.rows(), ROWS);
+        }
+        assert_eq!(
+            stride.after(&turn(1, false), GATHERS),
+            Then::WhenRung(BETWEEN),
+            "its rows were another's"
+        );
     }
 }

@@ -1,0 +1,154 @@
+//! The reader over a store in memory: how much it takes at a time, and what it does about rows that do not read.
+
+use std::sync::Mutex as Held;
+
+use florin_core::id::{EndpointId, MerchantId};
+use florin_core::time::Timestamp;
+use florin_store::memory::{Disk, MemoryStore};
+use florin_store::{Batch, Mode, Outcome, Tenant};
+use uuid::Uuid;
+
+use super::*;
+use crate::chain;
+use crate::directory::{Dialect, Endpoint, Surroundings};
+
+const T: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn tenant() -> Tenant {
+    Tenant {
+        merchant: MerchantId::from_uuid(Uuid::from_u128(1)),
+        mode: Mode::Test,
+    }
+}
+
+struct Desk {
+    store: Arc<MemoryStore>,
+    directory: Arc<Directory>,
+    reader: Arc<Reader>,
+    rows: u128,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let store = Arc::new(MemoryStore::open(Disk::default(), T));
+        let shared: Arc<dyn Store> = Arc::clone(&store) as _;
+        let around = Surroundings {
+            clock: Box::new(|| T),
+            ids: Held::new(Box::new(crate::dice::SystemIds::new(|| T))),
+        };
+        let directory = Directory::load(Arc::clone(&shared), around).await.unwrap();
+        let reader = Reader::new(shared, Arc::clone(&directory), &[], Arc::default(), Arc::default());
+        Self {
+            store,
+            directory,
+            reader,
+            rows: 0,
+        }
+    }
+
+    /// Event rows with news about orders of their own. What else they say does not read.
+    async fn write(&mut self, many: u128) {
+        let news = r#"[{"v":1,"n":"order.created"}]"#;
+        let row = |number: u128| EventRow {
+            at: Cursor::START,
+            order: OrderId::from_uuid(Uuid::from_u128((7 << 76) | (2 << 62) | number)),
+            tenant: tenant(),
+            version: 1,
+            count: 1,
+            time: T,
+            body: "not what a body looks like".to_owned(),
+            postings: None,
+            news: Some(news.to_owned()),
+            hash: chain::START,
+        };
+        let batch = Batch {
+            events: (self.rows..self.rows + many).map(row).collect(),
+            ..Batch::default()
+        };
+        self.rows += many;
+        assert_eq!(self.store.commit(&batch).await, Ok(Outcome::Done));
+    }
+
+    async fn endpoints(&self, many: u128) {
+        for number in 0..many {
+            let endpoint = Endpoint {
+                id: EndpointId::from_uuid(Uuid::from_u128(number)),
+                tenant: tenant(),
+                url: format!("https://shop.test/{number}"),
+                events: Vec::new(),
+                description: None,
+                dialect: Dialect::Florin,
+                secrets: Vec::new(),
+                enabled: true,
+                door: Default::default(),
+                created_at: T,
+            };
+            self.directory.make(Some(tenant()), endpoint, None).await.unwrap();
+        }
+    }
+
+    async fn place(&self) -> Cursor {
+        self.store.cursor(BOOKS).await.unwrap()
+    }
+
+    /// The turns until nothing is left to read.
+    async fn turns(&self, rows_max: usize) -> Vec<Turn> {
+        let mut turns = Vec::new();
+        loop {
+            let turn = self.reader.step(rows_max).await.unwrap();
+            turns.push(turn);
+            if !turn.full {
+                return turns;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_is_behind_takes_more_and_more_rows_a_turn_and_ends_when_it_is_told_to() {
+    let mut desk = Desk::open().await;
+    desk.write(4_000).await;
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(Arc::clone(&desk.reader).run(stop.clone()));
+    let mut places = vec![desk.place().await.row];
+    for _ in 0..20_000 {
+        let place = desk.place().await.row;
+        if places.last() != Some(&place) {
+            places.push(place);
+        }
+        tokio::time::advance(Duration::from_millis(1)).await;
+        if place == 4_000 {
+            break;
+        }
+    }
+    let taken: Vec<u64> = places.windows(2).map(|two| two[1] - two[0]).collect();
+    assert_eq!(taken, [256, 256, 512, 512, 1_024, 1_024, 416]);
+    let before = Instant::now();
+    stop.cancel();
+    run.await.unwrap();
+    assert_eq!(Instant::now(), before, "no rest is waited for");
+}
+
+#[tokio::test]
+async fn a_turn_of_exactly_what_is_there_is_not_called_full_twice() {
+    let mut desk = Desk::open().await;
+    desk.write(1_000).await;
+    let turns = desk.turns(2_000).await;
+    let rows: Vec<usize> = turns.iter().map(|turn| turn.rows).collect();
+    assert_eq!(rows, [1_000]);
+}
+
+#[tokio::test]
+async fn a_turn_makes_no_more_deliveries_than_go_into_one_transaction() {
+    let mut desk = Desk::open().await;
+    desk.endpoints(50).await;
+    assert!(desk.directory.has_endpoints());
+    desk.write(500).await;
+    let turns = desk.turns(stride::ROWS_MAX).await;
+    let a_row = 50 * DELIVERIES_AN_EVENT;
+    let most = DELIVERIES_MAX / a_row;
+    let rows: Vec<usize> = turns.iter().map(|turn| turn.rows).collect();
+    assert!(rows.iter().all(|rows| *rows <= most), "{rows:?}");
+    assert_eq!(rows.iter().sum::<usize>(), 500, "{rows:?}");
+    assert_eq!(desk.place().await.row, 500);
+}
