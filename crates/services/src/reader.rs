@@ -116,7 +116,7 @@ impl Reader {
 
     /// Follows the events until `stop` is asked for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut stride = Stride::default();
+        let mut stride = Stride::new(self.store.gathers());
         while !stop.is_cancelled() {
             let next = match self.step(stride.rows()).await {
                 Ok(turn) => {

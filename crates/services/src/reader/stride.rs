@@ -10,6 +10,8 @@ pub(super) const ROWS: usize = 256;
 /// Rows of the largest turn.
 pub(super) const ROWS_MAX: usize = ROWS << DOUBLED_MAX;
 const DOUBLED_MAX: u32 = 4;
+/// The same where rows gather because together they share pages: about what a second brings.
+const DOUBLED_GATHERING_MAX: u32 = 6;
 /// Full turns in a row after which the next ones take twice as many.
 const PATIENCE: u32 = 2;
 /// Longest rest after a full turn.
@@ -31,15 +33,30 @@ pub(super) enum Then {
 }
 
 /// The size of the next turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stride {
     doubled: u32,
+    doubled_max: u32,
     full: u32,
     /// Rows since all had been read.
     rows: usize,
 }
 
 impl Stride {
+    /// Over a store whose rows gather so long.
+    pub(super) fn new(gathers: Duration) -> Self {
+        Self {
+            doubled: 0,
+            doubled_max: if gathers.is_zero() {
+                DOUBLED_MAX
+            } else {
+                DOUBLED_GATHERING_MAX
+            },
+            full: 0,
+            rows: 0,
+        }
+    }
+
     /// Rows of the next turn, at most.
     pub(super) fn rows(&self) -> usize {
         ROWS << self.doubled
@@ -73,7 +90,7 @@ impl Stride {
         let rest = (took / (1 << self.doubled)).min(REST_MAX);
         self.full += 1;
         if self.full == PATIENCE {
-            (self.doubled, self.full) = ((self.doubled + 1).min(DOUBLED_MAX), 0);
+            (self.doubled, self.full) = ((self.doubled + 1).min(self.doubled_max), 0);
         }
         rest
     }
@@ -107,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_keeps_up_takes_few_rows() {
-        let mut stride = Stride::default();
+        let mut stride = Stride::new(Duration::ZERO);
         for _ in 0..100 {
             for _ in 1..PATIENCE {
                 assert_eq!(full(&mut stride), Then::Again(TOOK));
@@ -119,7 +136,7 @@ mod tests {
 
     #[test]
     fn one_that_falls_behind_takes_more_and_more_and_rests_less_and_less() {
-        let mut stride = Stride::default();
+        let mut stride = Stride::new(Duration::ZERO);
         let mut seen = Vec::new();
         for _ in 0..12 {
             let rows = stride.rows();
@@ -138,6 +155,11 @@ mod tests {
         ];
         let expected: Vec<_> = stages.into_iter().flat_map(|stage| [stage, stage]).collect();
         assert_eq!(seen, expected, "two turns at each size");
+        let mut gathering = Stride::new(GATHERS);
+        for _ in 0..20 {
+            full(&mut gathering);
+        }
+        assert_eq!(gathering.rows(), 16_384, "rows that are written together share pages");
         stride.after(&turn(1, false), GATHERS);
         assert_eq!(stride.rows(), 2_048);
         assert_eq!(stride.failed(), Then::Again(REST));
@@ -150,12 +172,12 @@ mod tests {
             took: Duration::from_secs(60),
             ..turn(256, true)
         };
-        assert_eq!(Stride::default().after(&slow, GATHERS), Then::Again(REST_MAX));
+        assert_eq!(Stride::new(GATHERS).after(&slow, GATHERS), Then::Again(REST_MAX));
     }
 
     #[test]
     fn rows_gather_behind_a_busy_reader_and_behind_no_other() {
-        let mut stride = Stride::default();
+        let mut stride = Stride::new(Duration::ZERO);
         let few = turn(BUSY - 1, false);
         assert_eq!(stride.after(&few, GATHERS), Then::WhenRung(BETWEEN));
         assert_eq!(
@@ -182,7 +204,7 @@ mod tests {
 
     #[test]
     fn whoever_was_overtaken_looks_again_at_once_and_takes_no_more_than_before() {
-        let mut stride = Stride::default();
+        let mut stride = Stride::new(Duration::ZERO);
         for full in [true, false].repeat(10) {
             let overtaken = Turn {
                 overtaken: true,
