@@ -36,6 +36,8 @@ const REFRESH: Duration = Duration::from_secs(2);
 /// How often the clock is held to the database's.
 const HOLD_CLOCK: Duration = Duration::from_secs(10);
 
+/// How long a stop waits for lists and first webhooks of the last commits. Who ends processes may wait ten seconds in all.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long between two looks at whose root key the database is kept under.
 const LOOK_AT_MARK: Duration = Duration::from_secs(10);
 
@@ -156,9 +158,12 @@ impl App {
     pub(crate) async fn stop(self) {
         self.doors.engine.drain().await;
         // What the last commits made is folded and its first webhooks go out, so that a stop loses no time; the rest is durable.
-        if self.doors.reader.catch_up().await.is_ok() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), self.notifier.round()).await;
-        }
+        let last = async {
+            if self.doors.reader.catch_up().await.is_ok() {
+                let _ = self.notifier.round().await; // what it did not reach is due
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, last).await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;

@@ -186,7 +186,6 @@ impl Reader {
             return Err(Fault::Unavailable("the directory does not answer".into()));
         }
         let from = self.store.cursor(BOOKS).await?;
-        let go = ROWS_IN_A_GO.max(rows_max / GOES);
         let (mut to, mut made, mut turn) = (from, Made::default(), Turn::default());
         while turn.rows < rows_max {
             let page = (rows_max - turn.rows).min(PAGE);
@@ -200,6 +199,11 @@ impl Reader {
             let Some(last) = rows.last() else { break };
             to = last.at;
             turn.rows += rows.len();
+            let go = if found < page {
+                ROWS_IN_A_GO
+            } else {
+                ROWS_IN_A_GO.max(rows_max / GOES)
+            };
             self.fold_page(&rows, go, &mut young, &mut made).await?;
             if rows.len() < page {
                 break;
@@ -244,7 +248,7 @@ impl Reader {
     }
 
     async fn fold_page(&self, rows: &[EventHead], go: usize, young: &mut Young, made: &mut Made) -> Result<(), Fault> {
-        let mut said = self.said(rows).await?.into_iter();
+        let mut said = self.said(rows, go).await?.into_iter();
         let mut known = Vec::with_capacity(rows.len());
         for some in rows.chunks(go) {
             let glances = some
@@ -277,7 +281,7 @@ impl Reader {
     }
 
     /// What these rows say: from memory where a lane of this process wrote them, the others from the database.
-    async fn said(&self, rows: &[EventHead]) -> Result<Vec<Result<Read, Damage>>, Fault> {
+    async fn said(&self, rows: &[EventHead], go: usize) -> Result<Vec<Result<Read, Damage>>, Fault> {
         let fresh: Vec<Option<Read>> = rows
             .iter()
             .map(|row| self.committed.take(&row.hash).map(Read::from))
@@ -293,19 +297,22 @@ impl Reader {
         if !places.is_empty() {
             stored.extend(self.store.events_at(places).await?.into_iter().map(|row| (row.at, row)));
         }
-        let said = rows
-            .iter()
-            .zip(fresh)
-            .map(|(row, fresh)| match (fresh, stored.get(&row.at)) {
+        let mut said = Vec::with_capacity(rows.len());
+        for (row, fresh) in rows.iter().zip(fresh) {
+            said.push(match (fresh, stored.get(&row.at)) {
                 (Some(fresh), Some(row)) => {
                     debug_assert_eq!(Ok(&fresh), Read::of(row).as_ref(), "what was written is what is read");
-                    Ok(Ok(fresh))
+                    Ok(fresh)
                 }
-                (Some(fresh), None) => Ok(Ok(fresh)),
-                (None, Some(row)) => Ok(Read::of(row)),
-                (None, None) => Err(Fault::Damaged(row.order, "an event row of it went away".to_owned())),
+                (Some(fresh), None) => Ok(fresh),
+                (None, Some(row)) => Read::of(row),
+                (None, None) => return Err(Fault::Damaged(row.order, "an event row of it went away".to_owned())),
             });
-        said.collect()
+            if said.len().is_multiple_of(go) {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(said)
     }
 
     /// Orders of which the rows alone do not say enough.
