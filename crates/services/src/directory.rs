@@ -180,7 +180,8 @@ impl Directory {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use florin_core::id::EndpointId;
     use florin_core::secret::Secret;
     use florin_store::memory::{Disk, MemoryStore};
     use florin_store::{Hash, Mode};
@@ -189,12 +190,28 @@ mod tests {
     use crate::clock::{Clock, SystemClock};
     use crate::dice::SystemIds;
 
-    async fn over(store: Arc<dyn Store>) -> Arc<Directory> {
+    pub(crate) async fn over(store: Arc<dyn Store>) -> Arc<Directory> {
         let around = Surroundings {
             clock: Box::new(|| SystemClock.now()),
             ids: std::sync::Mutex::new(Box::new(SystemIds::new(|| SystemClock.now()))),
         };
         Directory::load(store, around).await.unwrap()
+    }
+
+    /// An endpoint that wants everything.
+    pub(crate) fn endpoint(id: EndpointId, tenant: Tenant, url: String, created_at: Timestamp) -> Endpoint {
+        Endpoint {
+            id,
+            tenant,
+            url,
+            events: Vec::new(),
+            description: None,
+            dialect: Dialect::Florin,
+            secrets: Vec::new(),
+            enabled: true,
+            door: Default::default(),
+            created_at,
+        }
     }
 
     fn key(text: &str, hash: u8) -> Option<IdemKey> {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::plan::tries_of;
 use super::*;
-use crate::directory::{Dialect, Surroundings};
+use crate::directory::Surroundings;
 
 const T: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// How long a try may take in these tests.
@@ -77,18 +77,7 @@ impl Desk {
 
     async fn endpoint(&self, number: u128, url: String) -> EndpointId {
         let id = EndpointId::from_uuid(Uuid::from_u128(number));
-        let endpoint = Endpoint {
-            id,
-            tenant: tenant_of(id),
-            url,
-            events: Vec::new(),
-            description: None,
-            dialect: Dialect::Florin,
-            secrets: Vec::new(),
-            enabled: true,
-            door: Default::default(),
-            created_at: T,
-        };
+        let endpoint = crate::directory::tests::endpoint(id, tenant_of(id), url, T);
         self.notifier
             .directory
             .make(Some(tenant_of(id)), endpoint, None)

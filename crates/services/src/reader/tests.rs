@@ -1,7 +1,5 @@
 //! The reader over a store in memory: how much it takes at a time, and what it does about rows that do not read.
 
-use std::sync::Mutex as Held;
-
 use florin_core::id::{EndpointId, MerchantId};
 use florin_core::time::Timestamp;
 use florin_store::memory::{Disk, MemoryStore};
@@ -10,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::chain;
-use crate::directory::{Dialect, Endpoint, Surroundings};
+use crate::directory;
 
 const T: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -32,11 +30,7 @@ impl Desk {
     async fn open() -> Self {
         let store = Arc::new(MemoryStore::open(Disk::default(), T));
         let shared: Arc<dyn Store> = Arc::clone(&store) as _;
-        let around = Surroundings {
-            clock: Box::new(|| T),
-            ids: Held::new(Box::new(crate::dice::SystemIds::new(|| T))),
-        };
-        let directory = Directory::load(Arc::clone(&shared), around).await.unwrap();
+        let directory = directory::tests::over(Arc::clone(&shared)).await;
         let reader = Reader::new(shared, Arc::clone(&directory), &[], Arc::default(), Arc::default());
         Self {
             store,
@@ -71,18 +65,8 @@ impl Desk {
 
     async fn endpoints(&self, many: u128) {
         for number in 0..many {
-            let endpoint = Endpoint {
-                id: EndpointId::from_uuid(Uuid::from_u128(number)),
-                tenant: tenant(),
-                url: format!("https://shop.test/{number}"),
-                events: Vec::new(),
-                description: None,
-                dialect: Dialect::Florin,
-                secrets: Vec::new(),
-                enabled: true,
-                door: Default::default(),
-                created_at: T,
-            };
+            let id = EndpointId::from_uuid(Uuid::from_u128(number));
+            let endpoint = directory::tests::endpoint(id, tenant(), format!("https://shop.test/{number}"), T);
             self.directory.make(Some(tenant()), endpoint, None).await.unwrap();
         }
     }
