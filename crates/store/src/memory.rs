@@ -10,6 +10,7 @@ mod state;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use florin_core::id::{DeliveryId, OrderId};
 use florin_core::time::Timestamp;
@@ -40,6 +41,10 @@ pub enum Mishap {
     /// The next commit meets a failed flush, and so does everything written after it until the store is opened again. Whether
     /// that commit is on the disk is left open: here it is not.
     Break,
+    /// The next fold happens and its answer is lost.
+    LoseFold,
+    /// The next fold finds that another node folded the same rows first; nothing happens.
+    Overtake,
 }
 
 /// One node's connection to a database in memory.
@@ -48,6 +53,7 @@ pub struct MemoryStore {
     opened: Timestamp,
     mishaps: Mutex<VecDeque<Mishap>>,
     broken: Mutex<bool>,
+    gathers: Duration,
 }
 
 struct Shared {
@@ -65,6 +71,7 @@ enum Call {
     Read,
     Write,
     Commit,
+    Fold,
 }
 
 impl MemoryStore {
@@ -91,7 +98,14 @@ impl MemoryStore {
             opened,
             mishaps: Mutex::default(),
             broken: Mutex::default(),
+            gathers: Duration::ZERO,
         }
+    }
+
+    /// The same, where rows that are folded together share pages and so are let gather for so long.
+    #[must_use]
+    pub fn gathering(self, gathers: Duration) -> Self {
+        Self { gathers, ..self }
     }
 
     /// What would be there after a power cut now.
@@ -126,6 +140,8 @@ impl MemoryStore {
             Mishap::LoseAnswer | Mishap::LoseCommit | Mishap::Full | Mishap::Reject | Mishap::Break => {
                 call == Call::Commit
             }
+            Mishap::LoseFold => call == Call::Fold,
+            Mishap::Overtake => false, // it is the answer, and no fault
         };
         if strikes { waiting.pop_front() } else { None }
     }
@@ -152,12 +168,12 @@ impl MemoryStore {
                     *locked(&self.broken) = true;
                     return Err(broken());
                 }
-                Some(Mishap::LoseAnswer) | None => {}
+                Some(Mishap::LoseAnswer | Mishap::LoseFold | Mishap::Overtake) | None => {}
             }
             let mut shared = self.shared();
             let clock = shared.clock;
             let done = work(&mut shared.state, clock)?;
-            if mishap == Some(Mishap::LoseAnswer) {
+            if matches!(mishap, Some(Mishap::LoseAnswer | Mishap::LoseFold)) {
                 Err(lost())
             } else {
                 Ok(done)
@@ -249,7 +265,15 @@ impl Store for MemoryStore {
     }
 
     fn fold(&self, fold: Fold) -> Answer<'_, bool> {
-        self.call(Call::Write, move |state, _| lists::fold(state, &fold))
+        let overtaken = locked(&self.mishaps).pop_front_if(|mishap| *mishap == Mishap::Overtake);
+        if overtaken.is_some() {
+            return Box::pin(async { Ok(false) });
+        }
+        self.call(Call::Fold, move |state, _| lists::fold(state, &fold))
+    }
+
+    fn gathers(&self) -> Duration {
+        self.gathers
     }
 
     fn claim_deliveries<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<DeliveryRow>> {

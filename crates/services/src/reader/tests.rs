@@ -2,7 +2,7 @@
 
 use florin_core::id::{EndpointId, MerchantId};
 use florin_core::time::Timestamp;
-use florin_store::memory::{Disk, MemoryStore};
+use florin_store::memory::{Disk, MemoryStore, Mishap};
 use florin_store::{Batch, Mode, Outcome, Tenant};
 use uuid::Uuid;
 
@@ -23,24 +23,33 @@ struct Desk {
     store: Arc<MemoryStore>,
     directory: Arc<Directory>,
     reader: Arc<Reader>,
+    /// Rung when there are deliveries to be made.
+    deliveries: Arc<Notify>,
     rows: u128,
 }
 
 impl Desk {
     async fn open() -> Self {
-        let store = Arc::new(MemoryStore::open(Disk::default(), T));
+        Self::over(MemoryStore::open(Disk::default(), T)).await
+    }
+
+    async fn over(store: MemoryStore) -> Self {
+        let store = Arc::new(store);
         let shared: Arc<dyn Store> = Arc::clone(&store) as _;
         let directory = directory::tests::over(Arc::clone(&shared)).await;
-        let reader = Reader::new(shared, Arc::clone(&directory), &[], Arc::default(), Arc::default());
+        let deliveries = Arc::new(Notify::new());
+        let bell = Arc::clone(&deliveries);
+        let reader = Reader::new(shared, Arc::clone(&directory), &[], Arc::default(), bell);
         Self {
             store,
             directory,
             reader,
+            deliveries,
             rows: 0,
         }
     }
 
-    /// Event rows with news about orders of their own. What else they say does not read.
+    /// Event rows with news about orders of their own, which have no row.
     async fn write(&mut self, many: u128) {
         let news = r#"[{"v":1,"n":"order.created"}]"#;
         let row = |number: u128| EventRow {
@@ -50,7 +59,7 @@ impl Desk {
             version: 1,
             count: 1,
             time: T,
-            body: "not what a body looks like".to_owned(),
+            body: r#"{"e":[]}"#.to_owned(),
             postings: None,
             news: Some(news.to_owned()),
             hash: chain::START,
@@ -69,6 +78,16 @@ impl Desk {
             let endpoint = directory::tests::endpoint(id, tenant(), format!("https://shop.test/{number}"), T);
             self.directory.make(Some(tenant()), endpoint, None).await.unwrap();
         }
+    }
+
+    /// Until the reader stands behind this row, which it is told of.
+    async fn until(&self, row: u64) -> Duration {
+        let began = Instant::now();
+        self.reader.committed().ring(Vec::new());
+        while self.place().await.row < row {
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        began.elapsed()
     }
 
     async fn place(&self) -> Cursor {
@@ -135,4 +154,54 @@ async fn a_turn_makes_no_more_deliveries_than_go_into_one_transaction() {
     assert!(rows.iter().all(|rows| *rows <= most), "{rows:?}");
     assert_eq!(rows.iter().sum::<usize>(), 500, "{rows:?}");
     assert_eq!(desk.place().await.row, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_gather_behind_a_busy_reader_but_where_somebody_waits_for_webhooks() {
+    const GATHERS: Duration = Duration::from_secs(1);
+    for waits in [false, true] {
+        let mut desk = Desk::over(MemoryStore::open(Disk::default(), T).gathering(GATHERS)).await;
+        if waits {
+            desk.endpoints(1).await;
+        }
+        let stop = CancellationToken::new();
+        let run = tokio::spawn(Arc::clone(&desk.reader).run(stop.clone()));
+        desk.write(300).await;
+        desk.until(300).await;
+        desk.write(1).await;
+        let took = desk.until(301).await;
+        assert_eq!(took < GATHERS, waits, "{took:?}");
+        stop.cancel();
+        run.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whoever_makes_deliveries_hears_of_them_when_the_answer_was_lost() {
+    let mut desk = Desk::open().await;
+    desk.endpoints(1).await;
+    desk.write(1).await;
+    desk.store.next_fault(Mishap::LoseFold);
+    assert!(matches!(desk.reader.step(10).await, Err(Fault::Unknown(_))));
+    assert_eq!(desk.place().await.row, 1, "it was written");
+    let rung = tokio::time::timeout(Duration::ZERO, desk.deliveries.notified()).await;
+    assert_eq!(rung, Ok(()));
+}
+
+#[tokio::test]
+async fn a_list_that_is_overtaken_takes_fewer_rows_a_turn_and_reads_all() {
+    let mut desk = Desk::open().await;
+    desk.write(3_000).await;
+    for mishap in [Mishap::Overtake, Mishap::Overtake, Mishap::LoseFold] {
+        desk.store.next_fault(mishap);
+    }
+    assert!(matches!(desk.reader.catch_up().await, Err(Fault::Unknown(_))));
+    assert_eq!(
+        desk.place().await.row,
+        stride::ROWS as u64,
+        "twice a quarter, and one turn"
+    );
+    desk.store.next_fault(Mishap::Overtake);
+    assert_eq!(desk.reader.catch_up().await, Ok(()));
+    assert_eq!(desk.place().await.row, 3_000);
 }

@@ -27,7 +27,7 @@ async fn each_mishap_strikes_once_and_says_the_truth() {
             Mishap::LoseCommit | Mishap::LoseAnswer => assert!(matches!(outcome, Err(Fault::Unknown(_)))),
             Mishap::Full => assert!(matches!(outcome, Err(Fault::Full(_)))),
             Mishap::Reject => assert!(matches!(outcome, Err(Fault::Refused(_)))),
-            Mishap::Break => unreachable!(),
+            Mishap::Break | Mishap::LoseFold | Mishap::Overtake => unreachable!(),
         }
         assert_eq!(store.was_committed(&batch).await, Ok(there), "{mishap:?}");
     }

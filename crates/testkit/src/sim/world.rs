@@ -47,6 +47,14 @@ const TELL_AGAIN_MS: i64 = 30_000;
 /// How long a client waits before it takes a call for lost.
 const CLIENT_MS: i64 = 12_000;
 
+/// What a node is about to do with the database, which decides what can go wrong.
+#[derive(Clone, Copy)]
+enum Doing {
+    Commit,
+    Fold,
+    Other,
+}
+
 /// Something that is going to happen.
 #[derive(Debug)]
 enum Happening {

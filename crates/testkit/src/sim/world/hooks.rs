@@ -7,7 +7,7 @@ use florin_core::id::OrderId;
 use florin_services::notify::{self, Try};
 use florin_store::{Claim, DeliveryRow, Store};
 
-use super::{FOLLOW_MS, Happening, World};
+use super::{Doing, FOLLOW_MS, Happening, World};
 use crate::sim::ears;
 use crate::sim::node::at_once;
 
@@ -29,7 +29,7 @@ impl World {
             return self.soon(ms, Happening::Follow(at, life));
         }
         self.nodes[at].following = false;
-        self.mishap(at, false);
+        self.mishap(at, Doing::Fold);
         let reader = Arc::clone(&self.nodes[at].reader);
         if at_once(reader.catch_up()).is_err() {
             self.follow_soon(at);
@@ -42,7 +42,7 @@ impl World {
             own: false,
             without: Vec::new(),
         };
-        self.mishap(at, false);
+        self.mishap(at, Doing::Other);
         let taken = at_once(self.nodes[at].store.claim_deliveries(&claim)).unwrap_or_default();
         let mut lines: BTreeMap<OrderId, Vec<DeliveryRow>> = BTreeMap::new();
         for delivery in taken {
@@ -62,7 +62,7 @@ impl World {
             return self.soon(ms, Happening::Deliver(at, life, line, next));
         }
         let Some(delivery) = line.get(next) else {
-            self.mishap(at, false);
+            self.mishap(at, Doing::Other);
             if at_once(self.nodes[at].store.write_deliveries(&line)).is_err() {
                 self.count("deliveries that were not written down"); // they go again when their lease is over
             }

@@ -11,7 +11,7 @@ use florin_services::worker::Carry;
 use florin_store::memory::Mishap;
 use florin_store::{Claim, DeliveryStatus, NoticeRow, ProviderRef, Store};
 
-use super::{Happening, OTHERS_MS, TELL_AGAIN_MS, TELL_LATE_MS, TELL_SOON_MS, World};
+use super::{Doing, Happening, OTHERS_MS, TELL_AGAIN_MS, TELL_LATE_MS, TELL_SOON_MS, World};
 use crate::sim::ears;
 use crate::sim::node::{Caller, Given, Node, Telling, at_once};
 
@@ -47,11 +47,11 @@ impl World {
                 return self.soon(i64::from(ms).max(1), Happening::Drive(at, life));
             }
             Need::Load(wanted) => {
-                self.mishap(at, false);
+                self.mishap(at, Doing::Other);
                 Given::Found(at_once(self.nodes[at].store.load(&wanted)))
             }
             Need::Commit(batch) => {
-                self.mishap(at, true);
+                self.mishap(at, Doing::Commit);
                 let outcome = at_once(self.nodes[at].store.commit(&batch));
                 self.tell(|| {
                     let versions: Vec<String> = batch
@@ -72,7 +72,7 @@ impl World {
                 Given::Committed(outcome)
             }
             Need::WasCommitted(batch) => {
-                self.mishap(at, false);
+                self.mishap(at, Doing::Other);
                 Given::Known(at_once(self.nodes[at].store.was_committed(&batch)))
             }
         };
@@ -82,18 +82,20 @@ impl World {
         self.soon(after, Happening::Drive(at, life));
     }
 
-    pub(super) fn mishap(&mut self, at: usize, commit: bool) {
+    /// Now and then something goes wrong with what a node is about to do.
+    pub(super) fn mishap(&mut self, at: usize, doing: Doing) {
         if self.healed || !self.dice.permille(self.swarm.mishap) {
             return;
         }
-        let mishap = match self.dice.below(if commit { 4 } else { 1 }) {
-            1 => Mishap::LoseAnswer,
-            2 => Mishap::LoseCommit,
-            3 => Mishap::Full,
-            _ => Mishap::Refuse,
+        let can: &[Mishap] = match doing {
+            Doing::Commit => &[Mishap::Refuse, Mishap::LoseAnswer, Mishap::LoseCommit, Mishap::Full],
+            Doing::Fold => &[Mishap::Refuse, Mishap::LoseFold, Mishap::Overtake],
+            Doing::Other => &[Mishap::Refuse],
         };
-        self.count("database mishaps");
-        self.nodes[at].store.next_fault(mishap);
+        if let Some(mishap) = self.dice.pick(can) {
+            self.count("database mishaps");
+            self.nodes[at].store.next_fault(*mishap);
+        }
     }
 
     pub(super) fn put_out(&mut self, at: usize) {
@@ -204,7 +206,7 @@ impl World {
             own,
             without: Vec::new(),
         };
-        self.mishap(at, false);
+        self.mishap(at, Doing::Other);
         if let Ok(rows) = at_once(self.nodes[at].store.claim(&claim)) {
             self.nodes[at].own_claimed |= rows.is_empty();
             for row in rows {
