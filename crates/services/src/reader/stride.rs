@@ -20,8 +20,10 @@ const REST_MAX: Duration = Duration::from_secs(1);
 const BETWEEN: Duration = Duration::from_millis(50);
 /// Rows since it last had read all from which on a reader counts as busy.
 const BUSY: usize = 200;
-/// After another node was faster, which has its rows to itself for so long.
+/// After another node was faster, which has its rows to itself for so long, and at most for so long when that happens again and again: two
+/// nodes that both read everything do the work twice.
 const OVERTAKEN: Duration = Duration::from_millis(5);
+const OVERTAKEN_MAX: Duration = Duration::from_millis(100);
 
 /// What the reader does after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(super) struct Stride {
     full: u32,
     /// Rows since all had been read.
     rows: usize,
+    /// How long the next turn that another node is faster with is followed by a rest.
+    overtaken: Duration,
 }
 
 impl Stride {
@@ -54,6 +58,7 @@ impl Stride {
             },
             full: 0,
             rows: 0,
+            overtaken: OVERTAKEN,
         }
     }
 
@@ -66,7 +71,12 @@ impl Stride {
     pub(super) fn after(&mut self, turn: &Turn, gathers: Duration) -> Then {
         if turn.overtaken {
             // There may be more than the other node took, and its bell does not ring here.
-            return Then::Again(OVERTAKEN);
+            let rest = self.overtaken;
+            self.overtaken = (rest * 2).min(OVERTAKEN_MAX);
+            return Then::Again(rest);
+        }
+        if turn.rows > 0 {
+            self.overtaken = OVERTAKEN;
         }
         self.rows += turn.rows;
         if turn.full {
@@ -203,20 +213,35 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_overtaken_looks_again_at_once_and_takes_no_more_than_before() {
+    fn whoever_was_overtaken_looks_again_soon_then_less_often_and_takes_no_more_than_before() {
         let mut stride = Stride::new(Duration::ZERO);
-        for full in [true, false].repeat(10) {
-            let overtaken = Turn {
-                overtaken: true,
-                ..turn(256, full)
-            };
-            assert_eq!(stride.after(&overtaken, GATHERS), Then::Again(OVERTAKEN));
+        let overtaken = |full| Turn {
+            overtaken: true,
+            ..turn(256, full)
+        };
+        for (round, full) in [true, false].repeat(5).into_iter().enumerate() {
+            let rest = [5, 10, 20, 40, 80].get(round).copied().unwrap_or(100);
+            assert_eq!(
+                stride.after(&overtaken(full), GATHERS),
+                Then::Again(Duration::from_millis(rest))
+            );
             assert_eq!(stride.rows(), ROWS);
         }
+        stride.after(&turn(0, false), GATHERS);
+        assert_eq!(
+            stride.after(&overtaken(true), GATHERS),
+            Then::Again(OVERTAKEN_MAX),
+            "the other node reads on: nothing was left"
+        );
         assert_eq!(
             stride.after(&turn(1, false), GATHERS),
             Then::WhenRung(BETWEEN),
             "its rows were another's"
+        );
+        assert_eq!(
+            stride.after(&overtaken(true), GATHERS),
+            Then::Again(OVERTAKEN),
+            "it was faster once"
         );
     }
 }
