@@ -550,6 +550,35 @@ fn the_doctor_takes_no_other_servers_word_for_this_ones_and_says_that_nobody_can
     assert_eq!(says("connections"), "no connection: nobody can pay");
 }
 
+#[test]
+fn the_doctor_says_which_alerts_ring_at_the_server_that_runs() {
+    let mut dev = Dev::start("rings");
+    let paid = dev.client(&["pay", "1099", "EUR"]);
+    dev.stop();
+    let database = rusqlite::Connection::open(dev.folder.join("florin.db")).unwrap();
+    let damage = "update events set body = replace(body, '1099', '9901') where version > 1";
+    assert!(database.execute(damage, []).unwrap() > 0);
+    drop(database);
+    dev.go();
+    assert!(dev.tool(&["doctor"]).status.success(), "nobody has read the order yet");
+    refuses(&dev.tool(&["get", paid["id"].as_str().unwrap()]), "record_damaged");
+    // Figures may be some seconds old.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut sick = dev.tool(&["doctor"]);
+    while sick.status.success() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(500));
+        sick = dev.tool(&["doctor"]);
+    }
+    assert_eq!(sick.status.code(), Some(1), "{}", said(&sick));
+    let checks = of_kind(&sick, "check");
+    let alert = checks.iter().find(|check| check["check"] == "alerts").unwrap();
+    assert!(
+        alert["says"].as_str().unwrap().contains("`record_damaged` rings"),
+        "{alert}"
+    );
+    assert_eq!(alert["mend"], "its page in docs/runbook.md, `record_damaged`");
+}
+
 fn open_to_others(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use florin_channels::admin;
+use florin_services::watch::{ALERTS, Alert};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -17,6 +18,10 @@ use crate::config::Config;
 const FREE_KIB_MIN: u64 = 1 << 20;
 /// How long a door may take to answer.
 const DOOR_WAIT: Duration = Duration::from_secs(3);
+/// The largest answer of `/readyz` that is read: a sentence.
+const READY_BYTES_MAX: u64 = 4_096;
+/// The largest answer of `/metrics` that is read: some hundred figures, and one a connection.
+const METRICS_BYTES_MAX: u64 = 16 << 20;
 /// Bits of a file's mode that let others in.
 const OTHERS: u32 = 0o077;
 
@@ -122,7 +127,8 @@ pub(super) async fn doors(doctor: &mut Doctor, config: &Config) {
     let admin = of_dev(config).unwrap_or(config.server.admin);
     match ready(admin).await {
         Ready::Yes(node) if node.is_some() && node == node_of(config) => {
-            return doctor.good("server", format!("it runs and is ready ({admin})"));
+            doctor.good("server", format!("it runs and is ready ({admin})"));
+            return alerts(doctor, admin).await;
         }
         Ready::Yes(_) => {
             return doctor.note(
@@ -132,11 +138,12 @@ pub(super) async fn doors(doctor: &mut Doctor, config: &Config) {
             );
         }
         Ready::No(why) => {
-            return doctor.wrong(
+            doctor.wrong(
                 "server",
                 format!("it runs at {admin} and is not ready: {why}"),
                 "go by what it says; its log says more",
             );
+            return alerts(doctor, admin).await;
         }
         Ready::Nobody => {}
         Ready::SomebodyElse => doctor.wrong(
@@ -165,6 +172,38 @@ pub(super) async fn doors(doctor: &mut Doctor, config: &Config) {
     }
 }
 
+/// What rings at the server that runs. A node knows of more than the database tells: orders that it froze, callers that it turned away.
+async fn alerts(doctor: &mut Doctor, admin: SocketAddr) {
+    let figures = match tokio::time::timeout(DOOR_WAIT, asked(admin, "/metrics", METRICS_BYTES_MAX)).await {
+        Ok(Ok(reply)) if reply.split_whitespace().nth(1) == Some("200") => reply,
+        _ => {
+            return doctor.note(
+                "alerts",
+                format!("http://{admin}/metrics does not tell which alerts ring"),
+                "ask again; the server's log has a line for each alert that begins",
+            );
+        }
+    };
+    let ringing: Vec<&Alert> = ALERTS.iter().filter(|alert| rings(&figures, alert.name)).collect();
+    if ringing.is_empty() {
+        return doctor.good("alerts", "none rings at the server");
+    }
+    for alert in ringing {
+        doctor.wrong(
+            "alerts",
+            format!("`{}` rings: {}", alert.name, alert.says),
+            &format!("its page in docs/runbook.md, `{}`", alert.name),
+        );
+    }
+}
+
+/// Whether an alert rings by the figures of `/metrics`.
+fn rings(figures: &str, name: &str) -> bool {
+    let figure = format!("florin_alert{{name=\"{name}\"}} ");
+    let found = figures.lines().find_map(|line| line.strip_prefix(&figure));
+    found.is_some_and(|value| value.trim() != "0")
+}
+
 /// The admin door that `dev` opened over this folder.
 fn of_dev(config: &Config) -> Option<SocketAddr> {
     let line = std::fs::read_to_string(config.data.join("dev.json")).ok()?;
@@ -191,18 +230,7 @@ enum Ready {
 
 /// What `/readyz` of the admin door says.
 async fn ready(admin: SocketAddr) -> Ready {
-    let asked = async {
-        let mut stream = TcpStream::connect(admin).await.map_err(|_| Ready::Nobody)?;
-        let request = format!("GET /readyz HTTP/1.0\r\nhost: {admin}\r\n\r\n");
-        let mut reply = Vec::new();
-        let spoken = async {
-            stream.write_all(request.as_bytes()).await?;
-            stream.take(4_096).read_to_end(&mut reply).await
-        };
-        spoken.await.map_err(|_| Ready::SomebodyElse)?;
-        Ok::<_, Ready>(String::from_utf8_lossy(&reply).into_owned())
-    };
-    match tokio::time::timeout(DOOR_WAIT, asked).await {
+    match tokio::time::timeout(DOOR_WAIT, asked(admin, "/readyz", READY_BYTES_MAX)).await {
         Err(_) => Ready::No(format!("it did not answer within {} s", DOOR_WAIT.as_secs())),
         Ok(Err(ready)) => ready,
         Ok(Ok(reply)) => {
@@ -217,6 +245,19 @@ async fn ready(admin: SocketAddr) -> Ready {
     }
 }
 
+/// The whole reply of the admin door, as far as `bytes_max`.
+async fn asked(admin: SocketAddr, path: &str, bytes_max: u64) -> Result<String, Ready> {
+    let mut stream = TcpStream::connect(admin).await.map_err(|_| Ready::Nobody)?;
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {admin}\r\n\r\n");
+    let mut reply = Vec::new();
+    let spoken = async {
+        stream.write_all(request.as_bytes()).await?;
+        stream.take(bytes_max).read_to_end(&mut reply).await
+    };
+    spoken.await.map_err(|_| Ready::SomebodyElse)?;
+    Ok(String::from_utf8_lossy(&reply).into_owned())
+}
+
 /// The value of a header.
 fn header(head: &str, name: &str) -> Option<String> {
     let lines = head.lines().filter_map(|line| line.split_once(':'));
@@ -227,6 +268,14 @@ fn header(head: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alert_rings_by_its_figure() {
+        let said =
+            "# TYPE florin_alert gauge\nflorin_alert{name=\"outbox_old\"} 0\nflorin_alert{name=\"queue_full\"} 1\n";
+        let ringing = |name| rings(said, name);
+        assert!(ringing("queue_full") && !ringing("outbox_old") && !ringing("record_damaged"));
+    }
 
     #[test]
     fn the_free_space_is_read_whatever_the_names_are() {
