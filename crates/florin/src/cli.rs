@@ -25,6 +25,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The largest first port of `dev` and `serve`: their last door is five behind it.
+const FIRST_PORT_MAX: i64 = 65_535 - 5;
+/// The largest first port of `sandbox`: it has two doors.
+const SANDBOX_PORT_MAX: i64 = 65_535 - 1;
+
 /// How a command speaks.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Output {
@@ -116,8 +121,8 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Dev {
-    /// First port; the others follow. 0: any free ports.
-    #[arg(long, default_value_t = 4000)]
+    /// First port; the others follow, so 65530 at most. 0: any free ports.
+    #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u16).range(..=FIRST_PORT_MAX))]
     pub(crate) port: u16,
     /// Where data lies. The same folder gives the same keys and orders again.
     #[arg(long, default_value = "florin-data")]
@@ -137,8 +142,8 @@ pub(crate) struct Dev {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) local: Local,
-    /// First port instead of the configured addresses; 0: any free ports.
-    #[arg(long)]
+    /// First port instead of the configured addresses, 65530 at most; 0: any free ports.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(..=FIRST_PORT_MAX))]
     pub(crate) port: Option<u16>,
     /// The root key of this database is lost: start with another one. Webhook secrets that it sealed do not open any more: remove these
     /// endpoints and make new ones.
@@ -157,8 +162,8 @@ pub(crate) struct Serve {
 
 #[derive(Args, Debug)]
 pub(crate) struct Sandbox {
-    /// First port: provider, issuer's book, issuer.
-    #[arg(long, default_value_t = 4003)]
+    /// First port: the provider's; the issuer's book is at the next one, so 65534 at most. 0: any free ports.
+    #[arg(long, default_value_t = 4003, value_parser = clap::value_parser!(u16).range(..=SANDBOX_PORT_MAX))]
     pub(crate) port: u16,
     /// Where its data lies.
     #[arg(long, default_value = "florin-sandbox")]

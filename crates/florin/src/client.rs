@@ -7,6 +7,7 @@ pub(crate) mod listen;
 mod print;
 pub(crate) mod trigger;
 
+use std::io::Read;
 use std::path::Path;
 
 use florin_core::secret::Secret;
@@ -200,9 +201,13 @@ impl Api {
             .or_else(|| from_dev("api"))
             .unwrap_or_else(|| "http://127.0.0.1:4000".to_owned());
         address("--api", &base)?;
-        let given = match &remote.key_file {
-            Some(file) => Some(read_key(file)?),
-            None => std::env::var(variable).ok().or_else(|| from_dev(member)),
+        let from_variable = || std::env::var_os(variable).map(|key| key.to_string_lossy().into_owned());
+        let (given, place) = match &remote.key_file {
+            Some(file) => (Some(read_key(file)?), file.display().to_string()),
+            None => match from_variable() {
+                Some(key) => (Some(key), variable.to_owned()),
+                None => (from_dev(member), remote.data.join(DEV_LINE).display().to_string()),
+            },
         };
         let key = given.filter(|key| !key.trim().is_empty()).ok_or_else(|| {
             Failure::new(
@@ -212,9 +217,14 @@ impl Api {
                 &format!("set {variable}, name a file with --key-file, or start `florin dev` in this folder"),
             )
         })?;
+        let key = key.trim();
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let detail = format!("what {place} holds is no API key: a key is one line of letters, digits and `_`");
+            return Err(Failure::usage(detail, "copy the whole key once more, and nothing else"));
+        }
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
-            key: Secret::new(key.trim().to_owned()),
+            key: Secret::new(key.to_owned()),
             http: http::Http::new(),
         })
     }
@@ -350,25 +360,37 @@ pub(crate) fn query_text(pairs: &[(String, String)]) -> String {
         .finish()
 }
 
+/// The file of the data folder in which `dev` leaves it.
+const DEV_LINE: &str = "dev.json";
+
 /// The line that `dev` printed when it was ready.
 fn left_by_dev(data: &Path) -> Option<Value> {
-    serde_json::from_str(&std::fs::read_to_string(data.join("dev.json")).ok()?).ok()
+    serde_json::from_str(&std::fs::read_to_string(data.join(DEV_LINE)).ok()?).ok()
 }
 
+/// The largest file that may hold a key: a key has 60 letters, and a file may end in blanks.
+const KEY_FILE_BYTES_MAX: u64 = 4_096;
+
 fn read_key(file: &Path) -> Result<String, Failure> {
-    let read = if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(file)
+    let no_key = |why: String| {
+        let detail = format!("cannot read the key from {}: {why}", file.display());
+        Failure::new(USAGE, "no_key", detail, "name a file that holds the key alone")
     };
-    read.map_err(|error| {
-        Failure::new(
-            USAGE,
-            "no_key",
-            format!("cannot read the key from {}: {error}", file.display()),
-            "name a file that holds the key alone",
-        )
-    })
+    // A byte more than is allowed tells that there is more.
+    let some = |from: &mut dyn Read| {
+        let mut text = Vec::new();
+        from.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut text).map(|_| text)
+    };
+    let read = if file == Path::new("-") {
+        some(&mut std::io::stdin())
+    } else {
+        std::fs::File::open(file).and_then(|mut file| some(&mut file))
+    };
+    let text = read.map_err(|error| no_key(error.to_string()))?;
+    if text.len() as u64 > KEY_FILE_BYTES_MAX {
+        return Err(no_key(format!("it holds more than {KEY_FILE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(text).map_err(|_| no_key("it holds no text".to_owned()))
 }
 
 #[cfg(test)]
@@ -485,6 +507,46 @@ pub(crate) mod tests {
     fn an_id_is_one_piece_of_a_path_whatever_was_typed() {
         assert_eq!(piece("ord_01"), "ord_01");
         assert_eq!(piece("a b/../ä?x"), "a%20b%2F..%2F%C3%A4%3Fx");
+    }
+
+    /// Opens the API with a key file of these bytes.
+    fn open_with(name: &str, key: &[u8]) -> Result<Api, Failure> {
+        let file = std::env::temp_dir().join(format!("florin-key-{name}-{}", std::process::id()));
+        std::fs::write(&file, key).unwrap();
+        let opened = open_at(&file);
+        std::fs::remove_file(&file).unwrap();
+        opened
+    }
+
+    fn open_at(file: &Path) -> Result<Api, Failure> {
+        Api::merchant(&Remote {
+            api: Some("http://127.0.0.1:1".to_owned()),
+            key_file: Some(file.to_path_buf()),
+            data: Default::default(),
+        })
+    }
+
+    #[test]
+    fn what_is_no_key_is_said_to_be_none_and_goes_nowhere() {
+        assert!(open_with("good", b" sk_test_0a\n").is_ok());
+        for (name, bytes) in [
+            ("two-lines", &b"sk_test_0a\nsk_test_0b\n"[..]),
+            ("ellipsis", "sk_test_\u{2026}".as_bytes()),
+            ("blank", b"sk_test_0a sk_test_0b"),
+        ] {
+            let failure = open_with(name, bytes).err().unwrap();
+            let detail = failure.problem["detail"].as_str().unwrap();
+            assert_eq!(failure.code, USAGE, "{detail}");
+            assert!(detail.contains(name) && detail.contains("is no API key"), "{detail}");
+            assert!(!detail.contains("sk_test_0"), "{detail}");
+        }
+        let failure = open_at(Path::new("/dev/zero")).err().unwrap();
+        let detail = failure.problem["detail"].as_str().unwrap();
+        assert!(
+            failure.code == USAGE && detail.contains("more than 4096 bytes"),
+            "{detail}"
+        );
+        assert_eq!(open_with("binary", &[0xff, 0xfe]).err().unwrap().code, USAGE);
     }
 
     #[test]

@@ -284,6 +284,24 @@ fn a_copy_that_cannot_be_is_no_fault_of_the_database() {
 }
 
 #[test]
+fn a_first_port_that_leaves_no_room_for_the_others_is_a_mistake_on_the_command_line() {
+    for (tool, port, max) in [
+        ("dev", "65531", "65530"),
+        ("serve", "65534", "65530"),
+        ("sandbox", "65535", "65534"),
+    ] {
+        let folder = std::env::temp_dir().join(format!("florin-tools-{}-ports", std::process::id()));
+        let done = command(&[tool, "--port", port, "--data"])
+            .arg(&folder)
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(2), "{tool}: {}", said(&done));
+        assert!(said(&done).contains(max), "{tool}: {}", said(&done));
+        assert!(!folder.exists(), "{tool}");
+    }
+}
+
+#[test]
 fn a_tool_says_what_is_missing_and_makes_nothing() {
     let folder = std::env::temp_dir().join(format!("florin-tools-{}-nothing", std::process::id()));
     for (tool, code) in [("audit", 4), ("doctor", 1)] {
