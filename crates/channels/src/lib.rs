@@ -21,6 +21,7 @@ mod body;
 mod email;
 pub mod hooks;
 mod idempotency;
+mod lists;
 mod policy;
 pub mod problem;
 mod remembered;
@@ -46,6 +47,7 @@ pub struct Doors(Arc<Whole>);
 struct Whole {
     parts: Parts,
     returns: returned::Returns,
+    lists: lists::Lists,
 }
 
 /// What [`Doors`] are made of.
@@ -81,7 +83,13 @@ impl Doors {
         Self(Arc::new(Whole {
             parts,
             returns: returned::Returns::default(),
+            lists: lists::Lists::default(),
         }))
+    }
+
+    /// A place for a list of this merchant; none: it has as many as it may.
+    pub(crate) fn list_of(&self, tenant: florin_store::Tenant) -> Option<lists::Place> {
+        self.0.lists.take(tenant)
     }
 
     /// The rails of this installation.

@@ -19,6 +19,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::api::says;
+use crate::lists::{self, Place};
 use crate::problem::Problem;
 
 /// How our keys begin.
@@ -39,6 +40,8 @@ tokio::task_local! {
 struct Named {
     id: String,
     noted: RefCell<Option<Noted>>,
+    /// What its answer keeps until it is handed on.
+    place: RefCell<Option<Place>>,
 }
 
 /// What an audit wants to know of a request (PCI DSS 10.2): who administered something, or whose key was refused.
@@ -79,6 +82,11 @@ fn hint(secret: &str) -> &str {
     shown
         .filter(|shown| shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
         .unwrap_or_default()
+}
+
+/// This request reads a list, in this place: its answer keeps it.
+pub(crate) fn keep(place: Place) {
+    let _ = NAMED.try_with(|named| named.place.replace(Some(place)));
 }
 
 fn note(noted: Noted) {
@@ -165,6 +173,7 @@ pub(crate) async fn watched(
     let named = Named {
         id: id.clone(),
         noted: RefCell::new(None),
+        place: RefCell::new(None),
     };
     let (response, noted) = NAMED
         .scope(named, async {
@@ -174,6 +183,9 @@ pub(crate) async fn watched(
                 response = bare(response.status());
             }
             span.record("status", response.status().as_u16());
+            if let Some(place) = NAMED.with(|named| named.place.take()) {
+                response = response.map(|body| lists::held(body, place));
+            }
             (response, NAMED.with(|named| named.noted.take()))
         })
         .await;

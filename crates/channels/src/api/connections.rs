@@ -198,8 +198,7 @@ pub(super) async fn list(
         .filter(|connection| after.is_none_or(|after| connection.id < after));
     Ok(Json(List::page(
         page.take(limit as usize + 1)
-            .map(|connection| ConnectionShape::of(connection, &doors))
-            .collect(),
+            .map(|connection| ConnectionShape::of(connection, &doors)),
         limit,
     )))
 }

@@ -112,7 +112,7 @@ pub(super) async fn list(
         .directory
         .list(Some(caller.tenant), None, after.as_deref(), limit + 1)
         .await?;
-    Ok(Json(List::page(found.iter().map(CustomerShape::of).collect(), limit)))
+    Ok(Json(List::page(found.iter().map(CustomerShape::of), limit)))
 }
 
 /// One customer.

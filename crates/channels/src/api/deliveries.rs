@@ -170,7 +170,7 @@ pub(super) async fn list(
     };
     doors.freshen().await;
     let rows = doors.store.deliveries(&search).await.map_err(Problem::from)?;
-    Ok(Json(List::page(rows.iter().map(DeliveryShape::of).collect(), limit)))
+    Ok(Json(List::page(rows.iter().map(DeliveryShape::of), limit)))
 }
 
 /// One delivery.
@@ -223,7 +223,7 @@ pub(super) async fn of_order(
     };
     doors.freshen().await;
     let rows = doors.store.deliveries(&search).await.map_err(Problem::from)?;
-    Ok(Json(List::page(rows.iter().map(DeliveryShape::of).collect(), limit)))
+    Ok(Json(List::page(rows.iter().map(DeliveryShape::of), limit)))
 }
 
 /// Sends a delivery again.

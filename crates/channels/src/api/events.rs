@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::gate::Caller;
 use super::orders::{no_such, order_id};
 use super::params::Params;
-use super::shapes::{AttemptShape, List, OrderShape, StepShape, rest, rfc3339};
+use super::shapes::{AttemptShape, Filling, List, OrderShape, StepShape, rfc3339};
 use crate::problem::Problem;
 use crate::{Doors, Rails};
 
@@ -151,18 +151,13 @@ pub(super) async fn list(
     caller.may(Scope::Read)?;
     let params = Params::read(query.as_deref(), &[])?;
     let limit = params.limit()?;
-    let mut shapes = Vec::new();
+    let mut page = Filling::of(limit);
     let mut after = None;
     if let Some(id) = params.text("after") {
         let (row, told) = event_row(&doors, &caller, &id).await?;
-        shapes = rest(
-            told.iter()
-                .rev()
-                .map(|one| EventShape::of(one, doors.rails()))
-                .collect(),
-            &id,
-            |shape: &EventShape| &shape.id,
-        );
+        for one in told.iter().rev().skip_while(|one| one.id != id).skip(1) {
+            page.add(EventShape::of(one, doors.rails()));
+        }
         after = Some(row.at);
     }
     let mut search = FeedSearch {
@@ -193,28 +188,25 @@ pub(super) async fn list(
                 Err(denied) => return Err(denied.into()),
             };
             let first = row.version - row.count;
-            let mut of_row: Vec<EventShape> = told
-                .iter()
-                .filter(|one| one.version > first && one.version <= row.version)
-                .map(|one| EventShape::of(one, doors.rails()))
-                .collect();
-            of_row.reverse();
-            shapes.extend(of_row);
-            if shapes.len() > limit as usize {
+            let of_row = (told.iter().rev()).filter(|one| one.version > first && one.version <= row.version);
+            for one in of_row {
+                page.add(EventShape::of(one, doors.rails()));
+            }
+            if page.is_full() {
                 break;
             }
         }
         scanned += rows.len();
-        if shapes.len() > limit as usize || rows.len() < search.limit as usize {
+        if page.is_full() || rows.len() < search.limit as usize {
             break false;
         }
-        if !goes_on(scanned, shapes.is_empty())? {
+        if !goes_on(scanned, page.is_empty())? {
             break true;
         }
         search.after = rows.last().map(|row| row.at);
         search.limit = BATCH;
     };
-    let mut page = List::page(shapes, limit);
+    let mut page = page.done();
     page.has_more |= cut;
     Ok(Json(page))
 }

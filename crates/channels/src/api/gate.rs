@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq;
 
 use super::unread;
 use crate::body::{self, Unread};
+use crate::lists::{FREE_AFTER_S, LISTS_MAX, is_list};
 use crate::problem::Problem;
 use crate::{Doors, idempotency, request};
 
@@ -106,14 +107,14 @@ async fn counted(doors: &Doors, meter: &Meter, request: Request, next: Next) -> 
         // Not a merchant's key: the call itself says what it needs.
         return next.run(Request::from_parts(parts, body)).await;
     };
-    let key = caller.key;
+    let (key, tenant) = (caller.key, caller.tenant);
     parts.extensions.insert(caller);
     if limit == 0 {
-        return next.run(Request::from_parts(parts, body)).await;
+        return placed(doors, tenant, parts, body, next).await;
     }
     let allowance = meter.count(key, limit, doors.directory.now());
     let mut response = if allowance.remaining.is_some() {
-        next.run(Request::from_parts(parts, body)).await
+        placed(doors, tenant, parts, body, next).await
     } else {
         let detail = format!("this key may make {limit} requests a second");
         Problem::new("rate_limited", detail).after(1).into_response()
@@ -127,6 +128,23 @@ async fn counted(doors: &Doors, meter: &Meter, request: Request, next: Next) -> 
         response.headers_mut().insert(name, HeaderValue::from(value));
     }
     response
+}
+
+/// Runs the call; one that reads a list in a place of its own.
+async fn placed(doors: &Doors, tenant: Tenant, parts: Parts, body: Body, next: Next) -> Response {
+    if is_list(&parts) {
+        let Some(place) = doors.list_of(tenant) else {
+            let detail = format!("{LISTS_MAX} lists of this merchant are being read, or their answers not fetched");
+            return Problem::new("rate_limited", detail)
+                .after(FREE_AFTER_S)
+                .fix(format!(
+                    "fetch each answer to its end, {LISTS_MAX} at once, and repeat the call after that"
+                ))
+                .into_response();
+        };
+        request::keep(place);
+    }
+    next.run(Request::from_parts(parts, body)).await
 }
 
 /// The holder of the installation's admin key.

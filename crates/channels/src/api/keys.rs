@@ -167,7 +167,7 @@ pub(super) async fn list(
     let keys = doors.directory.keys(caller.tenant);
     let page = keys.iter().filter(|key| after.is_none_or(|after| key.id < after));
     Ok(Json(List::page(
-        page.take(limit as usize + 1).map(|key| KeyShape::of(key)).collect(),
+        page.take(limit as usize + 1).map(|key| KeyShape::of(key)),
         limit,
     )))
 }

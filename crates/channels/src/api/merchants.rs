@@ -87,8 +87,7 @@ pub(super) async fn list(
         .filter(|merchant| after.is_none_or(|after| merchant.id < after));
     Ok(Json(List::page(
         page.take(limit as usize + 1)
-            .map(|merchant| MerchantShape::of(merchant))
-            .collect(),
+            .map(|merchant| MerchantShape::of(merchant)),
         limit,
     )))
 }

@@ -158,7 +158,7 @@ pub(super) async fn list(
         .directory
         .list(Some(caller.tenant), customer.as_deref(), after.as_deref(), limit + 1)
         .await?;
-    Ok(Json(List::page(found.iter().map(MethodShape::of).collect(), limit)))
+    Ok(Json(List::page(found.iter().map(MethodShape::of), limit)))
 }
 
 /// One stored method.

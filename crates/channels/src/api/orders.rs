@@ -13,6 +13,7 @@ use florin_services::ask::{Answered, Ask, Denied, NewOrder, Pay, State as Runnin
 use florin_services::directory::Scope;
 use florin_services::view::View;
 use florin_store::Search;
+use serde::Serialize;
 
 use super::ask::{
     CaptureBody, ConfirmBody, Nothing, OrderBody, RefundBody, ResolveBody, ResolveWord, is_email, money, optional,
@@ -21,7 +22,7 @@ use super::ask::{
 use super::gate::{Call, Caller};
 use super::params::Params;
 use super::refused;
-use super::shapes::{AttemptShape, List, OrderShape, StepShape};
+use super::shapes::{AttemptShape, Filling, List, OrderShape, StepShape};
 use crate::Doors;
 use crate::problem::Problem;
 use crate::returned::token_of;
@@ -401,14 +402,16 @@ pub(super) async fn list(
         ..Search::of(caller.tenant, limit + 1)
     };
     doors.freshen().await;
-    let mut views = Vec::new();
+    let mut page = Filling::of(limit);
     for id in doors.store.search(&search).await.map_err(Problem::from)? {
         match doors.engine.view(caller.tenant, id).await {
             // Lists keep a short sum of each pair; the order itself says whether it has it.
             Ok(view)
                 if (params.metadata.iter()).all(|(name, value)| view.details.metadata.get(name) == Some(value)) =>
             {
-                views.push(view);
+                if !page.add(OrderShape::of(&view, doors.rails())) {
+                    break;
+                }
             }
             Ok(_) => {}
             // An order whose record is damaged is frozen; the others are served.
@@ -416,10 +419,7 @@ pub(super) async fn list(
             Err(denied) => return Err(denied.into()),
         }
     }
-    Ok(Json(List::page(
-        views.iter().map(|view| OrderShape::of(view, doors.rails())).collect(),
-        limit,
-    )))
+    Ok(Json(page.done()))
 }
 
 /// Attempts of an order, newest first.
@@ -502,7 +502,7 @@ async fn parts<T>(
     id_of: impl Fn(&T) -> PartId,
 ) -> Result<Json<List<T>>, Problem>
 where
-    T: Send,
+    T: Serialize + Send,
 {
     caller.may(Scope::Read)?;
     let params = Params::read(query, &[])?;

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::params::Params;
 use crate::Rails;
+use crate::lists::Room;
 use crate::problem::Problem;
 
 /// A moment as RFC 3339 in UTC, always with three decimals of a second: such texts sort as the moments do.
@@ -217,12 +218,16 @@ pub struct List<T> {
     pub has_more: bool,
 }
 
-impl<T> List<T> {
-    /// A page of at most `limit` of these items; there is one more if there are more.
-    pub fn page(mut data: Vec<T>, limit: u32) -> Self {
-        let has_more = data.len() > limit as usize;
-        data.truncate(limit as usize);
-        Self { data, has_more }
+impl<T: Serialize> List<T> {
+    /// A page of at most `limit` of these items, and of as many bytes as a page may have; there is one more if there are more.
+    pub fn page(items: impl IntoIterator<Item = T>, limit: u32) -> Self {
+        let mut filling = Filling::of(limit);
+        for item in items {
+            if !filling.add(item) {
+                break;
+            }
+        }
+        filling.done()
     }
 
     /// The page that was asked for out of everything there is, newest first.
@@ -236,7 +241,49 @@ impl<T> List<T> {
                 .at("after")
                 .fix("send the last id of the page before, or leave out `after` to begin again"));
         };
-        Ok(Self::page(all.into_iter().skip(at + 1).collect(), limit))
+        Ok(Self::page(all.into_iter().skip(at + 1), limit))
+    }
+}
+
+/// A page while it is filled.
+pub(super) struct Filling<T> {
+    room: Room,
+    page: List<T>,
+}
+
+impl<T: Serialize> Filling<T> {
+    /// For at most so many items.
+    pub(super) fn of(limit: u32) -> Self {
+        let page = List {
+            data: Vec::new(),
+            has_more: false,
+        };
+        Self {
+            room: Room::of(limit as usize),
+            page,
+        }
+    }
+
+    /// Adds the next item, if there is room for it. When there is none, the page is full.
+    pub(super) fn add(&mut self, item: T) -> bool {
+        if self.room.takes(&item) {
+            self.page.data.push(item);
+        } else {
+            self.page.has_more = true;
+        }
+        !self.page.has_more
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.page.has_more
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.page.data.is_empty()
+    }
+
+    pub(super) fn done(self) -> List<T> {
+        self.page
     }
 }
 

@@ -29,6 +29,7 @@ use super::shape::product::Product;
 use super::shape::{self, Scene, Seen};
 use super::wrong::Wrong;
 use super::{Door, DoorKind, VERSION, ids};
+use crate::lists::Room;
 use crate::remembered::{LIST_BYTES_MAX, Remembered, bytes_of_all};
 use crate::teller::StripeWords;
 
@@ -297,18 +298,26 @@ async fn newer(reader: &Reader<'_>, page: &Page, wanted: &[String], before: &str
     let mut known = Remembered::new(LIST_BYTES_MAX);
     let mut events = in_row(reader, &mut known, wanted, &row).await?;
     events.truncate(events.iter().position(|(id, _)| id == before).unwrap_or_default());
-    let (mut found, mut more) = (Vec::new(), false);
-    add_forwards(&mut found, page, events);
+    let (mut found, mut room) = (Vec::new(), Room::of(page.limit));
+    let mut more = !add_forwards(&mut found, &mut room, page, events);
     let mut search = FeedSearch {
         after: Some(row.at),
         oldest_first: true,
         ..lists::feed(reader.tenant, page)
     };
     let (mut scanned, mut read) = (0, 0);
-    while found.len() <= page.limit {
+    while !more {
         let rows = reader.door.doors.store.feed(&search).await?;
         for row in rows.iter().filter(|row| may_tell(row, wanted)) {
-            add_forwards(&mut found, page, in_row(reader, &mut known, wanted, row).await?);
+            more = !add_forwards(
+                &mut found,
+                &mut room,
+                page,
+                in_row(reader, &mut known, wanted, row).await?,
+            );
+            if more {
+                break;
+            }
             read += 1;
         }
         scanned += rows.len();
@@ -321,15 +330,20 @@ async fn newer(reader: &Reader<'_>, page: &Page, wanted: &[String], before: &str
         }
         search.after = rows.last().map(|row| row.at);
     }
-    more |= found.len() > page.limit;
-    found.truncate(page.limit);
     found.reverse();
     Ok((found, more))
 }
 
-fn add_forwards(found: &mut Vec<Value>, page: &Page, events: Vec<(String, Option<Value>)>) {
+/// Adds the events of a row, and says whether all of them found room.
+fn add_forwards(found: &mut Vec<Value>, room: &mut Room, page: &Page, events: Vec<(String, Option<Value>)>) -> bool {
     let wanted = events.into_iter().rev().filter_map(|(_, event)| event);
-    found.extend(wanted.filter(|event| page.holds(event)));
+    for event in wanted.filter(|event| page.holds(event)) {
+        if !room.takes(&event) {
+            return false;
+        }
+        found.push(event);
+    }
+    true
 }
 
 /// The row of an event that a page begins or ends at.

@@ -20,6 +20,7 @@ use super::params::{Field, Given, read};
 use super::wrong::{Kind, Wrong};
 use super::{Door, VERSION};
 use crate::body::{self, Unread};
+use crate::lists::{FREE_AFTER_S, LISTS_MAX, is_list};
 use crate::{idempotency, request};
 
 /// Characters of a wrong key that are shown again, for people to tell which one it was.
@@ -167,6 +168,16 @@ impl FromRequestParts<Door> for Get {
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Wrong> {
         let caller = Caller::from_request_parts(parts, door).await?;
+        if is_list(parts) {
+            let place = door.doors.list_of(caller.tenant).ok_or_else(|| {
+                let message = format!(
+                    "Too many lists at once: {LISTS_MAX} of this account are being read, or their answers not fetched. Fetch each answer to \
+                     its end and try again."
+                );
+                Wrong::later(429, message, FREE_AFTER_S).code("rate_limit")
+            })?;
+            request::keep(place);
+        }
         Ok(Self {
             caller,
             form: form::parse(parts.uri.query().unwrap_or_default().as_bytes())?,

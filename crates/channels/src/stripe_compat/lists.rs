@@ -2,6 +2,7 @@
 //!
 //! What belongs to an order is listed by its order: newest order first, and within it newest first.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use florin_core::id::OrderId;
@@ -17,6 +18,7 @@ use super::params::Given;
 use super::reader::Reader;
 use super::shape::{Scene, Seen};
 use super::wrong::Wrong;
+use crate::lists::{PAGE_BYTES_MAX, written};
 
 /// Objects in one answer.
 const LIMIT_MAX: i64 = 100;
@@ -90,7 +92,9 @@ impl Page {
 /// Collects one page out of objects that come newest first.
 pub(super) struct Collect<'a> {
     page: &'a Page,
-    found: Vec<Value>,
+    /// With how many bytes each has.
+    found: VecDeque<(Value, usize)>,
+    bytes: usize,
     /// `starting_after` was met, or was not asked for.
     begun: bool,
     /// Something was left out at the end that is looked for.
@@ -103,7 +107,8 @@ impl<'a> Collect<'a> {
     pub(super) fn new(page: &'a Page) -> Self {
         Self {
             page,
-            found: Vec::new(),
+            found: VecDeque::new(),
+            bytes: 0,
             begun: page.after.is_none(),
             more: false,
             full: false,
@@ -160,20 +165,23 @@ impl<'a> Collect<'a> {
         if !self.page.holds(&object) {
             return;
         }
-        self.found.push(object);
-        if self.found.len() > self.page.limit {
+        let bytes = written(&object);
+        self.found.push_back((object, bytes));
+        self.bytes += bytes;
+        while self.found.len() > self.page.limit || self.bytes > PAGE_BYTES_MAX && self.found.len() > 1 {
             self.more = true;
-            if self.page.before.is_some() {
-                self.found.remove(0); // the nearest ones to `ending_before` are wanted
+            let left_out = if self.page.before.is_some() {
+                self.found.pop_front() // the nearest ones to `ending_before` are wanted
             } else {
-                self.found.pop();
                 self.full = true;
-            }
+                self.found.pop_back()
+            };
+            self.bytes -= left_out.map_or(0, |(_, bytes)| bytes);
         }
     }
 
     pub(super) fn done(self) -> (Vec<Value>, bool) {
-        (self.found, self.more)
+        (self.found.into_iter().map(|(object, _)| object).collect(), self.more)
     }
 }
 

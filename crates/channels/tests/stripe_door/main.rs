@@ -15,4 +15,5 @@ mod promises;
 mod returning;
 mod schema;
 mod script;
+mod sizes;
 mod world;

@@ -1,0 +1,173 @@
+//! What a list may take, at any door: a page has so many bytes, and a merchant so many lists that are being read or are not fetched yet.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::extract::MatchedPath;
+use axum::http::Method;
+use axum::http::request::Parts;
+use florin_store::Tenant;
+use hyper::body::{Frame, SizeHint};
+use serde::Serialize;
+
+/// Bytes of a page's items as they are written. A page ends before the item that would make it longer, and has one in any case: a hundred
+/// of the usual few kilobytes, nine or ten of the largest there are.
+pub(crate) const PAGE_BYTES_MAX: usize = 1 << 20;
+/// Lists that one merchant (in one mode) may have under way at once, until the last of their bytes is handed on. They share the threads
+/// that read with everybody else, and each holds a page in memory.
+pub(crate) const LISTS_MAX: usize = 16;
+/// When a place is worth another call.
+pub(crate) const FREE_AFTER_S: u32 = 1;
+/// Bytes of an answer that are handed on at a time: what a connection may still hold when its list's place is free again.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// How many bytes this is as JSON.
+pub(crate) fn written(item: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What cannot be written down is told where it is.
+    let _ = serde_json::to_writer(&mut count, item);
+    count.0
+}
+
+/// Room on a page, in items and bytes.
+pub(crate) struct Room {
+    items: usize,
+    bytes: usize,
+    empty: bool,
+}
+
+impl Room {
+    /// For at most so many items, one at least.
+    pub(crate) fn of(items: usize) -> Self {
+        Self {
+            items,
+            bytes: PAGE_BYTES_MAX,
+            empty: true,
+        }
+    }
+
+    /// Whether this item is on the page; when it is not, no later one is.
+    pub(crate) fn takes(&mut self, item: &impl Serialize) -> bool {
+        if self.items == 0 {
+            return false;
+        }
+        let left = self.bytes.checked_sub(written(item));
+        if left.is_none() && !self.empty {
+            self.items = 0;
+            return false;
+        }
+        (self.items, self.bytes, self.empty) = (self.items - 1, left.unwrap_or(0), false);
+        true
+    }
+}
+
+/// The lists under way, by whose they are.
+#[derive(Default)]
+pub(crate) struct Lists(Arc<Mutex<HashMap<Tenant, usize>>>);
+
+impl Lists {
+    /// A place for one more; none: this merchant has as many as it may.
+    pub(crate) fn take(&self, tenant: Tenant) -> Option<Place> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(tenant).or_default();
+        if *count >= LISTS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            lists: Arc::clone(&self.0),
+            tenant,
+        })
+    }
+}
+
+/// A place among a merchant's lists, free again when this is dropped.
+pub(crate) struct Place {
+    lists: Arc<Mutex<HashMap<Tenant, usize>>>,
+    tenant: Tenant,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+/// Whether a call reads a list: it is a GET whose address ends with no object's id. (A balance is one object.)
+pub(crate) fn is_list(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    parts.method == Method::GET && path.is_some_and(|path| !path.ends_with('}') && !path.ends_with("/balance"))
+}
+
+/// An answer that keeps its list's place until the last piece of it is handed on. The pieces are copies, so that the last one does not keep
+/// the whole.
+pub(crate) fn held(body: Body, place: Place) -> Body {
+    Body::new(Held {
+        body,
+        rest: Bytes::new(),
+        _place: place,
+    })
+}
+
+struct Held {
+    body: Body,
+    rest: Bytes,
+    _place: Place,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                other => return other,
+            }
+        }
+        let length = self.rest.len().min(PIECE_BYTES);
+        let piece = Bytes::copy_from_slice(&self.rest.split_to(length));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut all = SizeHint::new();
+        all.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            all.set_upper(upper + rest);
+        }
+        all
+    }
+}
