@@ -25,7 +25,9 @@ const ANSWERED_MS: i64 = 12_000;
 pub(super) async fn before(reader: &Reader<'_>, key: Option<&IdemKey>, wrong: Wrong) -> Result<Answered, Wrong> {
     let Some(key) = key else { return Err(wrong) };
     let before = reader.door.doors.engine.answered_before(reader.tenant, key).await?;
-    before.ok_or(wrong)
+    let before = before.ok_or(wrong)?;
+    reader.remember(&before.order).await;
+    Ok(before)
 }
 
 /// Whether a call with this key was carried out before.
@@ -78,9 +80,12 @@ pub(super) async fn ask(reader: &Reader<'_>, key: Option<IdemKey>, what: What) -
     Ok(ask_engine(reader, key, what).await?)
 }
 
-async fn ask_engine(reader: &Reader<'_>, key: Option<IdemKey>, what: What) -> Result<Answered, Denied> {
+/// Asks the engine. What the answer shows beside the order is from then on the order as it is answered, and not as it was before.
+pub(super) async fn ask_engine(reader: &Reader<'_>, key: Option<IdemKey>, what: What) -> Result<Answered, Denied> {
     let tenant = reader.tenant;
-    reader.door.doors.engine.ask(Ask { tenant, key, what }).await
+    let answered = reader.door.doors.engine.ask(Ask { tenant, key, what }).await?;
+    reader.remember(&answered.order).await;
+    Ok(answered)
 }
 
 /// Asks the engine, and says its refusal in Stripe's words.
@@ -198,24 +203,26 @@ pub(super) async fn tried(reader: &Reader<'_>, answered: Answered, given: &Given
     if let Some((attempt, why)) = seen.last_decline().filter(|(attempt, _)| Some(attempt.number) == tried) {
         return Err(refused(&seen, reader.scene(), attempt, why, answered.replayed));
     }
-    finish(
-        reader,
-        shape::intent::shape(&seen, reader.scene()),
-        given,
-        answered.replayed,
-    )
-    .await
+    let intent = shape::intent::shape(&seen, reader.scene());
+    Ok(finish(reader, intent, given, answered.replayed).await)
 }
 
-/// The answer: what the caller asked to see in it, and whether it was given before.
-pub(super) async fn finish(
-    reader: &Reader<'_>,
-    mut object: Value,
-    given: &Given,
-    replayed: bool,
-) -> Result<Answer, Wrong> {
-    expand::expand(reader, &mut object, &given.texts("expand")).await?;
-    Ok(Answer { object, replayed })
+/// The answer to a call that changed something: what the caller asked to see in it, and whether it was given before. What was done is told,
+/// also when something beside it cannot be read now.
+pub(super) async fn finish(reader: &Reader<'_>, mut object: Value, given: &Given, replayed: bool) -> Answer {
+    if let Err(wrong) = expand::expand(reader, &mut object, given).await {
+        tracing::warn!(
+            why = wrong.message,
+            "an answer names by its id what the caller wanted to see"
+        );
+    }
+    Answer { object, replayed }
+}
+
+/// The answer to a call that reads: what the caller asked to see in it.
+pub(super) async fn read_out(reader: &Reader<'_>, mut object: Value, given: &Given) -> Result<Answer, Wrong> {
+    expand::expand(reader, &mut object, given).await?;
+    Ok(object.into())
 }
 
 fn too_much(asked: Money, available: Money) -> Wrong {

@@ -4,7 +4,8 @@ use axum::extract::{Path, State};
 use florin_services::directory::{DirectoryError, Document, Scope};
 use florin_store::{Name, Which};
 
-use super::asking::{finish, refuse_other_body, was_asked};
+use super::asking::{finish, read_out, refuse_other_body, was_asked};
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Documents, Page};
 use super::params::{Field, Given, Kind, LIST, may, must};
@@ -82,14 +83,14 @@ fn no_product(id: &str) -> Wrong {
 }
 
 pub(super) async fn create_product(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Manage, &[PRODUCT, NEW_PRODUCT])?;
+    let (caller, key, given) = post.read(Scope::Manage, &[PRODUCT, NEW_PRODUCT], Shown::One("product"))?;
     let reader = Reader::new(&door, caller.tenant);
     let made = door
         .doors
         .directory
         .make(Some(caller.tenant), new_product(&door, &given)?, key)
         .await?;
-    finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
+    Ok(finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await)
 }
 
 pub(super) async fn retrieve_product(
@@ -97,14 +98,14 @@ pub(super) async fn retrieve_product(
     Path(id): Path<String>,
     get: Get,
 ) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("product"))?;
     let reader = Reader::new(&door, caller.tenant);
     // A deleted product is shown where something still names it, and nowhere else.
     let product = reader
         .product(&id)
         .await?
         .filter(|product| product.get("deleted").is_none());
-    finish(&reader, product.ok_or_else(|| no_product(&id))?, &given, false).await
+    read_out(&reader, product.ok_or_else(|| no_product(&id))?, &given).await
 }
 
 pub(super) async fn update_product(
@@ -112,7 +113,7 @@ pub(super) async fn update_product(
     Path(id): Path<String>,
     post: Post,
 ) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Manage, &[PRODUCT, CHANGED_PRODUCT])?;
+    let (caller, _, given) = post.read(Scope::Manage, &[PRODUCT, CHANGED_PRODUCT], Shown::One("product"))?;
     let reader = Reader::new(&door, caller.tenant);
     reader.get::<Product>(&id).await?.ok_or_else(|| no_product(&id))?;
     if let Some(price) = given.text("default_price") {
@@ -130,7 +131,7 @@ pub(super) async fn update_product(
         .directory
         .change_if(Some(caller.tenant), &id, changed)
         .await?;
-    finish(&reader, product.shape(reader.mode()), &given, false).await
+    Ok(finish(&reader, product.shape(reader.mode()), &given, false).await)
 }
 
 pub(super) async fn delete_product(
@@ -138,7 +139,7 @@ pub(super) async fn delete_product(
     Path(id): Path<String>,
     post: Post,
 ) -> Result<Answer, Wrong> {
-    let (caller, _, _) = post.read(Scope::Manage, &[])?;
+    let (caller, _, _) = post.read(Scope::Manage, &[], Shown::One("product"))?;
     let reader = Reader::new(&door, caller.tenant);
     reader.get::<Product>(&id).await?.ok_or_else(|| no_product(&id))?;
     let prices = door
@@ -155,7 +156,7 @@ pub(super) async fn delete_product(
 }
 
 pub(super) async fn list_products(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, PRODUCTS])?;
+    let (caller, given) = get.read(&[LIST, PRODUCTS], Shown::List("product"))?;
     let reader = Reader::new(&door, caller.tenant);
     let (mode, active, named) = (reader.mode(), given.flag("active"), given.texts("ids"));
     let shape = |product: &Product| {
@@ -166,7 +167,7 @@ pub(super) async fn list_products(State(door): State<Door>, get: Get) -> Result<
     let documents = Documents::default().with("active", active).with("id", &named);
     let id_of = |id: &str| Some(id.to_owned());
     let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, documents, id_of, shape).await?;
-    finish(&reader, list("/v1/products", data, more), &given, false).await
+    read_out(&reader, list("/v1/products", data, more), &given).await
 }
 
 fn new_product(door: &Door, given: &Given) -> Result<Product, Wrong> {
@@ -212,7 +213,7 @@ fn no_price(id: &str) -> Wrong {
 }
 
 pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Manage, &[PRICE, NEW_PRICE])?;
+    let (caller, key, given) = post.read(Scope::Manage, &[PRICE, NEW_PRICE], Shown::One("price"))?;
     let reader = Reader::new(&door, caller.tenant);
     let directory = &door.doors.directory;
     if let Err(wrong) = charged(&given)
@@ -273,7 +274,7 @@ pub(super) async fn create_price(State(door): State<Door>, post: Post) -> Result
         },
         made => made,
     }?;
-    finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await
+    Ok(finish(&reader, made.document.shape(reader.mode()), &given, made.replayed).await)
 }
 
 /// Whether Stripe takes what a new price says. A price may be nothing.
@@ -323,10 +324,10 @@ pub(super) async fn retrieve_price(
     Path(id): Path<String>,
     get: Get,
 ) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("price"))?;
     let reader = Reader::new(&door, caller.tenant);
     let price = reader.price(&id).await?.ok_or_else(|| no_price(&id))?;
-    finish(&reader, price, &given, false).await
+    read_out(&reader, price, &given).await
 }
 
 pub(super) async fn update_price(
@@ -334,7 +335,7 @@ pub(super) async fn update_price(
     Path(id): Path<String>,
     post: Post,
 ) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Manage, &[PRICE])?;
+    let (caller, _, given) = post.read(Scope::Manage, &[PRICE], Shown::One("price"))?;
     let reader = Reader::new(&door, caller.tenant);
     let mut known = reader.get::<Price>(&id).await?.ok_or_else(|| no_price(&id))?;
     change_price(&given, &mut known)?; // before the key is taken off another one
@@ -351,11 +352,11 @@ pub(super) async fn update_price(
         }
         None => directory.change_if(Some(caller.tenant), &id, changed).await?,
     };
-    finish(&reader, price.shape(reader.mode()), &given, false).await
+    Ok(finish(&reader, price.shape(reader.mode()), &given, false).await)
 }
 
 pub(super) async fn list_prices(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, PRICES])?;
+    let (caller, given) = get.read(&[LIST, PRICES], Shown::List("price"))?;
     let reader = Reader::new(&door, caller.tenant);
     let (mode, keys) = (reader.mode(), given.texts("lookup_keys"));
     let shape = |price: &Price| {
@@ -374,7 +375,7 @@ pub(super) async fn list_prices(State(door): State<Door>, get: Get) -> Result<An
         .with("active", given.flag("active"))
         .with("currency", given.text("currency"));
     let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, documents, id_of, shape).await?;
-    finish(&reader, list("/v1/prices", data, more), &given, false).await
+    read_out(&reader, list("/v1/prices", data, more), &given).await
 }
 
 fn change_price(given: &Given, price: &mut Price) -> Result<(), Wrong> {

@@ -5,7 +5,8 @@ use florin_services::directory::Scope;
 use florin_store::Marks;
 use serde_json::Value;
 
-use super::asking::{ask, describing, finish};
+use super::asking::{ask, describing, finish, read_out};
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::intents::kept;
 use super::lists::{self, Orders, Page};
@@ -28,15 +29,15 @@ fn none(id: &str) -> Wrong {
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("charge"))?;
     let reader = Reader::new(&door, caller.tenant);
     ids::part_of("ch", &id).ok_or_else(|| none(&id))?;
     let object = reader.object(&id).await?.ok_or_else(|| none(&id))?;
-    finish(&reader, object, &given, false).await
+    read_out(&reader, object, &given).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Pay, &[UPDATE])?;
+    let (caller, _, given) = post.read(Scope::Pay, &[UPDATE], Shown::One("charge"))?;
     let reader = Reader::new(&door, caller.tenant);
     let (order, attempt) = ids::part_of("ch", &id).ok_or_else(|| none(&id))?;
     let _turn = reader.turn(order, || none(&id)).await?;
@@ -54,17 +55,17 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         ask(&reader, None, describing(&view, details)).await?;
     }
     seen.note = note;
-    finish(
+    Ok(finish(
         &reader,
         shape::charge::shape(&seen, reader.scene(), charge),
         &given,
         false,
     )
-    .await
+    .await)
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("charge"))?;
     let reader = Reader::new(&door, caller.tenant);
     let orders = Orders {
         only: filtered(&given)?,
@@ -78,5 +79,5 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
         all.map(|charge| shape::charge::shape(seen, scene, charge)).collect()
     };
     let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects, lists::every).await?;
-    finish(&reader, shape::list("/v1/charges", data, more), &given, false).await
+    read_out(&reader, shape::list("/v1/charges", data, more), &given).await
 }

@@ -4,7 +4,8 @@ use axum::extract::{Path, State};
 use florin_core::id::CustomerId;
 use florin_services::directory::{Customer, Method, Scope};
 
-use super::asking::{finish, was_asked};
+use super::asking::{finish, read_out, was_asked};
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::lists::{self, Documents, Page};
 use super::params::{ADDRESS, Field, Given, Kind, LIST, SHIPPING, may};
@@ -43,7 +44,7 @@ pub(super) async fn named(reader: &Reader<'_>, param: &str, id: &str) -> Result<
 }
 
 pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Manage, &[FIELDS])?;
+    let (caller, key, given) = post.read(Scope::Manage, &[FIELDS], Shown::One("customer"))?;
     let reader = Reader::new(&door, caller.tenant);
     let directory = &door.doors.directory;
     let mut customer = Customer {
@@ -62,24 +63,24 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         return Err(wrong);
     }
     let made = directory.make(Some(caller.tenant), customer, key).await?;
-    finish(
+    Ok(finish(
         &reader,
         shape::customer::shape(&made.document, reader.mode()),
         &given,
         made.replayed,
     )
-    .await
+    .await)
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("customer"))?;
     let reader = Reader::new(&door, caller.tenant);
     let customer = reader.customer(&id).await?.ok_or_else(|| none(&id))?;
-    finish(&reader, customer, &given, false).await
+    read_out(&reader, customer, &given).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Manage, &[FIELDS])?;
+    let (caller, _, given) = post.read(Scope::Manage, &[FIELDS], Shown::One("customer"))?;
     let reader = Reader::new(&door, caller.tenant);
     let named = named(&reader, "customer", &id).await.map_err(|_| none(&id))?;
     let changed = |customer: &mut Customer| change(&given, customer);
@@ -88,11 +89,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         .directory
         .change_if(Some(caller.tenant), &named.to_string(), changed)
         .await?;
-    finish(&reader, shape::customer::shape(&customer, reader.mode()), &given, false).await
+    Ok(finish(&reader, shape::customer::shape(&customer, reader.mode()), &given, false).await)
 }
 
 pub(super) async fn delete(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, _) = post.read(Scope::Manage, &[])?;
+    let (caller, _, _) = post.read(Scope::Manage, &[], Shown::One("customer"))?;
     let reader = Reader::new(&door, caller.tenant);
     let named = named(&reader, "customer", &id).await.map_err(|_| none(&id))?;
     let (directory, tenant) = (&door.doors.directory, Some(caller.tenant));
@@ -109,7 +110,7 @@ pub(super) async fn delete(State(door): State<Door>, Path(id): Path<String>, pos
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("customer"))?;
     let reader = Reader::new(&door, caller.tenant);
     let (page, mode, email) = (Page::of(&given)?, reader.mode(), given.owned("email"));
     let shape = |customer: &Customer| {
@@ -124,7 +125,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
         shape,
     )
     .await?;
-    finish(&reader, shape::list("/v1/customers", data, more), &given, false).await
+    read_out(&reader, shape::list("/v1/customers", data, more), &given).await
 }
 
 fn change(given: &Given, customer: &mut Customer) -> Result<(), Wrong> {

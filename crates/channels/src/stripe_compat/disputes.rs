@@ -13,7 +13,8 @@ use florin_services::view::View;
 use florin_store::{IdemKey, Marks};
 use serde_json::Value;
 
-use super::asking::{ask, before, describing, finish};
+use super::asking::{ask, before, describing, finish, read_out};
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::intents::kept;
 use super::lists::{self, Orders, Page};
@@ -70,15 +71,15 @@ fn none(id: &str) -> Wrong {
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("dispute"))?;
     let reader = Reader::new(&door, caller.tenant);
     ids::part_of("dp", &id).ok_or_else(|| none(&id))?;
     let object = reader.object(&id).await?.ok_or_else(|| none(&id))?;
-    finish(&reader, object, &given, false).await
+    read_out(&reader, object, &given).await
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("dispute"))?;
     let reader = Reader::new(&door, caller.tenant);
     let orders = Orders {
         only: filtered(&given)?,
@@ -89,11 +90,11 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     let order_of = |id: &str| ids::part_of("dp", id).map(|(order, _)| order);
     let objects = |seen: &Seen<'_>, scene: Scene<'_>| -> Vec<Value> { shape::dispute::all(seen, scene) };
     let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects, wanted).await?;
-    finish(&reader, shape::list("/v1/disputes", data, more), &given, false).await
+    read_out(&reader, shape::list("/v1/disputes", data, more), &given).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[UPDATE])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[UPDATE], Shown::One("dispute"))?;
     let reader = Reader::new(&door, caller.tenant);
     let arbiter = arbiter(&door)?;
     let (order, index) = ids::part_of("dp", &id).ok_or_else(|| none(&id))?;
@@ -125,7 +126,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
 
 /// The merchant accepts: the dispute is lost.
 pub(super) async fn close(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[], Shown::One("dispute"))?;
     let reader = Reader::new(&door, caller.tenant);
     let arbiter = arbiter(&door)?;
     let (order, index) = ids::part_of("dp", &id).ok_or_else(|| none(&id))?;
@@ -224,5 +225,5 @@ async fn still_open(door: &Door, tenant: florin_store::Tenant, order: OrderId, i
 async fn shown(reader: &Reader<'_>, id: &str, given: &Given, replayed: bool) -> Result<Answer, Wrong> {
     let reader = Reader::new(reader.door, reader.tenant);
     let object = reader.object(id).await?.ok_or_else(|| none(id))?;
-    finish(&reader, object, given, replayed).await
+    Ok(finish(&reader, object, given, replayed).await)
 }

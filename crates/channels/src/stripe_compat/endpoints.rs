@@ -6,7 +6,8 @@ use florin_services::directory::{Dialect, Endpoint, Scope, Sealed};
 use florin_services::notify::{ENDPOINT_SECRET, sign};
 use serde_json::json;
 
-use super::asking::finish;
+use super::asking::{finish, read_out};
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::lists::{self, Page};
 use super::params::{Field, Given, Kind, LIST, empty, may, must};
@@ -33,7 +34,7 @@ fn none(id: &str) -> Wrong {
 }
 
 pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Manage, &[FIELDS, NEW])?;
+    let (caller, key, given) = post.read(Scope::Manage, &[FIELDS, NEW], Shown::One("webhook_endpoint"))?;
     let reader = Reader::new(&door, caller.tenant);
     let directory = &door.doors.directory;
     let id = EndpointId::from_uuid(directory.new_uuid());
@@ -64,18 +65,18 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         .and_then(|sealed| keyring.open(ENDPOINT_SECRET, &sealed.sealed).ok());
     let mut object = endpoint::shape(&made.document);
     object["secret"] = json!(kept.as_ref().map(|secret| secret.expose())); // shown to its owner, once per key
-    finish(&reader, object, &given, made.replayed).await
+    Ok(finish(&reader, object, &given, made.replayed).await)
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("webhook_endpoint"))?;
     let reader = Reader::new(&door, caller.tenant);
     let known = door.endpoint(caller.tenant, &id).ok_or_else(|| none(&id))?;
-    finish(&reader, endpoint::shape(&known), &given, false).await
+    read_out(&reader, endpoint::shape(&known), &given).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Manage, &[FIELDS, CHANGED])?;
+    let (caller, _, given) = post.read(Scope::Manage, &[FIELDS, CHANGED], Shown::One("webhook_endpoint"))?;
     let reader = Reader::new(&door, caller.tenant);
     let known = door.endpoint(caller.tenant, &id).ok_or_else(|| none(&id))?;
     let url = given.owned("url").map(|url| reachable(&door, url)).transpose()?;
@@ -90,11 +91,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         .directory
         .change_if(Some(caller.tenant), &known.id.to_string(), changed)
         .await?;
-    finish(&reader, endpoint::shape(&changed), &given, false).await
+    Ok(finish(&reader, endpoint::shape(&changed), &given, false).await)
 }
 
 pub(super) async fn delete(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, _) = post.read(Scope::Manage, &[])?;
+    let (caller, _, _) = post.read(Scope::Manage, &[], Shown::One("webhook_endpoint"))?;
     let known = door.endpoint(caller.tenant, &id).ok_or_else(|| none(&id))?;
     door.doors
         .directory
@@ -104,12 +105,12 @@ pub(super) async fn delete(State(door): State<Door>, Path(id): Path<String>, pos
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST])?;
+    let (caller, given) = get.read(&[LIST], Shown::List("webhook_endpoint"))?;
     let reader = Reader::new(&door, caller.tenant);
     let ours = |endpoint: &Endpoint| (endpoint.dialect == Dialect::Stripe).then(|| endpoint::shape(endpoint));
     let id_of = |id: &str| ids::endpoint_of(id).map(|id| id.to_string());
     let (data, more) = lists::of_documents(&reader, &Page::of(&given)?, None, id_of, ours).await?;
-    finish(&reader, shape_list("/v1/webhook_endpoints", data, more), &given, false).await
+    read_out(&reader, shape_list("/v1/webhook_endpoints", data, more), &given).await
 }
 
 /// An address that a webhook may go to: over TLS, unless the operator allows private ones.

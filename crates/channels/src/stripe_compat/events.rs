@@ -19,7 +19,8 @@ use florin_services::told;
 use florin_store::{Cursor, EventRow, FeedSearch};
 use serde_json::{Value, json};
 
-use super::asking::finish;
+use super::asking::read_out;
+use super::expand::Shown;
 use super::gate::{Answer, Get, is_part};
 use super::lists::{self, Collect, Page};
 use super::params::{Field, Kind, LIST, may};
@@ -184,10 +185,10 @@ fn none(id: &str) -> Wrong {
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("event"))?;
     let reader = Reader::new(&door, caller.tenant);
     if let Some(made) = of_document(&reader, &id).await? {
-        return finish(&reader, made, &given, false).await;
+        return read_out(&reader, made, &given).await;
     }
     let (ours, index) = parse(&id).ok_or_else(|| none(&id))?;
     let (order, _) = told::parse(ours).ok_or_else(|| none(&id))?;
@@ -196,11 +197,11 @@ pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, g
         .iter()
         .find(|told| told.id == ours)
         .and_then(|told| event(told, reader.scene(), index));
-    finish(&reader, found.ok_or_else(|| none(&id))?, &given, false).await
+    read_out(&reader, found.ok_or_else(|| none(&id))?, &given).await
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("event"))?;
     let reader = Reader::new(&door, caller.tenant);
     let page = Page::of(&given)?;
     let wanted: Vec<String> = given.owned("type").into_iter().chain(given.texts("types")).collect();
@@ -225,7 +226,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
         }
         wanted => of_orders(&reader, &page, wanted).await?,
     };
-    finish(&reader, shape::list("/v1/events", data, more), &given, false).await
+    read_out(&reader, shape::list("/v1/events", data, more), &given).await
 }
 
 /// One page of what happened to orders, newest first.

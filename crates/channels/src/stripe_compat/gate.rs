@@ -15,6 +15,7 @@ use florin_services::directory::Scope;
 use florin_store::{IdemKey, Tenant};
 use serde_json::Value;
 
+use super::expand::{self, Shown};
 use super::form::{self, Form};
 use super::params::{Field, Given, read};
 use super::wrong::{Kind, Wrong};
@@ -142,24 +143,28 @@ pub(super) struct Post {
 }
 
 impl Get {
-    /// The parameters, held against tables.
-    pub(super) fn read(self, tables: &[&'static [Field]]) -> Result<(Caller, Given), Wrong> {
+    /// The parameters, held against tables and against what is shown.
+    pub(super) fn read(self, tables: &[&'static [Field]], shown: Shown) -> Result<(Caller, Given), Wrong> {
         self.caller.may(Scope::Read)?;
         let given = read(self.form, tables)?;
+        expand::check(shown, &given)?;
         given.nothing_empty()?; // an empty filter is a mistake, not a wish for everything
         Ok((self.caller, given))
     }
 }
 
 impl Post {
-    /// The parameters, held against tables, of somebody who may do this.
+    /// The parameters, held against tables and against what is shown, of somebody who may do this.
     pub(super) fn read(
         self,
         scope: Scope,
         tables: &[&'static [Field]],
+        shown: Shown,
     ) -> Result<(Caller, Option<IdemKey>, Given), Wrong> {
         self.caller.may(scope)?;
-        Ok((self.caller, self.key, read(self.form, tables)?))
+        let given = read(self.form, tables)?;
+        expand::check(shown, &given)?; // a 400 says that nothing was done: afterwards it would be too late
+        Ok((self.caller, self.key, given))
     }
 }
 

@@ -16,8 +16,9 @@ use florin_store::Mode;
 use serde_json::Value;
 
 use super::asking::{
-    ask, ask_or, before, describing, finish, refuse_other_body, tried, was_asked, with_intent, without_action,
+    ask, ask_or, before, describing, finish, read_out, refuse_other_body, tried, was_asked, with_intent, without_action,
 };
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Orders, Page};
 use super::note::Note;
@@ -90,7 +91,7 @@ const RETRIEVE: &[Field] = &[may("client_secret", Kind::Text)];
 const FILTER: &[Field] = &[may("customer", Kind::Text), may("created", Kind::Range)];
 
 pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[CREATE, DESCRIBE])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[CREATE, DESCRIBE], Shown::One("payment_intent"))?;
     let reader = Reader::new(&door, caller.tenant);
     let (mut details, mut note) = fresh();
     let asked = match due(&reader, &given) {
@@ -162,7 +163,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[RETRIEVE])?;
+    let (caller, given) = get.read(&[RETRIEVE], Shown::One("payment_intent"))?;
     let reader = Reader::new(&door, caller.tenant);
     let view = find(&reader, &id).await?;
     let seen = reader.seen(&view).await?;
@@ -174,11 +175,11 @@ pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, g
         let message = "The client_secret provided does not match the client_secret associated with the PaymentIntent.";
         return Err(Wrong::invalid(message).at("client_secret"));
     }
-    finish(&reader, intent, &given, false).await
+    read_out(&reader, intent, &given).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[UPDATE, DESCRIBE])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[UPDATE, DESCRIBE], Shown::One("payment_intent"))?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
     let _turn = reader.turn(order, || none(&id)).await?;
@@ -212,7 +213,7 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         // The last part of the call: if that was done, all of it was.
         let answered = before(&reader, part_of(key.as_ref(), "describe").as_ref(), wrong).await?;
         let seen = reader.seen(&answered.order).await?;
-        return finish(&reader, shape::intent::shape(&seen, reader.scene()), &given, true).await;
+        return Ok(finish(&reader, shape::intent::shape(&seen, reader.scene()), &given, true).await);
     }
     note.keep(&mut details);
     for (part, param) in [("amend", "amount"), ("describe", "payment_method")] {
@@ -238,11 +239,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         None => (view, false),
     };
     let seen = reader.seen(&view).await?;
-    finish(&reader, shape::intent::shape(&seen, reader.scene()), &given, replayed).await
+    Ok(finish(&reader, shape::intent::shape(&seen, reader.scene()), &given, replayed).await)
 }
 
 pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[CONFIRM])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[CONFIRM], Shown::One("payment_intent"))?;
     let reader = Reader::new(&door, caller.tenant);
     secure(&reader, &given, "return_url")?;
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
@@ -303,7 +304,7 @@ pub(super) async fn confirm(State(door): State<Door>, Path(id): Path<String>, po
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("payment_intent"))?;
     let reader = Reader::new(&door, caller.tenant);
     let page = Page::of(&given)?;
     let orders = Orders {
@@ -312,7 +313,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     };
     let (data, more) =
         lists::of_orders(&reader, &page, orders, |id| ids::order_of("pi", id), one, lists::every).await?;
-    finish(&reader, shape::list("/v1/payment_intents", data, more), &given, false).await
+    read_out(&reader, shape::list("/v1/payment_intents", data, more), &given).await
 }
 
 /// The intent of an order, for lists.

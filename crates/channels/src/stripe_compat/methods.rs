@@ -7,8 +7,9 @@ use florin_services::directory::{Customer, Method, Scope};
 use florin_store::{IdemKey, Mode};
 use serde_json::{Value, json};
 
-use super::asking::{finish, was_asked};
+use super::asking::{finish, read_out, was_asked};
 use super::cards::{self, Card, Undue};
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Page};
 use super::params::{ADDRESS, Field, Given, Kind, LIST, is_email, may, must};
@@ -195,7 +196,7 @@ fn test_card(reader: &Reader<'_>, id: &str) -> Option<Card> {
 }
 
 pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Manage, &[CREATE])?;
+    let (caller, key, given) = post.read(Scope::Manage, &[CREATE], Shown::One("payment_method"))?;
     let reader = Reader::new(&door, caller.tenant);
     let token = given
         .table("card")
@@ -211,18 +212,18 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         return Err(wrong);
     }
     let made = door.doors.directory.make(Some(caller.tenant), method, key).await?;
-    finish(&reader, shape(&made.document, &reader), &given, made.replayed).await
+    Ok(finish(&reader, shape(&made.document, &reader), &given, made.replayed).await)
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("payment_method"))?;
     let reader = Reader::new(&door, caller.tenant);
     let method = reader.method(&id).await?.ok_or_else(|| none(&id))?;
-    finish(&reader, method, &given, false).await
+    read_out(&reader, method, &given).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Manage, &[UPDATE])?;
+    let (caller, _, given) = post.read(Scope::Manage, &[UPDATE], Shown::One("payment_method"))?;
     let reader = Reader::new(&door, caller.tenant);
     let stored = stored(&reader, &id).await?;
     let now = door.doors.engine.now();
@@ -235,11 +236,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
         .directory
         .change_if(Some(caller.tenant), &stored.id.to_string(), changed)
         .await?;
-    finish(&reader, shape(&method, &reader), &given, false).await
+    Ok(finish(&reader, shape(&method, &reader), &given, false).await)
 }
 
 pub(super) async fn attach(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Manage, &[ATTACH])?;
+    let (caller, key, given) = post.read(Scope::Manage, &[ATTACH], Shown::One("payment_method"))?;
     let reader = Reader::new(&door, caller.tenant);
     let customer = super::customers::named(&reader, "customer", given.text("customer").unwrap_or_default()).await?;
     let directory = &door.doors.directory;
@@ -251,7 +252,7 @@ pub(super) async fn attach(State(door): State<Door>, Path(id): Path<String>, pos
         };
         let made = directory.make(Some(caller.tenant), method, key).await?;
         still_there(&reader, customer, &made.document).await?;
-        return finish(&reader, shape(&made.document, &reader), &given, made.replayed).await;
+        return Ok(finish(&reader, shape(&made.document, &reader), &given, made.replayed).await);
     }
     let stored = stored(&reader, &id).await?;
     let attached = |method: &mut Method| {
@@ -269,7 +270,7 @@ pub(super) async fn attach(State(door): State<Door>, Path(id): Path<String>, pos
         .change_if(Some(caller.tenant), &stored.id.to_string(), attached)
         .await?;
     still_there(&reader, customer, &method).await?;
-    finish(&reader, shape(&method, &reader), &given, false).await
+    Ok(finish(&reader, shape(&method, &reader), &given, false).await)
 }
 
 /// A customer who was deleted while a method was attached to them keeps none.
@@ -286,7 +287,7 @@ async fn still_there(reader: &Reader<'_>, customer: CustomerId, method: &Method)
 }
 
 pub(super) async fn detach(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Manage, &[])?;
+    let (caller, key, given) = post.read(Scope::Manage, &[], Shown::One("payment_method"))?;
     let reader = Reader::new(&door, caller.tenant);
     let stored = stored(&reader, &id).await?;
     if stored.customer.is_none() && !was_asked(&reader, key.as_ref()).await? {
@@ -297,11 +298,11 @@ pub(super) async fn detach(State(door): State<Door>, Path(id): Path<String>, pos
     let off = directory
         .change_once(caller.tenant, &stored.id.to_string(), key, take_off)
         .await?;
-    finish(&reader, shape(&off.document, &reader), &given, off.replayed).await
+    Ok(finish(&reader, shape(&off.document, &reader), &given, off.replayed).await)
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("payment_method"))?;
     let reader = Reader::new(&door, caller.tenant);
     let customer = match given.text("customer") {
         None => None,
@@ -315,7 +316,7 @@ pub(super) async fn list_of_customer(
     Path(id): Path<String>,
     get: Get,
 ) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("payment_method"))?;
     let reader = Reader::new(&door, caller.tenant);
     let customer = super::customers::named(&reader, "customer", &id).await?;
     page(
@@ -332,14 +333,14 @@ pub(super) async fn retrieve_of_customer(
     Path((customer, id)): Path<(String, String)>,
     get: Get,
 ) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("payment_method"))?;
     let reader = Reader::new(&door, caller.tenant);
     let customer = super::customers::named(&reader, "customer", &customer).await?;
     let stored = stored(&reader, &id).await?;
     if stored.customer != Some(customer) {
         return Err(none(&id));
     }
-    finish(&reader, shape(&stored, &reader), &given, false).await
+    read_out(&reader, shape(&stored, &reader), &given).await
 }
 
 async fn page(reader: &Reader<'_>, given: &Given, url: &str, customer: Option<CustomerId>) -> Result<Answer, Wrong> {
@@ -354,7 +355,7 @@ async fn page(reader: &Reader<'_>, given: &Given, url: &str, customer: Option<Cu
     };
     let id_of = |id: &str| ids::method_of(id).map(|id| id.to_string());
     let (data, more) = lists::of_documents(reader, &page, parent.as_deref(), id_of, object).await?;
-    finish(reader, shape::list(url, data, more), given, false).await
+    read_out(reader, shape::list(url, data, more), given).await
 }
 
 async fn stored(reader: &Reader<'_>, id: &str) -> Result<Method, Wrong> {

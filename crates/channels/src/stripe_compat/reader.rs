@@ -72,9 +72,14 @@ impl<'a> Reader<'a> {
             Ok(_) | Err(Denied::NotFound) => return Ok(None),
             Err(denied) => return Err(denied.into()),
         };
-        let bytes = bytes_of(&view);
-        self.views.lock().await.put(order, Arc::clone(&view), bytes);
+        self.remember(&view).await;
         Ok(Some(view))
+    }
+
+    /// From now on this is the order.
+    pub(super) async fn remember(&self, view: &Arc<View>) {
+        let bytes = bytes_of(view);
+        self.views.lock().await.put(view.order.id, Arc::clone(view), bytes);
     }
 
     /// Waits until no other call changes this order; `none` says that this caller has no such order.

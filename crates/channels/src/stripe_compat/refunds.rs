@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use florin_core::id::OrderId;
 use florin_core::order::{Refusal, StepKind};
-use florin_services::ask::{Ask, Denied, What};
+use florin_services::ask::{Denied, What};
 use florin_services::dice;
 use florin_services::directory::Scope;
 use florin_services::view::View;
 use florin_store::{IdemKey, Marks};
 use serde_json::Value;
 
-use super::asking::{ask, describing, finish, settled, was_asked};
+use super::asking::{ask, ask_engine, describing, finish, read_out, settled, was_asked};
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::intents::kept;
 use super::lists::{self, Orders, Page};
@@ -47,7 +48,7 @@ fn none(id: &str) -> Wrong {
 }
 
 pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Refund, &[CREATE])?;
+    let (caller, key, given) = post.read(Scope::Refund, &[CREATE], Shown::One("refund"))?;
     let reader = Reader::new(&door, caller.tenant);
     let view = paid_with(&reader, &given).await?;
     let order = view.order.id;
@@ -104,19 +105,19 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         seen.note = Note::of(&reader.door.doors.engine.view(reader.tenant, order).await?.details);
     }
     let object = shape::refund::find(&seen, reader.scene(), step.index).ok_or_else(Wrong::ours)?;
-    finish(&reader, object, &given, answered.replayed).await
+    Ok(finish(&reader, object, &given, answered.replayed).await)
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("refund"))?;
     let reader = Reader::new(&door, caller.tenant);
     ids::part_of("re", &id).ok_or_else(|| none(&id))?;
     let object = reader.object(&id).await?.ok_or_else(|| none(&id))?;
-    finish(&reader, object, &given, false).await
+    read_out(&reader, object, &given).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, _, given) = post.read(Scope::Refund, &[UPDATE])?;
+    let (caller, _, given) = post.read(Scope::Refund, &[UPDATE], Shown::One("refund"))?;
     let reader = Reader::new(&door, caller.tenant);
     let (order, index) = ids::part_of("re", &id).ok_or_else(|| none(&id))?;
     let _turn = reader.turn(order, || none(&id)).await?;
@@ -130,11 +131,11 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     })
     .await?;
     let object = shape::refund::find(&seen, reader.scene(), index).ok_or_else(|| none(&id))?;
-    finish(&reader, object, &given, false).await
+    Ok(finish(&reader, object, &given, false).await)
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("refund"))?;
     let reader = Reader::new(&door, caller.tenant);
     let only = filtered(&given)?;
     page(&reader, &given, "/v1/refunds", only, given.text("charge")).await
@@ -145,7 +146,7 @@ pub(super) async fn list_of_charge(
     Path(id): Path<String>,
     get: Get,
 ) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST])?;
+    let (caller, given) = get.read(&[LIST], Shown::List("refund"))?;
     let reader = Reader::new(&door, caller.tenant);
     let (order, _) = ids::part_of("ch", &id).ok_or_else(|| Wrong::missing("charge", &id))?;
     reader.object(&id).await?.ok_or_else(|| Wrong::missing("charge", &id))?;
@@ -176,7 +177,7 @@ async fn page(
     let objects = |seen: &Seen<'_>, scene: Scene<'_>| -> Vec<Value> { shape::refund::all(seen, scene) };
     let wanted = |refund: &Value| charge.is_none_or(|charge| refund["charge"] == charge);
     let (data, more) = lists::of_orders(reader, &page, orders, order_of, objects, wanted).await?;
-    finish(reader, shape::list(url, data, more), given, false).await
+    read_out(reader, shape::list(url, data, more), given).await
 }
 
 /// The order that a call names by its intent, by a charge of it, or by both.
@@ -228,17 +229,7 @@ async fn refund(
     amount: Option<florin_core::money::Money>,
 ) -> Result<florin_services::ask::Answered, Wrong> {
     let what = What::Refund { order, amount };
-    match reader
-        .door
-        .doors
-        .engine
-        .ask(Ask {
-            tenant: reader.tenant,
-            key,
-            what,
-        })
-        .await
-    {
+    match ask_engine(reader, key, what).await {
         Ok(answered) => Ok(answered),
         Err(Denied::Refused {
             refusal,

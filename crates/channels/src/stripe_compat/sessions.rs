@@ -7,13 +7,14 @@ use florin_core::money::{Currency, Money};
 use florin_core::order::{Initiator, Kind as OrderKind, Phase};
 use florin_core::rail::Line;
 use florin_core::time::Timestamp;
-use florin_services::ask::{Ask, Denied, NewOrder, Pay, What};
+use florin_services::ask::{Denied, NewOrder, Pay, What};
 use florin_services::directory::{Customer, Scope};
 use florin_services::view::View;
 use florin_store::Marks;
 use serde_json::Value;
 
-use super::asking::{ask, before, describing, finish, refused, settled, unexpected, was_asked};
+use super::asking::{ask, ask_engine, before, describing, finish, read_out, refused, settled, unexpected, was_asked};
+use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::intents::{back_url, capture_at, fresh, kept, secure};
 use super::lists::{self, Orders, Page};
@@ -107,7 +108,7 @@ const CONFIRM: &[Field] = &[
 // ---- routes ---------------------------------------------------------------------------------------------------------------------
 
 pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[CREATE])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[CREATE], Shown::One("checkout.session"))?;
     let reader = Reader::new(&door, caller.tenant);
     let answered = match draft(&reader, &given).await {
         Ok(order) => {
@@ -118,7 +119,7 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         Err(wrong) => before(&reader, key.as_ref(), wrong).await?,
     };
     let seen = Seen::new(&answered.order);
-    finish(&reader, session_of(&seen, &reader)?, &given, answered.replayed).await
+    Ok(finish(&reader, session_of(&seen, &reader)?, &given, answered.replayed).await)
 }
 
 /// The order that a session is.
@@ -214,14 +215,14 @@ async fn draft(reader: &Reader<'_>, given: &Given) -> Result<NewOrder, Wrong> {
 }
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("checkout.session"))?;
     let reader = Reader::new(&door, caller.tenant);
     let view = find(&reader, &id).await?;
-    finish(&reader, session_of(&Seen::new(&view), &reader)?, &given, false).await
+    read_out(&reader, session_of(&Seen::new(&view), &reader)?, &given).await
 }
 
 pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[UPDATE])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[UPDATE], Shown::One("checkout.session"))?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("cs", &id).ok_or_else(|| none(&id))?;
     let _turn = reader.turn(order, || none(&id)).await?;
@@ -232,20 +233,20 @@ pub(super) async fn update(State(door): State<Door>, Path(id): Path<String>, pos
     }
     note.keep(&mut details);
     if details == *view.details {
-        return finish(&reader, session_of(&Seen::new(&view), &reader)?, &given, false).await;
+        return Ok(finish(&reader, session_of(&Seen::new(&view), &reader)?, &given, false).await);
     }
     let answered = ask(&reader, key, describing(&view, details)).await?;
-    finish(
+    Ok(finish(
         &reader,
         session_of(&Seen::new(&answered.order), &reader)?,
         &given,
         answered.replayed,
     )
-    .await
+    .await)
 }
 
 pub(super) async fn expire(State(door): State<Door>, Path(id): Path<String>, post: Post) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[], Shown::One("checkout.session"))?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("cs", &id).ok_or_else(|| none(&id))?;
     let view = find(&reader, &id).await?;
@@ -253,23 +254,14 @@ pub(super) async fn expire(State(door): State<Door>, Path(id): Path<String>, pos
     if stands != Stands::Open && !was_asked(&reader, key.as_ref()).await? {
         return Err(not_open("expired", stands));
     }
-    match door
-        .doors
-        .engine
-        .ask(Ask {
-            tenant: caller.tenant,
-            key,
-            what: What::Cancel { order },
-        })
-        .await
-    {
+    match ask_engine(&reader, key, What::Cancel { order }).await {
         Ok(answered) => {
             settled(&answered, door.doors.engine.now())?;
             let seen = reader.seen(&answered.order).await?;
             if Stands::of(&seen) == Stands::Complete {
                 return Err(not_open("expired", Stands::Complete));
             }
-            finish(&reader, session_of(&seen, &reader)?, &given, answered.replayed).await
+            Ok(finish(&reader, session_of(&seen, &reader)?, &given, answered.replayed).await)
         }
         Err(Denied::Refused { order, replayed, .. }) => {
             let mut wrong = not_open("expired", Stands::of(&Seen::new(&order)));
@@ -281,21 +273,20 @@ pub(super) async fn expire(State(door): State<Door>, Path(id): Path<String>, pos
 }
 
 pub(super) async fn line_items(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST])?;
+    let (caller, given) = get.read(&[LIST], Shown::List("item"))?;
     let reader = Reader::new(&door, caller.tenant);
     let view = find(&reader, &id).await?;
     let (data, more) = lists::of_all(&Page::of(&given)?, shape::session::lines(&Seen::new(&view)))?;
-    finish(
+    read_out(
         &reader,
         shape::list(&format!("/v1/checkout/sessions/{id}/line_items"), data, more),
         &given,
-        false,
     )
     .await
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("checkout.session"))?;
     let reader = Reader::new(&door, caller.tenant);
     let page = Page::of(&given)?;
     let only = given
@@ -314,17 +305,17 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     };
     let order_of = |id: &str| ids::order_of("cs", id);
     let (data, more) = lists::of_orders(&reader, &page, orders, order_of, objects, wanted).await?;
-    finish(&reader, shape::list("/v1/checkout/sessions", data, more), &given, false).await
+    read_out(&reader, shape::list("/v1/checkout/sessions", data, more), &given).await
 }
 
 /// What Stripe's own page reads before it shows itself.
 pub(super) async fn page(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("checkout.session"))?;
     let reader = Reader::new(&door, caller.tenant);
     let view = find(&reader, &id).await?;
     let mut page = session_of(&Seen::new(&view), &reader)?;
     page["session_id"] = page["id"].clone();
-    finish(&reader, page, &given, false).await
+    read_out(&reader, page, &given).await
 }
 
 /// What Stripe's own page does when somebody presses "Pay".
@@ -333,7 +324,7 @@ pub(super) async fn confirm_page(
     Path(id): Path<String>,
     post: Post,
 ) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[CONFIRM])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[CONFIRM], Shown::One("checkout.session"))?;
     let reader = Reader::new(&door, caller.tenant);
     let view = find(&reader, &id).await?;
     let order = view.order.id;
@@ -356,8 +347,7 @@ pub(super) async fn confirm_page(
                 order,
                 pay: pay(&door, &view, method),
             };
-            let tenant = caller.tenant;
-            door.doors.engine.ask(Ask { tenant, key, what }).await
+            ask_engine(&reader, key, what).await
         }
         Err(wrong) => Ok(before(&reader, key.as_ref(), wrong).await?),
     };
@@ -376,7 +366,7 @@ pub(super) async fn confirm_page(
     }
     let mut page = session_of(&seen, &reader)?;
     page["session_id"] = page["id"].clone();
-    finish(&reader, page, &given, answered.replayed).await
+    Ok(finish(&reader, page, &given, answered.replayed).await)
 }
 
 // ---- what they use --------------------------------------------------------------------------------------------------------------

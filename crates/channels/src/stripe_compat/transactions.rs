@@ -6,7 +6,8 @@ use axum::extract::{Path, State};
 use florin_store::Marks;
 use serde_json::{Value, json};
 
-use super::asking::finish;
+use super::asking::read_out;
+use super::expand::Shown;
 use super::gate::{Answer, Get};
 use super::lists::{self, Orders, Page};
 use super::params::{Field, Kind, LIST, may};
@@ -27,16 +28,16 @@ const OWED: [&str; 2] = ["merchant", "disputed"];
 const NOTHING_YET: &str = "usd";
 
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("balance_transaction"))?;
     let reader = Reader::new(&door, caller.tenant);
     let none = || Wrong::missing("balance transaction", &id).at("id");
     ids::transaction_of(&id).ok_or_else(none)?;
     let object = reader.object(&id).await?.ok_or_else(none)?;
-    finish(&reader, object, &given, false).await
+    read_out(&reader, object, &given).await
 }
 
 pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[LIST, FILTER])?;
+    let (caller, given) = get.read(&[LIST, FILTER], Shown::List("balance_transaction"))?;
     let reader = Reader::new(&door, caller.tenant);
     let source = given.owned("source");
     let only = source.as_deref().map(|id| {
@@ -63,18 +64,12 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
             .all(|name| given.text(name).is_none_or(|wanted| line[name] == wanted))
     };
     let (data, more) = lists::of_orders(&reader, &Page::of(&given)?, orders, order_of, objects, wanted).await?;
-    finish(
-        &reader,
-        shape::list("/v1/balance_transactions", data, more),
-        &given,
-        false,
-    )
-    .await
+    read_out(&reader, shape::list("/v1/balance_transactions", data, more), &given).await
 }
 
 /// What the merchant is owed, by currency.
 pub(super) async fn balance(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[])?;
+    let (caller, given) = get.read(&[], Shown::One("balance"))?;
     let reader = Reader::new(&door, caller.tenant);
     reader.catch_up().await?;
     let (rows, _) = door.doors.store.balances(caller.tenant).await?;
@@ -99,5 +94,5 @@ pub(super) async fn balance(State(door): State<Door>, get: Get) -> Result<Answer
         "livemode": reader.mode() == florin_store::Mode::Live,
         "pending": owed.iter().map(nothing).collect::<Vec<_>>(),
     });
-    finish(&reader, balance, &given, false).await
+    read_out(&reader, balance, &given).await
 }

@@ -104,7 +104,7 @@ async fn a_key_that_an_earlier_program_bound_to_the_bytes_still_answers() {
     let same = async |key: &str, path: &str, form: &[(&str, &str)]| {
         let said = world.keyed("POST", path, form, Some(key)).await;
         assert_eq!(said.header("idempotent-replayed"), "true", "{}", said.text);
-        let other = [form, &[("expand[]", "customer")]].concat();
+        let other = [form, &[("expand[]", "shipping")]].concat();
         let reused = world.keyed("POST", path, &other, Some(key)).await.error(400);
         assert_eq!(reused["type"], "idempotency_error");
         said.object()

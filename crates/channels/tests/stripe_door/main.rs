@@ -6,6 +6,7 @@ mod changes;
 mod connections;
 mod errors;
 mod events;
+mod expanding;
 mod flows;
 mod keys;
 mod limits;

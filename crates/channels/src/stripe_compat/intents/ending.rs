@@ -10,6 +10,7 @@ use super::{find, kept, none};
 use crate::stripe_compat::asking::{
     ask_or, describing, ended, finish, refuse_other_body, unexpected, was_asked, with_intent,
 };
+use crate::stripe_compat::expand::Shown;
 use crate::stripe_compat::gate::{Answer, Post, part_of};
 use crate::stripe_compat::note::Note;
 use crate::stripe_compat::params::{Field, Kind, may};
@@ -35,7 +36,7 @@ pub(in crate::stripe_compat) async fn capture(
     Path(id): Path<String>,
     post: Post,
 ) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[CAPTURE])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[CAPTURE], Shown::One("payment_intent"))?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
     let _turn = reader.turn(order, || none(&id)).await?;
@@ -77,13 +78,13 @@ pub(in crate::stripe_compat) async fn capture(
         return Err(with_intent(&reader, view, wrong, answered.replayed).await?);
     }
     let seen = reader.seen(view).await?;
-    finish(
+    Ok(finish(
         &reader,
         shape::intent::shape(&seen, reader.scene()),
         &given,
         answered.replayed,
     )
-    .await
+    .await)
 }
 
 pub(in crate::stripe_compat) async fn cancel(
@@ -91,7 +92,7 @@ pub(in crate::stripe_compat) async fn cancel(
     Path(id): Path<String>,
     post: Post,
 ) -> Result<Answer, Wrong> {
-    let (caller, key, given) = post.read(Scope::Pay, &[CANCEL])?;
+    let (caller, key, given) = post.read(Scope::Pay, &[CANCEL], Shown::One("payment_intent"))?;
     let reader = Reader::new(&door, caller.tenant);
     let order = ids::order_of("pi", &id).ok_or_else(|| none(&id))?;
     let _turn = reader.turn(order, || none(&id)).await?;
@@ -130,11 +131,11 @@ pub(in crate::stripe_compat) async fn cancel(
     let answered = ask_or(&reader, key, what, "canceled", "cancellation_reason").await?;
     ended(&answered)?;
     let seen = reader.seen(&answered.order).await?;
-    finish(
+    Ok(finish(
         &reader,
         shape::intent::shape(&seen, reader.scene()),
         &given,
         answered.replayed,
     )
-    .await
+    .await)
 }

@@ -6,7 +6,8 @@ use florin_store::Marks;
 use serde_json::{Value, json};
 
 use super::one;
-use crate::stripe_compat::asking::finish;
+use crate::stripe_compat::asking::read_out;
+use crate::stripe_compat::expand::Shown;
 use crate::stripe_compat::form::shown;
 use crate::stripe_compat::gate::{Answer, Get};
 use crate::stripe_compat::lists::{self, Orders, Page};
@@ -23,7 +24,7 @@ const SEARCH: &[Field] = &[
 ];
 
 pub(in crate::stripe_compat) async fn search(State(door): State<Door>, get: Get) -> Result<Answer, Wrong> {
-    let (caller, given) = get.read(&[SEARCH])?;
+    let (caller, given) = get.read(&[SEARCH], Shown::List("payment_intent"))?;
     let reader = Reader::new(&door, caller.tenant);
     let wanted = Clauses::parse(given.text("query").unwrap_or_default())?;
     // A page's name is the last object of the one before it.
@@ -51,7 +52,7 @@ pub(in crate::stripe_compat) async fn search(State(door): State<Door>, get: Get)
     let mut result = shape::list("/v1/payment_intents/search", data, more);
     result["object"] = json!("search_result");
     result["next_page"] = next.unwrap_or(Value::Null);
-    finish(&reader, result, &given, false).await
+    read_out(&reader, result, &given).await
 }
 
 /// Which of our words an intent of this status may have, and what its order has at least. No word: no intent is ever so.
