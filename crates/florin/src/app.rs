@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{CONFLICT, Failure};
+use crate::client::{CONFLICT, FAILED, Failure};
 use crate::root;
 
 /// How often other nodes' changes of merchants, keys and endpoints are looked for.
@@ -241,15 +241,13 @@ pub(crate) async fn open_store(
         }
         Some(other) => {
             // Not the whole of it: an address holds a password.
-            let scheme: String = other
-                .split_once("://")
-                .map_or("it", |(scheme, _)| scheme)
-                .chars()
-                .take(20)
-                .collect();
-            bail!(
-                "the database address is not PostgreSQL's (`{scheme}`): write postgres://user@host/name, or leave it out for SQLite"
-            )
+            let begins = match other.split_once("://") {
+                Some((scheme, _)) => format!("begins with `{}://`", scheme.chars().take(20).collect::<String>()),
+                None => "does not begin with `postgres://`".to_owned(),
+            };
+            let detail = format!("the database address {begins}, and Florin speaks to PostgreSQL alone");
+            let fix = "write postgres://user@host/name, or leave it out for SQLite";
+            bail!(Failure::usage(detail, fix))
         }
         None => {
             let settings = florin_store::sqlite::Settings {
@@ -384,9 +382,24 @@ pub(crate) fn node_of(name: &str) -> NodeId {
 
 /// A listener on an address, with an error that says what to do.
 pub(crate) async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: another program may use it; choose another with --port (0: any)")
+    TcpListener::bind(address).await.map_err(|error| {
+        let detail = format!("cannot listen on {address}: {error}");
+        Failure::new(FAILED, "cannot_listen", detail, deaf(&error)).into()
     })
+}
+
+/// What to do about an address that cannot be listened on.
+pub(crate) fn deaf(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "stop the program that uses it, or choose another port with --port (0: any) or under [server] in the configuration"
+        }
+        ErrorKind::AddrNotAvailable => "this machine has no such address: use one that it has, such as 127.0.0.1",
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are the system's: choose a larger one, with --port or under [server]"
+        }
+        _ => "choose another address or port",
+    }
 }
 
 /// `http://` and the address that a listener got.

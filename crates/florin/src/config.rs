@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use florin_core::id::MerchantId;
@@ -13,6 +14,8 @@ use florin_core::secret::Secret;
 use florin_services::keyring;
 use florin_store::{Mode, Tenant};
 use serde::Deserialize;
+
+use crate::log;
 
 /// Everything that can be set. `florin.example.toml` has each with its default and its reason; a test holds the two together.
 #[derive(Debug)]
@@ -171,6 +174,15 @@ impl std::fmt::Debug for OneOrMany {
     }
 }
 
+/// Numbers that may be set, from and to.
+const QUEUE: RangeInclusive<usize> = 1..=1_000_000;
+/// The smallest order with a reference and a method fits into the least; the most is held in memory for each request.
+const BODY_BYTES: RangeInclusive<usize> = 1_024..=16 << 20;
+/// With 0, SQLite never folds its log; the most is a log of four gigabytes.
+const CHECKPOINT_PAGES: RangeInclusive<u32> = 1..=1_000_000;
+/// The longest name of a node.
+const NODE_CHARS_MAX: usize = 100;
+
 /// Why the settings cannot be used: a sentence with the place and the fix.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ConfigError(pub(crate) String);
@@ -227,7 +239,7 @@ impl Config {
             let values = in_force(&name, values)?;
             secrets.insert(name, values);
         }
-        Ok(Self {
+        let mut config = Self {
             data: over
                 .read("FLORIN_DATA")?
                 .or(file.data)
@@ -312,7 +324,146 @@ impl Config {
             },
             secrets_file: secret_inside.then(|| path.to_path_buf()),
             secrets,
-        })
+        };
+        config.refuse_unusable(&Places { text, path, env })?;
+        Ok(config)
+    }
+
+    /// Values that read and cannot be meant: each is refused with its place.
+    fn refuse_unusable(&mut self, places: &Places) -> Result<(), ConfigError> {
+        let within = |section, name, value: u64, from: u64, to: u64| {
+            if (from..=to).contains(&value) {
+                return Ok(());
+            }
+            let said = format!("a whole number from {from} to {to} is expected, {value} was given");
+            Err(places.refuse(section, name, &said))
+        };
+        let (queue, bytes) = (self.limits.queue as u64, self.limits.body_bytes as u64);
+        within("limits", "queue", queue, *QUEUE.start() as u64, *QUEUE.end() as u64)?;
+        let (least, most) = (*BODY_BYTES.start() as u64, *BODY_BYTES.end() as u64);
+        within("limits", "body_bytes", bytes, least, most)?;
+        let (least, most) = (*CHECKPOINT_PAGES.start(), *CHECKPOINT_PAGES.end());
+        let pages = self.sqlite.checkpoint_pages;
+        within("sqlite", "checkpoint_pages", pages.into(), least.into(), most.into())?;
+        if self.data.as_os_str().is_empty() {
+            return Err(places.refuse(
+                "",
+                "data",
+                "it is empty: name a folder, or leave it out for florin-data",
+            ));
+        }
+        if let Some(node) = &self.node {
+            let good = !node.trim().is_empty() && node.chars().count() <= NODE_CHARS_MAX;
+            if !good || node.chars().any(char::is_control) {
+                let said = format!(
+                    "a node's name has 1 to {NODE_CHARS_MAX} characters, and no control characters: leave it out for one that is made"
+                );
+                return Err(places.refuse("", "node", &said));
+            }
+        }
+        for (name, url) in [
+            ("public_url", &mut self.server.public_url),
+            ("stripe_public_url", &mut self.server.stripe_public_url),
+        ] {
+            if let Some(text) = url {
+                *text = origin(text).map_err(|why| places.refuse("server", name, why))?;
+            }
+        }
+        let doors = [
+            ("api", self.server.api),
+            ("stripe", self.server.stripe),
+            ("admin", self.server.admin),
+        ];
+        for (at, (name, address)) in doors.iter().enumerate() {
+            let same = |other: &&(&str, SocketAddr)| clash(*address, other.1);
+            if let Some((other, _)) = doors[..at].iter().find(same) {
+                let said = format!(
+                    "`{other}` and `{name}` have the same port, {}: give each door one of its own",
+                    address.port()
+                );
+                let set = [*name, other]
+                    .into_iter()
+                    .find(|name| places.of("server", name).is_some());
+                return Err(places.refuse("server", set.unwrap_or(name), &said));
+            }
+        }
+        log::filter(&self.log.filter).map_err(|why| places.refuse("log", "filter", &why))?;
+        Ok(())
+    }
+}
+
+/// Whether one of two doors could not be opened beside the other.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || everywhere)
+}
+
+/// The origin that an address names, as it is put before paths.
+fn origin(text: &str) -> Result<String, &'static str> {
+    const WRONG: &str = "an origin is expected: https:// and a host, with a port if need be, and nothing behind it, such as \"https://pay.example.com\"";
+    const OPEN: &str = "payers would send what they type over the network as it is: write https:// (http:// is for this machine alone, 127.0.0.1)";
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let rest = rest.ok_or(WRONG)?;
+    let misread = |c: char| c.is_whitespace() || c.is_control() || "/\\?#@".contains(c);
+    if rest.strip_suffix('/').unwrap_or(rest).contains(misread) {
+        return Err(WRONG);
+    }
+    let url = url::Url::parse(text).map_err(|_| WRONG)?;
+    let on_this_machine = match url.host().ok_or(WRONG)? {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(ip) => ip.is_loopback(),
+        url::Host::Ipv6(ip) => ip.is_loopback(),
+    };
+    if url.scheme() == "http" && !on_this_machine {
+        return Err(OPEN);
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+/// Where a setting was set.
+struct Places<'a> {
+    text: &'a str,
+    path: &'a Path,
+    env: &'a BTreeMap<String, String>,
+}
+
+impl Places<'_> {
+    /// A sentence about a setting, with its place.
+    fn refuse(&self, section: &str, name: &str, why: &str) -> ConfigError {
+        match self.of(section, name) {
+            Some(place) => ConfigError(format!("{place}: `{name}` cannot be used: {why}")),
+            None => ConfigError(format!("`{name}` cannot be used: {why}")),
+        }
+    }
+
+    /// The variable, or the file with its line; none for a default.
+    fn of(&self, section: &str, name: &str) -> Option<String> {
+        let parts = ["FLORIN", section, name].into_iter().filter(|part| !part.is_empty());
+        let variable = parts.collect::<Vec<_>>().join("_").to_ascii_uppercase();
+        if self.env.contains_key(&variable) {
+            return Some(variable);
+        }
+        let line = self.line(section, name)?;
+        Some(format!("{}, line {line}", self.path.display()))
+    }
+
+    /// The line of the file that sets it.
+    fn line(&self, section: &str, name: &str) -> Option<usize> {
+        let dotted = format!("{section}.{name}");
+        let mut within = String::new();
+        for (at, line) in self.text.lines().enumerate() {
+            let line = line.trim();
+            if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+                header.trim().clone_into(&mut within);
+            }
+            let key = line.split_once('=').map(|(key, _)| key.trim());
+            let here = key == Some(name) && within == section;
+            let inline = key == Some(section) && within.is_empty();
+            if here || inline || (key == Some(&dotted) && within.is_empty()) {
+                return Some(at + 1);
+            }
+        }
+        None
     }
 }
 
@@ -405,22 +556,48 @@ const OTHER_NAMES: &[&str] = &[
     florin_services::crash::VARIABLE,
 ];
 
+/// What a variable may hold, for people.
+trait Written: std::str::FromStr {
+    const EXPECTED: &'static str;
+}
+
+impl Written for String {
+    const EXPECTED: &'static str = "a text";
+}
+
+impl Written for PathBuf {
+    const EXPECTED: &'static str = "a folder";
+}
+
+impl Written for SocketAddr {
+    const EXPECTED: &'static str = "an address and port, such as 127.0.0.1:4000,";
+}
+
+impl Written for bool {
+    const EXPECTED: &'static str = "true or false";
+}
+
+impl Written for u32 {
+    const EXPECTED: &'static str = WHOLE_NUMBER;
+}
+
+impl Written for usize {
+    const EXPECTED: &'static str = WHOLE_NUMBER;
+}
+
 struct Environment<'a> {
     values: &'a BTreeMap<String, String>,
 }
 
 impl Environment<'_> {
-    fn read<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, ConfigError>
-    where
-        T::Err: std::fmt::Display,
-    {
+    fn read<T: Written>(&self, name: &str) -> Result<Option<T>, ConfigError> {
         debug_assert!(NAMES.contains(&name), "{name} is not in NAMES");
         let Some(text) = self.values.get(name) else {
             return Ok(None);
         };
         text.parse()
             .map(Some)
-            .map_err(|error| ConfigError(format!("{name} cannot be read: {error}")))
+            .map_err(|_| ConfigError(format!("{name} cannot be read: {} is expected", T::EXPECTED)))
     }
 
     fn refuse_unknown(&self) -> Result<(), ConfigError> {
@@ -452,15 +629,33 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> String {
         let near = nearest(&wrong, known.iter().map(String::as_str));
         return format!("{place}: `{wrong}` is no setting here{}", did_you_mean(near));
     }
+    // What stands before the `=` is a name, and no secret in the wrong place.
+    let key = text.lines().nth(line - 1).and_then(|line| line.split_once('='));
+    let key = key.map(|(key, _)| key.trim()).filter(|key| !key.is_empty());
+    if message.starts_with("duplicate key") {
+        return match key {
+            Some(key) => format!("{place}: `{key}` is set twice: keep one of the two"),
+            None => format!("{place}: this section is there twice: put its settings under one"),
+        };
+    }
+    if let Some(key) = key
+        && NO_VALUE.iter().any(|begins| message.starts_with(begins))
+    {
+        return format!(
+            "{place}: what `{key}` is set to does not read: texts and addresses stand in quotes, such as \"127.0.0.1:4000\", numbers, true \
+             and false without"
+        );
+    }
     format!("{place}: {}", without_value(message))
 }
 
+/// What every setting that is a number may be at most; some have limits of their own.
+const WHOLE_NUMBER: &str = "a whole number from 0 to 4294967295";
+
 /// How the reader's words for what it expects begin, and ours.
 const EXPECTED: &[(&str, &str)] = &[
-    ("usize", "a whole number, 0 or more,"),
-    ("u16", "a whole number, 0 or more,"),
-    ("u32", "a whole number, 0 or more,"),
-    ("u64", "a whole number, 0 or more,"),
+    ("usize", WHOLE_NUMBER),
+    ("u32", WHOLE_NUMBER),
     ("a string", "a text in quotes"),
     ("path string", "a text in quotes"),
     (
@@ -482,6 +677,18 @@ const GIVEN: &[(&str, &str)] = &[
     ("sequence", "a list"),
 ];
 
+/// How the reader's words begin for a value that is none of its kinds: a text without quotes is taken for what its first letters look like.
+const NO_VALUE: &[&str] = &[
+    "invalid float",
+    "invalid boolean",
+    "invalid date",
+    "invalid time",
+    "invalid integer",
+    "invalid number",
+    "integer number overflowed",
+    "string values must be quoted",
+];
+
 /// A reader's message in words of the file, and without the value that it quotes: that may be a secret in the wrong place.
 fn without_value(message: &str) -> Cow<'_, str> {
     let wrong = ["invalid type: ", "invalid value: ", "unknown variant "];
@@ -493,14 +700,20 @@ fn without_value(message: &str) -> Cow<'_, str> {
             .map_or("something else", |(_, expected)| expected);
         let ours = EXPECTED.iter().find(|(begins, _)| expected.starts_with(begins));
         let expected = ours.map_or(expected, |(_, ours)| ours);
-        let outside = message.starts_with("invalid value") && kind == "integer";
+        // A number that fits into no type of the reader's is a wrong type to it.
+        let outside = kind == "integer" && expected == WHOLE_NUMBER;
+        let negative = rest.split('`').nth(1).is_some_and(|value| value.starts_with('-'));
         let given = match GIVEN.iter().find(|(theirs, _)| kind == *theirs) {
-            Some(_) if outside => "one beyond its limits",
+            Some(_) if outside && negative => "a negative one",
+            Some(_) if outside => "a larger one",
             Some((_, ours)) => ours,
             None if kind.is_empty() => "another text",
             None => "something else",
         };
         return Cow::Owned(format!("{expected} is expected, {given} was given"));
+    }
+    if message == "wanted string or table" {
+        return Cow::Borrowed("one of `auto`, `json`, `text` is expected, something else was given");
     }
     if message.contains("invalid socket address syntax") {
         return Cow::Borrowed("an address and port is expected, such as \"127.0.0.1:4000\"");
@@ -609,7 +822,7 @@ mod tests {
             ("limits = \"S\"", "line 1: a table is expected, a text was given"),
             (
                 "[limits]\nqueue = \"S\"",
-                "line 2: a whole number, 0 or more, is expected, a text was given",
+                "line 2: a whole number from 0 to 4294967295 is expected, a text was given",
             ),
             (
                 "[log]\nformat = \"S\"",
@@ -665,10 +878,121 @@ mod tests {
         let error = load("", &[("FLORIN_LIMITS_QUEUE", "seven")]).unwrap_err();
         assert_eq!(
             error.0,
-            "FLORIN_LIMITS_QUEUE cannot be read: invalid digit found in string"
+            "FLORIN_LIMITS_QUEUE cannot be read: a whole number from 0 to 4294967295 is expected"
         );
         let error = load("", &[("FLORIN_LIMIT_QUEUE", "7")]).unwrap_err();
         assert!(error.0.contains("did you mean `FLORIN_LIMITS_QUEUE`?"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_meant_is_refused_with_its_place() {
+        for (text, says) in [
+            (
+                "[limits]\nqueue = 0\n",
+                "line 2: `queue` cannot be used: a whole number from 1 to",
+            ),
+            (
+                "limits.queue = 0\n",
+                "line 1: `queue` cannot be used: a whole number from 1 to",
+            ),
+            ("limits = { queue = 0 }\n", "line 1: `queue` cannot be used"),
+            (
+                "[limits]\nbody_bytes = 0\n",
+                "line 2: `body_bytes` cannot be used: a whole number from 1024 to",
+            ),
+            (
+                "[sqlite]\ncheckpoint_pages = 0\n",
+                "line 2: `checkpoint_pages` cannot be used: a whole number from 1 to",
+            ),
+            (
+                "node = \"\"\n",
+                "line 1: `node` cannot be used: a node's name has 1 to 100 characters",
+            ),
+            (
+                "node = \"a\\nb\"\n",
+                "line 1: `node` cannot be used: a node's name has 1 to 100 characters",
+            ),
+            ("data = \"\"\n", "line 1: `data` cannot be used: it is empty"),
+            (
+                "[server]\n\nadmin = \"127.0.0.1:4000\"\n",
+                "line 3: `admin` cannot be used: `api` and `admin` have the same port, 4000",
+            ),
+            (
+                "[server]\napi = \"0.0.0.0:4005\"\n",
+                "line 2: `api` cannot be used: `api` and `admin` have the same port, 4005",
+            ),
+            (
+                "[log]\nfilter = \"infoo\"\n",
+                "line 2: `filter` cannot be used: `infoo` is no level",
+            ),
+            (
+                "[limits]\ndrain_s = 99999999999\n",
+                "line 2: a whole number from 0 to 4294967295 is expected, a larger one",
+            ),
+            (
+                "[limits]\nqueue = 99999999999999999999\n",
+                "line 2: a whole number from 0 to 4294967295 is expected, a larger one",
+            ),
+            (
+                "[limits]\nqueue = -1\n",
+                "line 2: a whole number from 0 to 4294967295 is expected, a negative one",
+            ),
+            (
+                "[log]\nformat = -1\n",
+                "line 2: one of `auto`, `json`, `text` is expected",
+            ),
+            (
+                "node = \"a\"\nnode = \"b\"\n",
+                "line 2: `node` is set twice: keep one of the two",
+            ),
+            ("[log]\n[log]\n", "line 2: this section is there twice"),
+            (
+                "[server]\napi = 127.0.0.1:0\n",
+                "line 2: what `api` is set to does not read: texts and addresses stand in quotes",
+            ),
+        ] {
+            let error = load(text, &[]).unwrap_err();
+            assert!(error.0.starts_with(&format!("florin.toml, {says}")), "{error}");
+        }
+        let error = load("[limits]\nqueue = 5\n", &[("FLORIN_LIMITS_QUEUE", "0")]).unwrap_err();
+        assert!(
+            error.0.starts_with("FLORIN_LIMITS_QUEUE: `queue` cannot be used"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_public_address_is_an_origin() {
+        for wrong in [
+            "nonsense!",
+            "ftp://x",
+            "javascript:x",
+            "https://u:p@h",
+            "https://@h",
+            "https://h/x",
+            "https://h//",
+            "https://h?y",
+            "https://h#z",
+            "https://",
+            "https://h h",
+            "http://pay.example.com",
+            "",
+        ] {
+            for name in ["public_url", "stripe_public_url"] {
+                let error = load(&format!("[server]\n{name} = \"{wrong}\"\n"), &[]).unwrap_err();
+                let says = format!("florin.toml, line 2: `{name}` cannot be used: ");
+                assert!(error.0.starts_with(&says), "{wrong}: {error}");
+            }
+        }
+        for (given, taken) in [
+            ("https://Pay.example.com/", "https://pay.example.com"),
+            ("https://pay.example.com:8443", "https://pay.example.com:8443"),
+            ("http://127.0.0.1:4000", "http://127.0.0.1:4000"),
+            ("http://[::1]:4000", "http://[::1]:4000"),
+        ] {
+            let config = load(&format!("[server]\npublic_url = \"{given}\"\n"), &[]).unwrap();
+            assert_eq!(config.server.public_url.as_deref(), Some(taken));
+        }
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub(super) async fn doors(doctor: &mut Doctor, config: &Config) {
             doctor.wrong(
                 "server",
                 format!("no server runs, and {address} cannot be listened on: {error}"),
-                &format!("stop the program that uses it, or set `{name}` under [server] to another address"),
+                &format!("{} (`{name}`)", app::deaf(&error)),
             );
         }
     }
