@@ -59,7 +59,7 @@ pub(super) enum Kind {
     Short(usize),
     /// A whole number, at least this one.
     Integer(i64),
-    /// `true` or `false`.
+    /// `true` or `false`, also as Python and C# write them.
     Bool,
     /// ISO 4217, in lower case as Stripe writes it. Whether Stripe takes it is said where something new is made of it ([`money::taken`]).
     Currency,
@@ -215,8 +215,9 @@ fn value(node: Node, kind: Kind, path: &str) -> Result<Value, Wrong> {
         (Kind::Integer(least), Node::Text(text)) => integer(&text, least, path),
         (Kind::Time | Kind::Range, Node::Text(text)) => integer(&text, 0, path),
         (Kind::Bool, Node::Text(text)) => match text.as_str() {
-            "true" => Ok(Value::Bool(true)),
-            "false" => Ok(Value::Bool(false)),
+            // stripe-python before 13 and stripe-dotnet write the second form.
+            "true" | "True" => Ok(Value::Bool(true)),
+            "false" | "False" => Ok(Value::Bool(false)),
             other => Err(Wrong::invalid(format!("Invalid boolean: {}", shown(other))).at(path)),
         },
         (Kind::Currency, Node::Text(text)) => currency(&text, path),
@@ -651,6 +652,8 @@ mod tests {
         }
         for (form, param, message) in [
             ("amount=1&currency=eur&confirm=yes", "confirm", "Invalid boolean: yes"),
+            ("amount=1&currency=eur&confirm=TRUE", "confirm", "Invalid boolean: TRUE"),
+            ("amount=1&currency=eur&confirm=1", "confirm", "Invalid boolean: 1"),
             (
                 "amount=1&currency=eur&capture_method=later",
                 "capture_method",
@@ -678,6 +681,14 @@ mod tests {
         }
         assert!(given(&format!("amount=1&currency=eur&description={}", "x".repeat(11))).is_err());
         assert!(given(&format!("amount=1&currency=eur&metadata[{}]=1", "x".repeat(41))).is_err());
+    }
+
+    #[test]
+    fn a_boolean_reads_as_older_libraries_write_it() {
+        for (text, flag) in [("true", true), ("True", true), ("false", false), ("False", false)] {
+            let given = given(&format!("amount=1&currency=eur&confirm={text}")).unwrap();
+            assert_eq!(given.flag("confirm"), Some(flag), "{text}");
+        }
     }
 
     #[test]
