@@ -184,6 +184,7 @@ const EXPANDABLE: &[(&str, Places)] = &[
             ("on_behalf_of", To::Nothing),
             ("payment_method", METHOD),
             ("payment_method_options", PLAIN),
+            ("payment_record", To::Nothing),
             ("processing", PLAIN),
             ("review", To::Nothing),
             ("shipping", PLAIN),

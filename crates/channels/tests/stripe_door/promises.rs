@@ -251,3 +251,30 @@ async fn a_secret_that_is_not_the_intents_opens_nothing() {
         .await
         .error(400);
 }
+
+/// What stripe-node 23.1.0 declares of the shape of 2026-10-28, and no published file has yet.
+#[tokio::test]
+async fn objects_have_what_the_newest_library_declares() {
+    let world = World::provider().await;
+    let sale = [&SALE[..3], &[("payment_method", "pm_card_createDispute")]].concat();
+    let intent = world.post("/v1/payment_intents", &sale).await;
+    let charge = world.get(&format!("/v1/charges/{}", text(&intent, "latest_charge"))).await;
+    let session = world.post("/v1/checkout/sessions", CHECKOUT).await;
+    let disputes = world.get("/v1/disputes").await;
+    let dispute = &disputes["data"][0];
+    for (object, path) in [
+        (&intent, "/allowed_payment_method_types"),
+        (&intent, "/payment_record"),
+        (&session, "/allowed_payment_method_types"),
+        (&charge, "/payment_method_details/card/electronic_commerce_indicator"),
+        (dispute, "/intended_submission_method"),
+    ] {
+        assert_eq!(object.pointer(path), Some(&Value::Null), "{path} {object}");
+    }
+    let method = |dispute: &Value| dispute["evidence_details"]["submission_method"].clone();
+    assert_eq!(method(dispute), "not_submitted");
+    let path = format!("/v1/disputes/{}", text(dispute, "id"));
+    let draft = [("evidence[uncategorized_text]", "it was sent"), ("submit", "false")];
+    assert_eq!(method(&world.post(&path, &draft).await), "not_submitted");
+    assert_eq!(method(&world.post(&path, &[("submit", "true")]).await), "manual");
+}

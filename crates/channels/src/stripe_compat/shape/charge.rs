@@ -198,6 +198,7 @@ fn details_of(seen: &Seen<'_>, scene: Scene<'_>, charge: Charge<'_>) -> Option<V
         "brand": card.brand,
         "checks": card.checks,
         "country": card.country,
+        "electronic_commerce_indicator": null, // the network's final word, of which no provider tells us
         "exp_month": card.exp_month,
         "exp_year": card.exp_year,
         "extended_authorization": { "status": "disabled" },

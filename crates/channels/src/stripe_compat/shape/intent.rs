@@ -19,6 +19,7 @@ pub(in crate::stripe_compat) fn shape(seen: &Seen<'_>, scene: Scene<'_>) -> Valu
     json!({
         "id": id,
         "object": "payment_intent",
+        "allowed_payment_method_types": null,
         "amount": amount(order.due),
         "amount_capturable": amount(amounts.capturable),
         "amount_details": { "tip": {} },
@@ -50,6 +51,7 @@ pub(in crate::stripe_compat) fn shape(seen: &Seen<'_>, scene: Scene<'_>) -> Valu
             "card": { "installments": null, "mandate_options": null, "network": null, "request_three_d_secure": "automatic" },
         },
         "payment_method_types": ["card"],
+        "payment_record": null,
         "processing": (status == "processing").then(|| json!({ "type": "card" })),
         "receipt_email": details.email,
         "review": null,

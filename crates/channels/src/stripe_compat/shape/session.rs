@@ -71,6 +71,7 @@ pub(in crate::stripe_compat) fn shape(seen: &Seen<'_>, scene: Scene<'_>) -> Opti
         "adaptive_pricing": { "enabled": false },
         "after_expiration": null,
         "allow_promotion_codes": null,
+        "allowed_payment_method_types": null,
         "amount_subtotal": total,
         "amount_total": total,
         "automatic_tax": { "enabled": false, "liability": null, "provider": null, "status": null },
