@@ -23,9 +23,46 @@ pub fn is_number(text: &str) -> bool {
     DIGITS.contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
+/// Whether there is a card number anywhere in `text`: [`is_number`] of what stands between two words, or of digits in a row. Nobody repeats
+/// such a text.
+pub fn holds_number(text: &str) -> bool {
+    let between_words = text.split(char::is_alphabetic);
+    let in_a_row = text.split(|letter: char| !letter.is_ascii_digit());
+    between_words.chain(in_a_row).any(is_number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_found_wherever_it_stands() {
+        let ones = "1".repeat(4);
+        let spaced = format!("4{} {ones} {ones} {ones}", &ones[1..]);
+        let plain = spaced.replace(' ', "");
+        for number in [&spaced, &plain] {
+            for text in [
+                number.clone(),
+                format!("tok_{number}"),
+                format!("pm_card_{number}x"),
+                format!("card {number} of Ada"),
+                format!("a[{number}]"),
+            ] {
+                assert!(holds_number(&text), "{text}");
+            }
+        }
+        assert!(holds_number(&format!("7 {plain} 2026-11-21")));
+        for text in [
+            "",
+            "pm_card_visa",
+            "2026-11-21",
+            "tok_1Nv0FGQ9RKHgCVdK",
+            "A-17",
+            "+49 30 1234567",
+        ] {
+            assert!(!holds_number(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_number_is_known_however_it_is_written_and_a_name_is_none() {

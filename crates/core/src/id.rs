@@ -11,22 +11,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::card;
 use crate::order::StepName;
 
 /// Why a text is no id of the kind that was asked for.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("`{text}` is not an id of the form `{form}`")]
+#[error("{given} is not an id of the form {form}")]
 pub struct IdError {
-    text: String,
+    given: String,
     form: &'static str,
 }
 
 impl IdError {
+    /// A card number that came to the wrong place is not repeated.
     fn new(text: &str, form: &'static str) -> Self {
-        Self {
-            text: text.chars().take(64).collect(),
-            form,
-        }
+        let given = match card::holds_number(text) {
+            true => "what was given looks like a card number, which belongs in no id: it".to_owned(),
+            false => format!("`{}`", text.chars().take(64).collect::<String>()),
+        };
+        Self { given, form }
     }
 }
 
@@ -77,7 +80,7 @@ macro_rules! ids {
                 text.strip_prefix(concat!($prefix, "_"))
                     .and_then(from_base32)
                     .map(Self)
-                    .ok_or_else(|| IdError::new(text, concat!($prefix, "_ and 26 characters")))
+                    .ok_or_else(|| IdError::new(text, concat!("`", $prefix, "_` and 26 characters")))
             }
         }
 
@@ -202,7 +205,12 @@ impl FromStr for PartId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let wrong = || IdError::new(text, "att_, cap_, voi_, ref_, dis_ or evt_, 26 characters and a number");
+        let wrong = || {
+            IdError::new(
+                text,
+                "`att_`, `cap_`, `voi_`, `ref_`, `dis_` or `evt_`, 26 characters and a number",
+            )
+        };
         let (prefix, rest) = text.split_once('_').ok_or_else(wrong)?;
         let kind = Part::ALL
             .into_iter()

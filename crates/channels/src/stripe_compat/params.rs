@@ -341,7 +341,7 @@ fn metadata(node: Node, path: &str) -> Result<Value, Wrong> {
     for (name, node) in members {
         let Node::Text(value) = node else {
             let message = "Metadata values must be strings, but for key '{name}' you passed in a value of type hash.";
-            return Err(Wrong::invalid(message.replace("{name}", &shown(&name))).at(join(path, &name)));
+            return Err(Wrong::invalid(message.replace("{name}", &shown(&name))).at(join(path, &shown(&name))));
         };
         let (name_chars, value_chars) = (name.chars().count(), value.chars().count());
         if name_chars > METADATA_NAME_CHARS_MAX {
@@ -358,7 +358,7 @@ fn metadata(node: Node, path: &str) -> Result<Value, Wrong> {
                  characters. Invalid value: {}…",
                 shown(&value)
             );
-            return Err(Wrong::invalid(message).at(join(path, &name)));
+            return Err(Wrong::invalid(message).at(join(path, &shown(&name))));
         }
         given.insert(name, Value::String(value));
     }

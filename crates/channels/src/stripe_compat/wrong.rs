@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use florin_core::card;
 use florin_services::ask::Denied;
 use florin_services::directory::DirectoryError;
 use florin_store::Fault;
@@ -74,13 +75,14 @@ impl Wrong {
 
     /// There is none of this id.
     pub(super) fn missing(what: &str, id: &str) -> Self {
-        Self::new(
-            404,
-            Kind::Request,
-            format!("No such {what}: '{}'", super::form::shown(id)),
-        )
-        .code("resource_missing")
-        .at("id")
+        let message = match card::holds_number(id) {
+            true => format!(
+                "No such {what}. The id that was sent looks like a card number, and card numbers do not belong here: a payer types them on \
+                 the provider's page."
+            ),
+            false => format!("No such {what}: '{}'", super::form::shown(id)),
+        };
+        Self::new(404, Kind::Request, message).code("resource_missing").at("id")
     }
 
     /// There is none of this id, and a parameter named it.

@@ -540,3 +540,76 @@ async fn a_body_that_is_no_form_is_refused() {
         400
     );
 }
+
+#[tokio::test]
+async fn a_card_number_in_the_wrong_place_is_not_repeated() {
+    let world = World::provider().await;
+    let ones = "1".repeat(4);
+    let spaced = format!("4{} {ones} {ones} {ones}", &ones[1..]);
+    let plain = spaced.replace(' ', "");
+    let sale = |name: &'static str, value: &str| {
+        let pairs = [("amount", "100"), ("currency", "eur"), (name, value)];
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    };
+    let mut calls = Vec::new();
+    for number in [&spaced, &plain, &format!("tok_{plain}"), &format!("pm_card_{plain}")] {
+        calls.push(("POST", "/v1/payment_intents".to_owned(), sale("payment_method", number)));
+        calls.push(("POST", "/v1/payment_intents".to_owned(), sale("customer", number)));
+        calls.push(("POST", "/v1/payment_intents".to_owned(), sale("receipt_email", number)));
+        calls.push(("POST", "/v1/payment_intents".to_owned(), sale("confirm", number)));
+        calls.push(("POST", "/v1/payment_intents".to_owned(), sale("expand[]", number)));
+        let token =
+            [("type", "card"), ("card[token]", number)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        calls.push(("POST", "/v1/payment_methods".to_owned(), token.to_vec()));
+    }
+    calls.push((
+        "POST",
+        "/v1/payment_intents".to_owned(),
+        vec![(plain.clone(), "1".to_owned())],
+    ));
+    calls.push(("GET", format!("/v1/payment_methods/{plain}"), Vec::new()));
+    calls.push((
+        "GET",
+        format!("/v1/customers/{}", spaced.replace(' ', "%20")),
+        Vec::new(),
+    ));
+    for (method, path, form) in &calls {
+        let form: Vec<(&str, &str)> = form
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let said = world.call(method, path, &form).await;
+        assert!(
+            (400..500).contains(&said.status),
+            "{method} {path} {form:?}: {}",
+            said.text
+        );
+        assert!(
+            !said.text.contains(&ones[..]),
+            "{method} {path} {form:?}: {}",
+            said.text
+        );
+    }
+    let error = world
+        .call("GET", &format!("/v1/payment_methods/{plain}"), &[])
+        .await
+        .error(404);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("card numbers do not belong here"), "{message}");
+
+    let order = serde_json::json!({
+        "reference": "A-17", "amount": 1000, "currency": "EUR", "customer": plain,
+    });
+    let said = world.native("POST", "/v1/orders", Some(order)).await;
+    assert!(said.status >= 400 && !said.text.contains(&ones[..]), "{}", said.text);
+    let order = serde_json::json!({
+        "reference": "A-17", "amount": 1000, "currency": "EUR", "customer": "Ada",
+    });
+    let said = world.native("POST", "/v1/orders", Some(order)).await;
+    assert!(
+        said.text
+            .contains("`Ada` is not an id of the form `cus_` and 26 characters"),
+        "{}",
+        said.text
+    );
+}

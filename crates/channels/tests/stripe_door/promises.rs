@@ -258,7 +258,9 @@ async fn objects_have_what_the_newest_library_declares() {
     let world = World::provider().await;
     let sale = [&SALE[..3], &[("payment_method", "pm_card_createDispute")]].concat();
     let intent = world.post("/v1/payment_intents", &sale).await;
-    let charge = world.get(&format!("/v1/charges/{}", text(&intent, "latest_charge"))).await;
+    let charge = world
+        .get(&format!("/v1/charges/{}", text(&intent, "latest_charge")))
+        .await;
     let session = world.post("/v1/checkout/sessions", CHECKOUT).await;
     let disputes = world.get("/v1/disputes").await;
     let dispute = &disputes["data"][0];
