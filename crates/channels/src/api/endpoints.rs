@@ -311,7 +311,20 @@ fn endpoint_url(doors: &Doors, tenant: Tenant, address: &String) -> Result<Strin
     if tenant.mode == Mode::Live && !address.starts_with("https://") {
         return Err(wrong("in live mode an endpoint starts with https://"));
     }
-    let host = url::Url::parse(&address)
+    if is_forbidden(doors, &address) {
+        return Err(wrong(INSIDE));
+    }
+    Ok(address)
+}
+
+/// Why an address is none of an endpoint, where [`is_forbidden`].
+pub(crate) const INSIDE: &str =
+    "the address is inside this server's network: the operator allows that with `allow_private` under [webhooks]";
+
+/// Whether an address is plainly inside the operator's network, and no endpoint may be there. What a name leads to is looked at when something
+/// is sent.
+pub(crate) fn is_forbidden(doors: &Doors, address: &str) -> bool {
+    let host = url::Url::parse(address)
         .ok()
         .and_then(|parsed| parsed.host_str().map(str::to_owned))
         .unwrap_or_default();
@@ -320,12 +333,7 @@ fn endpoint_url(doors: &Doors, tenant: Tenant, address: &String) -> Result<Strin
             .trim_matches(['[', ']'])
             .parse()
             .is_ok_and(|ip| !florin_services::notify::net::is_public(ip));
-    if inside && !doors.settings.allow_private_webhooks {
-        return Err(wrong(
-            "the address is inside this server's network: the operator allows that with `allow_private` under [webhooks]",
-        ));
-    }
-    Ok(address)
+    inside && !doors.settings.allow_private_webhooks
 }
 
 fn event_names(names: &[String]) -> Result<(), Problem> {

@@ -16,6 +16,7 @@ use super::shape::endpoint::EVERY;
 use super::shape::{customer, endpoint, list as shape_list};
 use super::wrong::Wrong;
 use super::{Door, VERSION, event_names, form, ids};
+use crate::api::endpoints::{INSIDE, is_forbidden};
 
 const FIELDS: &[Field] = &[may("description", Kind::Text), may("metadata", Kind::Metadata)];
 const NEW: &[Field] = &[
@@ -113,13 +114,17 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     read_out(&reader, shape_list("/v1/webhook_endpoints", data, more), &given).await
 }
 
-/// An address that a webhook may go to: over TLS, unless the operator allows private ones.
+/// An address that a webhook may go to: over TLS and not inside the operator's network, unless the operator allows private ones.
 fn reachable(door: &Door, url: String) -> Result<String, Wrong> {
-    if url.starts_with("https://") || door.doors.settings.allow_private_webhooks {
-        return Ok(url);
+    let wrong = |why: &str| Wrong::invalid(format!("Invalid URL: {why}.")).code("url_invalid").at("url");
+    let tls = url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+    if !tls && !door.doors.settings.allow_private_webhooks {
+        return Err(wrong("webhooks go to https:// addresses only"));
     }
-    let message = "Invalid URL: webhooks go to https:// addresses only.";
-    Err(Wrong::invalid(message).code("url_invalid").at("url"))
+    if is_forbidden(&door.doors, &url) {
+        return Err(wrong(INSIDE));
+    }
+    Ok(url)
 }
 
 fn change(given: &Given, endpoint: &mut Endpoint) -> Result<(), Wrong> {

@@ -542,6 +542,37 @@ async fn a_body_that_is_no_form_is_refused() {
 }
 
 #[tokio::test]
+async fn no_webhook_goes_into_the_operators_network() {
+    let world = World::guarded().await;
+    let path = "/v1/webhook_endpoints";
+    let form = |url: &'static str| [("url", url), ("enabled_events[]", "*")];
+    let good = world.post(path, &form("HTTPS://shop.example/hook")).await;
+    let good = format!("{path}/{}", good["id"].as_str().unwrap());
+    for url in [
+        "http://shop.example/hook",
+        "https://169.254.169.254/",
+        "https://127.0.0.1",
+        "https://[::1]",
+        "https://2130706433",
+        "https://localhost",
+        "https://10.1.2.3/hook",
+    ] {
+        for said in [
+            world.call("POST", path, &form(url)).await,
+            world.call("POST", &good, &[("url", url)]).await,
+        ] {
+            let error = said.error(400);
+            let (code, param) = (&error["code"], &error["param"]);
+            assert_eq!((code, param), (&"url_invalid".into(), &"url".into()), "{url}");
+        }
+        let native = serde_json::json!({ "url": url, "events": ["*"] });
+        let said = world.native("POST", "/v1/webhook_endpoints", Some(native)).await;
+        assert_eq!(said.status == 201, url.starts_with("http:"), "{url}: {}", said.text);
+    }
+    assert_eq!(world.get(&good).await["url"], "HTTPS://shop.example/hook");
+}
+
+#[tokio::test]
 async fn a_card_number_in_the_wrong_place_is_not_repeated() {
     let world = World::provider().await;
     let ones = "1".repeat(4);

@@ -94,7 +94,16 @@ impl World {
         Self::of(DoorKind::Merchant { cards: &Cards }).await
     }
 
+    /// A merchant's door as `serve` has it, where no webhook goes into the operator's network.
+    pub(crate) async fn guarded() -> Self {
+        Self::over_net(DoorKind::Merchant { cards: &Cards }, false).await
+    }
+
     async fn of(kind: DoorKind) -> Self {
+        Self::over_net(kind, true).await
+    }
+
+    async fn over_net(kind: DoorKind, allow_private_webhooks: bool) -> Self {
         let clock = Arc::new(ShiftedClock::new());
         let now = {
             let clock = Arc::clone(&clock);
@@ -142,7 +151,7 @@ impl World {
                 body_bytes: 64 << 10,
                 requests_per_s: 0,
                 admin_key_hash: Some(hash_of(ADMIN_KEY)),
-                allow_private_webhooks: true,
+                allow_private_webhooks,
                 any_provider_address: true,
             }),
         });
