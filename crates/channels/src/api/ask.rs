@@ -391,7 +391,12 @@ pub fn text(param: &str, value: &str, least: usize, most: usize) -> Result<(), P
 
 /// A text that may have several lines.
 pub fn prose(param: &str, value: &str, least: usize, most: usize) -> Result<(), Problem> {
-    without_control(param, value, least, most, |letter| matches!(letter, '\n' | '\r' | '\t'))
+    without_control(param, value, least, most, is_layout)
+}
+
+/// What a text of several lines has between its words, and a text of one line has not.
+pub fn is_layout(letter: char) -> bool {
+    matches!(letter, '\n' | '\r' | '\t')
 }
 
 fn without_control(

@@ -8,7 +8,7 @@ use super::asking::{finish, read_out, refuse_other_body, was_asked};
 use super::expand::Shown;
 use super::gate::{Answer, Get, Post, part_of};
 use super::lists::{self, Documents, Page};
-use super::params::{Field, Given, Kind, LIST, may, must};
+use super::params::{Field, Given, Kind, LIST, TEXT_CHARS_MAX, may, must};
 use super::reader::Reader;
 use super::shape::price::{self, Price, Recurring};
 use super::shape::product::Product;
@@ -19,7 +19,7 @@ use super::{Door, ids, money};
 const FEATURE: Kind = Kind::List(&Kind::Object(&[must("name", Kind::Short(80))]));
 const PRODUCT: &[Field] = &[
     may("active", Kind::Bool),
-    may("description", Kind::Text),
+    may("description", Kind::Prose(TEXT_CHARS_MAX)),
     may("images", Kind::List(&Kind::Url)),
     may("marketing_features", FEATURE),
     may("metadata", Kind::Metadata),

@@ -8,7 +8,7 @@ use super::asking::{finish, read_out, was_asked};
 use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::lists::{self, Documents, Page};
-use super::params::{ADDRESS, Field, Given, Kind, LIST, SHIPPING, may};
+use super::params::{ADDRESS, Field, Given, Kind, LIST, SHIPPING, TEXT_CHARS_MAX, may};
 use super::reader::Reader;
 use super::shape;
 use super::wrong::Wrong;
@@ -16,7 +16,7 @@ use super::{Door, ids, methods};
 
 const FIELDS: &[Field] = &[
     may("address", Kind::Object(ADDRESS)),
-    may("description", Kind::Text),
+    may("description", Kind::Prose(TEXT_CHARS_MAX)),
     may("email", Kind::Text),
     may("metadata", Kind::Metadata),
     may("name", Kind::Short(256)),

@@ -10,7 +10,7 @@ use super::asking::{finish, read_out};
 use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::lists::{self, Page};
-use super::params::{Field, Given, Kind, LIST, empty, may, must};
+use super::params::{Field, Given, Kind, LIST, TEXT_CHARS_MAX, empty, may, must};
 use super::reader::Reader;
 use super::shape::endpoint::EVERY;
 use super::shape::{customer, endpoint, list as shape_list};
@@ -18,7 +18,10 @@ use super::wrong::Wrong;
 use super::{Door, VERSION, event_names, form, ids};
 use crate::api::endpoints::{INSIDE, is_forbidden};
 
-const FIELDS: &[Field] = &[may("description", Kind::Text), may("metadata", Kind::Metadata)];
+const FIELDS: &[Field] = &[
+    may("description", Kind::Prose(TEXT_CHARS_MAX)),
+    may("metadata", Kind::Metadata),
+];
 const NEW: &[Field] = &[
     may("api_version", Kind::Word(&[VERSION])),
     must("enabled_events", Kind::List(&Kind::Short(100))),
@@ -116,8 +119,14 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
 
 /// An address that a webhook may go to: over TLS and not inside the operator's network, unless the operator allows private ones.
 fn reachable(door: &Door, url: String) -> Result<String, Wrong> {
-    let wrong = |why: &str| Wrong::invalid(format!("Invalid URL: {why}.")).code("url_invalid").at("url");
-    let tls = url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+    let wrong = |why: &str| {
+        Wrong::invalid(format!("Invalid URL: {why}."))
+            .code("url_invalid")
+            .at("url")
+    };
+    let tls = url
+        .get(..8)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
     if !tls && !door.doors.settings.allow_private_webhooks {
         return Err(wrong("webhooks go to https:// addresses only"));
     }

@@ -46,7 +46,7 @@ const ANY_METHOD: Kind = Kind::Object(&[
 
 const DESCRIBE: &[Field] = &[
     may("customer", Kind::Text),
-    may("description", Kind::Short(1_000)),
+    may("description", Kind::Prose(1_000)),
     may("metadata", Kind::Metadata),
     may("payment_method", Kind::Text),
     may("payment_method_options", OPTIONS),

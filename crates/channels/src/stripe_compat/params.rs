@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::form::{Form, Node, shown};
 use super::money;
 use super::wrong::Wrong;
+use crate::api::ask::is_layout;
 use crate::email::{EMAIL_CHARS_MAX, can_be_email};
 use crate::request::is_plainly_http;
 
@@ -55,8 +56,10 @@ pub(super) const fn may(name: &'static str, kind: Kind) -> Field {
 pub(super) enum Kind {
     /// Text. Empty: take away what is there.
     Text,
-    /// Text of at most so many characters.
+    /// Text of one line and at most so many characters.
     Short(usize),
+    /// Text of at most so many characters that may have several lines.
+    Prose(usize),
     /// A whole number, at least this one.
     Integer(i64),
     /// `true` or `false`, also as Python and C# write them.
@@ -209,7 +212,8 @@ fn value(node: Node, kind: Kind, path: &str) -> Result<Value, Wrong> {
         (Kind::Object(_), Node::Text(_)) => Err(Wrong::invalid("Invalid object").at(path)),
         (Kind::List(_), Node::Text(_)) => Err(Wrong::invalid("Invalid array").at(path)),
         (Kind::Text, Node::Text(text)) => short(text, TEXT_CHARS_MAX, path),
-        (Kind::Short(most), Node::Text(text)) => short(text, most, path),
+        (Kind::Short(most), Node::Text(text)) => short(without_control(text, |_| false, path)?, most, path),
+        (Kind::Prose(most), Node::Text(text)) => short(without_control(text, is_layout, path)?, most, path),
         (Kind::Url, Node::Text(text)) => address(text, path),
         (Kind::Word(words), Node::Text(text)) => word(&text, words, path),
         (Kind::Integer(least), Node::Text(text)) => integer(&text, least, path),
@@ -238,6 +242,15 @@ fn short(text: String, most: usize, path: &str) -> Result<Value, Wrong> {
     Ok(Value::String(text))
 }
 
+/// The rule of `/v1`, where the same is stored: what nobody can read, or makes lines of its own where it is printed, is no text.
+fn without_control(text: String, except: fn(char) -> bool, path: &str) -> Result<String, Wrong> {
+    if text.chars().any(|letter| letter.is_control() && !except(letter)) {
+        let message = format!("Invalid string: {path} holds a control character (a line break, for example)");
+        return Err(Wrong::invalid(message).at(path));
+    }
+    Ok(text)
+}
+
 fn word(text: &str, words: &[&str], path: &str) -> Result<Value, Wrong> {
     if words.contains(&text) {
         return Ok(Value::String(text.to_owned()));
@@ -256,9 +269,14 @@ fn integer(text: &str, least: i64, path: &str) -> Result<Value, Wrong> {
         return Err(empty(path));
     }
     let wrong = |message: String| Wrong::invalid(message).code("parameter_invalid_integer").at(path);
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    // `+5` (a sum in a form) and `0500` (a number with its places kept) are not what anybody means by five.
+    let plain = digits == "0" || digits.starts_with(|first: char| first.is_ascii_digit() && first != '0');
     let number: i64 = text
         .parse()
-        .map_err(|_| wrong(format!("Invalid integer: {}", shown(text))))?;
+        .ok()
+        .filter(|_| plain)
+        .ok_or_else(|| wrong(format!("Invalid integer: {}", shown(text))))?;
     if number < least {
         return Err(wrong(format!("This value must be greater than or equal to {least}.")));
     }
@@ -360,7 +378,8 @@ fn metadata(node: Node, path: &str) -> Result<Value, Wrong> {
             );
             return Err(Wrong::invalid(message).at(join(path, &shown(&name))));
         }
-        given.insert(name, Value::String(value));
+        let value = without_control(value, is_layout, &join(path, &shown(&name)))?;
+        given.insert(without_control(name, |_| false, path)?, Value::String(value));
     }
     Ok(Value::Object(given))
 }
@@ -527,7 +546,8 @@ mod tests {
             "capture_method",
             Kind::Word(&["automatic", "automatic_async", "manual"]),
         ),
-        may("description", Kind::Short(10)),
+        may("description", Kind::Prose(10)),
+        may("name", Kind::Short(10)),
         may("metadata", Kind::Metadata),
         may("lines", Kind::List(&Kind::Object(LINE))),
         may("shipping", Kind::Object(SHIPPING)),
@@ -681,6 +701,53 @@ mod tests {
         }
         assert!(given(&format!("amount=1&currency=eur&description={}", "x".repeat(11))).is_err());
         assert!(given(&format!("amount=1&currency=eur&metadata[{}]=1", "x".repeat(41))).is_err());
+    }
+
+    #[test]
+    fn a_number_is_written_as_people_write_one() {
+        for (text, amount) in [
+            ("500", Some(500)),
+            ("1", Some(1)),
+            ("%2B500", None),
+            ("0500", None),
+            ("+500", None),
+            ("00", None),
+            ("5e2", None),
+        ] {
+            match (given(&format!("amount={text}&currency=eur")), amount) {
+                (Ok(given), Some(_)) => assert_eq!(given.integer("amount"), amount, "{text}"),
+                (Err(wrong), None) => assert!(
+                    wrong.message.starts_with("Invalid integer: "),
+                    "{text}: {}",
+                    wrong.message
+                ),
+                (read, _) => panic!("{text}: {read:?}"),
+            }
+        }
+        let small = given("amount=-5&currency=eur").unwrap_err();
+        assert_eq!(small.message, "This value must be greater than or equal to 1.");
+    }
+
+    #[test]
+    fn a_name_has_one_line_and_a_description_may_have_several() {
+        let read = |field: &str, text: &str| given(&format!("amount=1&currency=eur&{field}={text}"));
+        assert!(read("description", "a%0Ab%09").is_ok() && read("metadata[a]", "a%0D%0Ab").is_ok());
+        for (field, text, param) in [
+            ("name", "a%0Ab", "name"),
+            ("name", "a%1B[2J", "name"),
+            ("description", "a%1B", "description"),
+            ("description", "%C2%85", "description"),
+            ("metadata[a]", "%1B", "metadata[a]"),
+            ("metadata[a%0A]", "b", "metadata"),
+        ] {
+            let wrong = read(field, text).unwrap_err();
+            assert_eq!(wrong.param.as_deref(), Some(param), "{field}={text}");
+            assert!(
+                wrong.message.contains("control character") && !wrong.message.contains('\u{1b}'),
+                "{}",
+                wrong.message
+            );
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::gate::{Answer, Get, Post};
 use super::intents::{back_url, capture_at, fresh, kept, secure};
 use super::lists::{self, Orders, Page};
 use super::note::{LineNote, SessionNote};
-use super::params::{Field, Given, Kind, LIST, SHIPPING, is_email, may, must};
+use super::params::{Field, Given, Kind, LIST, SHIPPING, TEXT_CHARS_MAX, is_email, may, must};
 use super::reader::Reader;
 use super::shape::session::Stands;
 use super::shape::{self, Seen};
@@ -35,7 +35,7 @@ const SLACK_S: i64 = 120;
 const OFF: Kind = Kind::Object(&[must("enabled", Kind::Bool)]);
 const PRODUCT_DATA: &[Field] = &[
     must("name", Kind::Short(250)),
-    may("description", Kind::Text),
+    may("description", Kind::Prose(TEXT_CHARS_MAX)),
     may("images", Kind::List(&Kind::Url)),
     may("metadata", Kind::Metadata),
     may("unit_label", Kind::Short(12)),
@@ -58,7 +58,7 @@ const INTENT_DATA: &[Field] = &[
         "capture_method",
         Kind::Word(&["automatic", "automatic_async", "manual"]),
     ),
-    may("description", Kind::Short(1_000)),
+    may("description", Kind::Prose(1_000)),
     may("metadata", Kind::Metadata),
     may("receipt_email", Kind::Text),
     may("shipping", Kind::Object(SHIPPING)),
