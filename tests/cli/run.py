@@ -116,7 +116,9 @@ def _():
         (("orders", "--api", "ftp://x"), USAGE, "no address"),
         (("pay", "1099", "--reference", "cli-1"), CONFLICT, "another --reference"),
         (("orders", "--api", NOBODY), UNREACHABLE, "Connection refused"),
-        (("pay", "ten"), USAGE, "--help"),
+        (("pay", "ten"), USAGE, "whole minor units"),
+        (("pay", "10.99", "EUR"), USAGE, "write 1099 for EUR 10.99"),
+        (("listen", "--event", "nope"), USAGE, "order.captured"),
         (("orders", "--colour"), USAGE, "--help"),
         (("trigger", "nothing"), USAGE, "order.captured"),
     ):

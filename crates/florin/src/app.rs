@@ -20,14 +20,14 @@ use florin_services::keyring::{Keyring, Values};
 use florin_services::notify::{Notifier, net};
 use florin_services::reader::Reader;
 use florin_services::watch::Watch;
-use florin_store::Store;
 use florin_store::postgres::PostgresStore;
 use florin_store::sqlite::SqliteStore;
+use florin_store::{Fault, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{CONFLICT, FAILED, Failure};
+use crate::client::{CONFLICT, FAILED, Failure, UNREACHABLE};
 use crate::root;
 
 /// How often other nodes' changes of merchants, keys and endpoints are looked for.
@@ -234,9 +234,7 @@ pub(crate) async fn open_store(
     match database {
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
             let settings = florin_store::postgres::Settings::at(url);
-            let store = PostgresStore::open(&settings)
-                .await
-                .context("cannot open the PostgreSQL database")?;
+            let store = PostgresStore::open(&settings).await.map_err(no_postgres)?;
             Ok(Arc::new(store))
         }
         Some(other) => {
@@ -257,6 +255,18 @@ pub(crate) async fn open_store(
             let store = SqliteStore::open(&settings).with_context(|| format!("cannot open {}", file.display()))?;
             Ok(Arc::new(store))
         }
+    }
+}
+
+/// A server of PostgreSQL that cannot be reached is somebody's to start, or at another address.
+fn no_postgres(fault: Fault) -> anyhow::Error {
+    match fault {
+        Fault::Unavailable(why) => {
+            let detail = format!("cannot open the PostgreSQL database: {why}");
+            let fix = "see that it runs and takes connections at the address that `database` (or --database) names";
+            Failure::new(UNREACHABLE, "unreachable", detail, fix).into()
+        }
+        other => anyhow::Error::new(other).context("cannot open the PostgreSQL database"),
     }
 }
 

@@ -130,7 +130,7 @@ impl Paper {
                 "merchant": finding.tenant.map(|tenant| tenant.merchant), "mode": finding.tenant.map(|tenant| tenant.mode),
                 "what": finding.what, "mend": finding.law.mend(),
             });
-            return crate::say::data(&line.to_string());
+            return crate::say::data(&crate::say::json(&line));
         }
         let order = finding.order.map_or_else(String::new, |order| format!("{order} "));
         let version = finding
@@ -195,7 +195,7 @@ impl Paper {
 
     fn end(&self, looked: &str, line: &Value) {
         if self.output.json {
-            crate::say::data(&line.to_string());
+            crate::say::data(&crate::say::json(line));
         } else if self.findings > 0 {
             let findings = if self.findings == 1 { "finding" } else { "findings" };
             crate::say::note(&format!("{looked}: {} {findings}", self.findings));
@@ -226,7 +226,8 @@ fn moment(said: &str) -> Result<Timestamp, Failure> {
     })
 }
 
-fn text(at: Timestamp) -> String {
+/// A moment as RFC 3339 writes it.
+pub(crate) fn text(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| at.millis().to_string(), |at| at.to_string())
 }
 

@@ -314,10 +314,10 @@ async fn settle(
     };
     if output.json {
         let line = json!({
-            "object": "restore", "newest_event": newest.millis(), "open_orders": prepared.open, "asked_about": prepared.messages,
+            "object": "restore", "newest_event": crate::audit::text(newest), "open_orders": prepared.open, "asked_about": prepared.messages,
             "compared": looked_at, "lacking": lacking,
         });
-        crate::say::data(&line.to_string());
+        crate::say::data(&crate::say::json(&line));
     } else if !output.quiet {
         if new {
             crate::say::note(&format!(
@@ -355,7 +355,7 @@ fn said(output: Output, lack: &Lack) {
         let line = json!({
             "object": "lack", "connection": lack.connection, "payment": lack.payment, "order": lack.order, "what": lack.what,
         });
-        return crate::say::data(&line.to_string());
+        return crate::say::data(&crate::say::json(&line));
     }
     let payment = lack.payment.as_deref().unwrap_or("-");
     let order = lack.order.map_or_else(|| "-".to_owned(), |order| order.to_string());

@@ -115,8 +115,18 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or a command's own
+    Man {
+        /// The command, such as `dev` or `webhooks create`.
+        command: Vec<String>,
+    },
+}
+
+/// An amount without its currency beside it.
+fn minor_units(typed: &str) -> Result<i64, &'static str> {
+    typed
+        .parse()
+        .map_err(|_| "amounts are whole minor units: 1099 is 10.99 EUR")
 }
 
 #[derive(Args, Debug)]
@@ -292,8 +302,8 @@ pub(crate) enum Keys {
 
 #[derive(Args, Debug)]
 pub(crate) struct Pay {
-    /// How much, in minor units: 1099 is 10.99 EUR.
-    pub(crate) amount: i64,
+    /// How much, in whole minor units: 1099 is 10.99 EUR.
+    pub(crate) amount: String,
     /// Currency, ISO 4217.
     #[arg(default_value = "EUR")]
     pub(crate) currency: String,
@@ -318,7 +328,7 @@ pub(crate) struct Capture {
     /// The order, `ord_…`.
     pub(crate) order: String,
     /// How much, in minor units; all that is held if none is given.
-    #[arg(long)]
+    #[arg(long, value_parser = minor_units)]
     pub(crate) amount: Option<i64>,
     /// More will be taken later: keep the rest held.
     #[arg(long)]
@@ -340,7 +350,7 @@ pub(crate) struct Refund {
     /// The order, `ord_…`.
     pub(crate) order: String,
     /// How much, in minor units; all that is left if none is given.
-    #[arg(long)]
+    #[arg(long, value_parser = minor_units)]
     pub(crate) amount: Option<i64>,
     #[command(flatten)]
     pub(crate) remote: Remote,

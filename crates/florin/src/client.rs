@@ -130,7 +130,7 @@ impl Failure {
     /// On standard error: a sentence, or JSON.
     pub(crate) fn print(&self, json: bool) {
         if json {
-            crate::say::note(&self.problem.to_string());
+            crate::say::note(&crate::say::json(&self.problem));
             return;
         }
         let text = |name: &str| {

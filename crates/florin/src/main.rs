@@ -102,9 +102,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
             say::data(String::from_utf8_lossy(&script).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Man => {
+        Command::Man { command } => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
+            clap_mangen::Man::new(named(command)?)
                 .render(&mut page)
                 .map_err(anyhow::Error::from)?;
             say::data(String::from_utf8_lossy(&page).trim_end());
@@ -124,6 +124,21 @@ fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
     }
     let runtime = tokio::runtime::Runtime::new().map_err(anyhow::Error::from)?;
     runtime.block_on(carry_out(cli))
+}
+
+/// A command by its words; all of them without any.
+fn named(words: &[String]) -> Result<clap::Command, Failure> {
+    let mut found = Cli::command();
+    // Names such as `florin-webhooks-create` are given to all that is below.
+    found.build();
+    for word in words {
+        let below = found.find_subcommand(word).cloned();
+        found = below.ok_or_else(|| {
+            let detail = format!("there is no command `{}`", words.join(" "));
+            Failure::usage(detail, "`florin --help` lists the commands")
+        })?;
+    }
+    Ok(found)
 }
 
 async fn carry_out(cli: &Cli) -> Result<ExitCode, Trouble> {
@@ -152,7 +167,7 @@ async fn carry_out(cli: &Cli) -> Result<ExitCode, Trouble> {
         Command::Audit(args) => return Ok(audit::run(output, args).await?),
         Command::Backup(args) => return Ok(backup::backup(output, args).await?),
         Command::Restore(args) => return Ok(backup::restore(output, args).await?),
-        Command::Openapi | Command::Completions { .. } | Command::Man | Command::Bench(_) => {}
+        Command::Openapi | Command::Completions { .. } | Command::Man { .. } | Command::Bench(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
 
+use serde_json::Value;
+
 use crate::client::FAILED;
 
 /// How a command ends whose reader went away: what a shell reports of a program that the closed pipe ended (128 + SIGPIPE).
@@ -26,6 +28,24 @@ pub(crate) fn plain(line: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(plain)
+}
+
+/// JSON for programs that a person may see as well: what a terminal acts on is written as JSON writes it, and means the same.
+pub(crate) fn json(value: &Value) -> String {
+    let text = value.to_string();
+    if !text.chars().any(steers) {
+        return text;
+    }
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if steers(letter) {
+            // All of them have four digits at most.
+            plain.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
 }
 
 fn steers(letter: char) -> bool {
@@ -74,6 +94,14 @@ mod tests {
         assert_eq!(
             plain("a\u{1b}[2J\u{7}\u{9b}31m\nEUR 9999.00  captured\r\u{202e}x"),
             r"a\u{1b}[2J\u{7}\u{9b}31m\nEUR 9999.00  captured\r\u{202e}x"
+        );
+        let value = Value::from("a\u{1b}\u{7f}\u{9b}31m\n\u{202e}x\u{2028} Zürich");
+        let written = json(&value);
+        assert_eq!(written, r#""a\u001b\u007f\u009b31m\n\u202ex\u2028 Zürich""#);
+        assert_eq!(
+            serde_json::from_str::<Value>(&written).unwrap(),
+            value,
+            "and means the same"
         );
         assert_eq!(plain("Zürich 東京 ✓ \\n"), "Zürich 東京 ✓ \\n", "text is left as it is");
     }

@@ -209,8 +209,8 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// The innermost reason, which says most.
-fn words(error: &hyper_util::client::legacy::Error) -> String {
-    let mut inner: &dyn std::error::Error = error;
+pub(crate) fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;
     }

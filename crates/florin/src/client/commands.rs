@@ -1,5 +1,6 @@
 //! Each client command: one or two calls, and what is printed.
 
+use florin_core::money::{Currency, Money};
 use serde_json::{Value, json};
 
 use super::{Api, FAILED, Failure, NOT_FOUND, UNREACHABLE, piece, print, query_text};
@@ -91,7 +92,7 @@ pub(crate) async fn pay(output: Output, pay: &Pay) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| format!("cli-{}", florin_services::dice::token::<16>()));
     let mut body = json!({
-        "amount": pay.amount,
+        "amount": amount_of(&pay.amount, &pay.currency)?,
         "currency": pay.currency.to_uppercase(),
         "reference": reference,
         "capture": if pay.hold { "later" } else { "at_once" },
@@ -107,6 +108,30 @@ pub(crate) async fn pay(output: Output, pay: &Pay) -> Result<(), Failure> {
         .map_err(|failure| failure.look_first(&reference))?;
     print::object(output, &order);
     outcome(&order, &reference, pay.method == "hosted")
+}
+
+/// An amount as it was typed; what people type else is said in minor units, if the currency is known.
+fn amount_of(typed: &str, currency: &str) -> Result<i64, Failure> {
+    typed.parse().map_err(|_| {
+        let currency: Option<Currency> = currency.to_uppercase().parse().ok();
+        let meant = currency.and_then(|currency| Some(Money::new(minor_of(typed, currency.exponent())?, currency)));
+        let fix = match meant {
+            Some(money) => format!("write {} for {money}", money.minor()),
+            None => "write 1099 for 10.99 EUR".to_owned(),
+        };
+        Failure::usage(format!("`{typed}` is no amount: amounts are whole minor units"), &fix)
+    })
+}
+
+/// `10.99` in minor units, if it has no more decimals than the currency.
+fn minor_of(typed: &str, exponent: u32) -> Option<i64> {
+    let (whole, part) = typed.split_once(['.', ',']).unwrap_or((typed, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let exponent = exponent as usize;
+    if whole.is_empty() || part.len() > exponent || !digits(whole) || !digits(part) {
+        return None;
+    }
+    format!("{whole}{part:0<exponent$}").parse().ok()
 }
 
 /// Whether somebody who asked for a payment has one: the order is there and printed, but a script goes by the exit code.
@@ -333,7 +358,12 @@ pub(crate) async fn orders(output: Output, orders: &Orders) -> Result<(), Failur
     let list = Api::merchant(&orders.remote)?
         .list("/v1/orders", &query, orders.limit)
         .await?;
-    print::list(output, &list, "no orders here: make one with `florin pay 1099 EUR`");
+    let empty = if query.is_empty() {
+        "no orders here: make one with `florin pay 1099 EUR`"
+    } else {
+        "no order fits: `florin orders` lists all"
+    };
+    print::list(output, &list, empty);
     Ok(())
 }
 
@@ -391,12 +421,12 @@ pub(crate) async fn events(output: Output, command: &Events) -> Result<(), Failu
             let body = endpoint
                 .as_ref()
                 .map_or_else(|| json!({}), |endpoint| json!({ "endpoint": endpoint }));
-            print::object(
-                output,
-                &Api::merchant(remote)?
-                    .post(&format!("/v1/events/{}/resend", piece(id)), &body)
-                    .await?,
-            );
+            let path = format!("/v1/events/{}/resend", piece(id));
+            let sent = Api::merchant(remote)?.post(&path, &body).await?;
+            match sent.get("data").and_then(Value::as_array) {
+                Some(deliveries) if !output.json => print::list(output, deliveries, "no endpoint takes this event"),
+                _ => print::object(output, &sent),
+            }
         }
     }
     Ok(())
@@ -472,7 +502,7 @@ pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failu
                         text("posted"),
                         text("pending")
                     );
-                    print::line(output, &line);
+                    print::line(&line);
                 }
             }
         }
@@ -487,14 +517,13 @@ pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failu
             // Page by page: the books of a year need not fit into memory.
             let write = |entries: Vec<Value>| {
                 if !std::mem::replace(&mut begun, true) {
-                    print::line(
-                        output,
-                        "created_at,order,event,template,phase,debit,credit,amount,currency",
-                    );
+                    print::line("created_at,order,event,template,phase,debit,credit,amount,currency");
+                }
+                if output.json {
+                    return print::list(output, &entries, "");
                 }
                 for entry in &entries {
-                    let line = if output.json { entry.to_string() } else { csv(entry) };
-                    print::line(output, &line);
+                    print::line(&csv(entry));
                 }
             };
             let entries = Api::merchant(remote)?
@@ -571,6 +600,27 @@ mod tests {
         assert!(unknown.problem["fix"].as_str().unwrap().contains("florin get A-17"));
         let declined = outcome(&order("created", "declined"), "A-17", false).unwrap_err();
         assert_eq!(declined.problem["detail"], "not enough money");
+    }
+
+    #[test]
+    fn an_amount_with_a_point_is_said_in_minor_units() {
+        assert_eq!(amount_of("1099", "EUR").unwrap(), 1099);
+        for (typed, currency, fix) in [
+            ("10.99", "eur", "write 1099 for EUR 10.99"),
+            ("10,9", "EUR", "write 1090 for EUR 10.90"),
+            ("10.", "JPY", "write 10 for JPY 10"),
+            ("10.999", "EUR", "write 1099 for 10.99 EUR"),
+            ("10.99", "XXX?", "write 1099 for 10.99 EUR"),
+            ("ten", "EUR", "write 1099 for 10.99 EUR"),
+            ("", "EUR", "write 1099 for 10.99 EUR"),
+        ] {
+            let failure = amount_of(typed, currency).unwrap_err();
+            assert_eq!(
+                (failure.code, failure.problem["fix"].as_str()),
+                (crate::client::USAGE, Some(fix)),
+                "{typed}"
+            );
+        }
     }
 
     fn code(said: Result<(), Failure>) -> u8 {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use florin_channels::api::events::NAMES;
 use florin_core::secret::Secret;
 use florin_core::time::Timestamp;
 use florin_services::notify::sign;
@@ -24,6 +25,9 @@ const BETWEEN_MAX: usize = 10_000;
 const PAGE: u32 = 100;
 
 pub(crate) async fn run(output: Output, listen: &Listen) -> Result<(), Failure> {
+    for name in &listen.event {
+        event_name(name)?;
+    }
     let api = Api::merchant(&listen.remote)?;
     if let Some(url) = &listen.forward_to {
         address("--forward-to", url)?;
@@ -106,6 +110,19 @@ fn id_of(event: &Value) -> Option<String> {
     event.get("id").and_then(Value::as_str).map(str::to_owned)
 }
 
+/// Whether there are events of this name: one that never happens would be waited for without end.
+fn event_name(name: &str) -> Result<(), Failure> {
+    let known = match name.strip_suffix('*') {
+        Some(start) => NAMES.iter().any(|known| known.starts_with(start)),
+        None => NAMES.contains(&name),
+    };
+    if known {
+        return Ok(());
+    }
+    let fix = format!("there are {}, groups such as order.*, and * for all", NAMES.join(", "));
+    Err(Failure::usage(format!("`{name}` is no event"), &fix))
+}
+
 /// `order.captured` names one, `order.*` all that start so; none given is all.
 fn wanted(names: &[String], event: &Value) -> bool {
     let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -150,6 +167,18 @@ impl Forward {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_that_never_happens_is_not_waited_for() {
+        for name in ["*", "order.*", "order.captured", "order.c*"] {
+            assert!(event_name(name).is_ok(), "{name}");
+        }
+        for name in ["nope", "", "orders.*", "order.captured.x"] {
+            let failure = event_name(name).unwrap_err();
+            assert_eq!(failure.code, crate::client::USAGE, "{name}");
+            assert!(failure.problem["fix"].as_str().unwrap().contains("order.captured"));
+        }
+    }
 
     #[test]
     fn names_choose_events() {

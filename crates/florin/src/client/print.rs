@@ -3,32 +3,31 @@
 use serde_json::Value;
 
 use crate::cli::Output;
-use crate::say::plain;
+use crate::say::{json, plain};
 
-/// One line of data: as it is for programs, and for people so that nothing in it can pretend to be something else.
-pub(super) fn line(output: Output, text: &str) {
-    if output.json {
-        crate::say::data(text);
-    } else {
-        crate::say::data(&plain(text));
-    }
+/// One line of data for people: nothing in it can pretend to be something else.
+pub(super) fn line(text: &str) {
+    crate::say::data(&plain(text));
 }
 
 /// One object.
 pub(super) fn object(output: Output, value: &Value) {
     if output.json {
-        return line(output, &value.to_string());
+        return crate::say::data(&json(value));
     }
     for text in lines(value) {
-        line(output, &text);
+        line(&text);
     }
 }
 
 /// A list: a line each.
 pub(super) fn list(output: Output, items: &[Value], empty: &str) {
     for item in items {
-        let text = if output.json { item.to_string() } else { summary(item) };
-        line(output, &text);
+        if output.json {
+            crate::say::data(&json(item));
+        } else {
+            line(&summary(item));
+        }
     }
     if items.is_empty() && !output.json && !output.quiet {
         crate::say::note(empty);
@@ -186,13 +185,30 @@ fn details(value: &Value) -> Vec<(String, String)> {
         ("last_attempt", _) => attempt(member),
         ("next_action", _) => action(member),
         ("attempts", _) => tries(member),
+        (_, _) if is_thing(member) => summary(member),
         (_, _) => shown(member),
     };
-    members
+    let said = members
         .iter()
-        .filter(|(name, member)| !SAID.contains(&name.as_str()) && says_something(member))
-        .map(|(name, member)| (name.clone(), written(name, member)))
-        .collect()
+        .filter(|(name, member)| !SAID.contains(&name.as_str()) && says_something(member));
+    let mut all = Vec::new();
+    for (name, member) in said {
+        // What an event is about: a thing or more, each by its own name.
+        let things = member
+            .as_object()
+            .filter(|things| name == "data" && things.values().all(is_thing));
+        match things {
+            Some(things) => all.extend(things.iter().map(|(name, thing)| (name.clone(), summary(thing)))),
+            None => all.push((name.clone(), written(name, member))),
+        }
+    }
+    all
+}
+
+/// Something with an id of its own, which has a line by which people know it.
+fn is_thing(value: &Value) -> bool {
+    let has = |name: &str| value.get(name).is_some_and(Value::is_string);
+    has("object") && has("id")
 }
 
 /// `declined, card_visa over stripe: the card has not enough money (insufficient_funds)`.
@@ -280,6 +296,21 @@ mod tests {
         let said: Vec<String> = details(&order).into_iter().map(|(_, text)| text).collect();
         let attempt = "declined, card_visa over stripe: not enough money (insufficient_funds)  att_1";
         assert_eq!(said, [attempt, "send the payer to https://pay.example/1"]);
+    }
+
+    #[test]
+    fn a_thing_within_another_is_the_line_by_which_it_is_known() {
+        let capture = serde_json::json!({ "object": "capture", "id": "cap_1", "amount": 99, "currency": "EUR", "status": "succeeded" });
+        let order = serde_json::json!({ "object": "order", "id": "ord_1", "amount": 1099, "currency": "EUR", "capture_made": capture });
+        let line = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        assert_eq!(details(&order), [line("capture_made", "EUR 0.99  succeeded  cap_1")]);
+        let event =
+            serde_json::json!({ "object": "event", "id": "evt_1", "data": { "capture": capture, "order": order } });
+        let said = [
+            line("capture", "EUR 0.99  succeeded  cap_1"),
+            line("order", "EUR 10.99  ord_1"),
+        ];
+        assert_eq!(details(&event), said);
     }
 
     #[test]

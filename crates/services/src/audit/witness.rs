@@ -24,6 +24,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{Finding, Law, PAGE, READS_MAX, Report, ledger};
+use crate::egress::words;
 use crate::snapshot;
 use crate::whole;
 
@@ -128,10 +129,10 @@ impl Issuer {
             .parse()
             .map_err(|error| wrong(format!("it is no address: {error}")))?;
         let asked = async {
-            let response = self.client.get(uri).await.map_err(|error| wrong(error.to_string()))?;
+            let response = self.client.get(uri).await.map_err(|error| wrong(words(&error)))?;
             let status = response.status().as_u16();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| wrong(error.to_string()))?.to_bytes();
+            let body = body.map_err(|error| wrong(words(&*error)))?.to_bytes();
             match status {
                 200 => serde_json::from_slice(&body)
                     .map(Some)
