@@ -1,15 +1,17 @@
 """The quick starts, run as they are written: every code block of docs/quickstart, against a `florin dev` of its own."""
 
+import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lib"))
-from kit import Florin, Kit  # noqa: E402
+from kit import Florin, Kit, until  # noqa: E402
 
 WITHIN_S = 120
 kit = Kit("quickstart")
@@ -24,10 +26,12 @@ def blocks(page, language):
     return "\n".join(found)
 
 
-def run(command, code, name):
-    """Runs the code as a reader would, in an empty folder."""
+def run(command, code, name, data=None):
+    """Runs the code as a reader would, in an empty folder, or in that in which `florin dev` was started."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="florin-quickstart-"))
     (folder / name).write_text(code)
+    if data:
+        (folder / "florin-data").symlink_to(data)
     modules = ROOT / "tests" / "node_modules"
     if modules.exists():
         (folder / "node_modules").symlink_to(modules)
@@ -35,6 +39,15 @@ def run(command, code, name):
     ran = subprocess.run([*command, name], cwd=folder, env=environment, capture_output=True, text=True, timeout=WITHIN_S)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
+
+
+def endpoints():
+    """The addresses that are told about events."""
+    asked = urllib.request.Request(florin["api"] + "/v1/webhook_endpoints", headers={"Authorization": f"Bearer {florin['key']}"})
+    return {endpoint["url"] for endpoint in json.load(urllib.request.urlopen(asked))["data"]}
+
+
+of_the_shop = until("the shop's endpoint", endpoints)
 
 
 @kit.test("curl pays, repeats, refunds and verifies")
@@ -54,6 +67,17 @@ def _():
 def _():
     said = run([os.environ.get("KIT_NODE", "node")], blocks("node.md", "js"), "pay.mjs")
     assert "order.captured" in said and "paid: deliver" in said, said
+
+
+@kit.test("the quick starts leave no endpoint behind")
+def _():
+    assert endpoints() == of_the_shop, endpoints()
+
+
+@kit.test("the page about faults works as it is written")
+def _():
+    said = run(["bash", "-euo", "pipefail"], blocks("../faults.md", "sh"), "faults.sh", florin.data)
+    assert '"struck":1' in said, said
 
 
 florin.stop()

@@ -130,7 +130,7 @@ pub(crate) async fn run(output: Output, args: &Dev, metrics: PrometheusHandle) -
     let line = json!({
         "api": api_url, "stripe": stripe_url, "shop": (!args.no_shop).then_some(&shop_url), "admin": admin_url,
         "openapi": format!("{api_url}/openapi.json"), "issuer": outside.issuer_url, "provider": outside.url,
-        "key": kept.key, "admin_key": kept.admin_key,
+        "control": outside.control_url, "key": kept.key, "admin_key": kept.admin_key,
     });
     app::write_private(&args.data.join("dev.json"), &line.to_string())?;
     welcome(output, &line, &args.data);
@@ -174,8 +174,8 @@ pub(crate) async fn sandbox(output: Output, args: &Sandbox) -> anyhow::Result<()
         crate::say::banner(&line.to_string());
     } else {
         crate::say::banner(&format!(
-            "provider  {}\nissuer    {}\nkey       {}",
-            outside.url, outside.issuer_url, kept.provider_key
+            "provider  {}\nissuer    {}\ncontrol   {}\nkey       {}",
+            outside.url, outside.issuer_url, outside.control_url, kept.provider_key
         ));
     }
     asked.heard().await;
@@ -402,6 +402,7 @@ fn welcome(output: Output, line: &Value, data: &Path) {
          Stripe    {}   for programs written with Stripe's libraries\n  \
          Provider  {}   the pretend one, Stripe's calls; its key is `provider_key` in {}\n  \
          Issuer    {}/book   what the card issuer saw\n  \
+         Control   {}/faults   what shall go wrong there: docs/faults.md\n  \
          Admin     {}/metrics\n  \
          Key       {}\n\n\
          Data is in {}: the same folder gives the same key and orders again. Stop with ctrl-c.",
@@ -413,6 +414,7 @@ fn welcome(output: Output, line: &Value, data: &Path) {
         text("provider"),
         data.join(root::DEV_FILE).display(),
         text("issuer"),
+        text("control"),
         text("admin"),
         text("key"),
         data.display()

@@ -81,7 +81,8 @@ pub(crate) fn kept_by_dev(config: &Config) -> anyhow::Result<Option<Value>> {
     }
 }
 
-fn dev_file(config: &Config) -> PathBuf {
+/// The file in which `dev` keeps them: where it is, `dev` was started.
+pub(crate) fn dev_file(config: &Config) -> PathBuf {
     config.data.join(DEV_FILE)
 }
 

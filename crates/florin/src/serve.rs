@@ -43,6 +43,13 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         None => app::FOLDER_OF_ITS_OWN,
     };
     let _alone = app::alone(&config.data, "another server", fix)?;
+    if root::dev_file(&config).exists() {
+        tracing::warn!(
+            "`florin dev` made the data folder {}: its merchant, key and pretend provider are there; for real use give this server a folder of its \
+             own with --data, or start it in another directory",
+            config.data.display()
+        );
+    }
     let listeners = [
         app::listen(config.server.api).await?,
         app::listen(config.server.stripe).await?,
