@@ -3,9 +3,11 @@
 mod machine;
 mod stuck;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use florin_core::id::ConnectionId;
 use florin_core::time::Timestamp;
 use florin_rails::ALL;
 use florin_services::clock::{Clock, SystemClock};
@@ -73,7 +75,7 @@ impl Doctor {
         if self.output.json {
             let mend = (!mend.is_empty()).then_some(mend);
             let line = json!({ "object": "check", "check": what, "grade": grade.word(), "says": says, "mend": mend });
-            return crate::say::data(&line.to_string());
+            return crate::say::data(&crate::say::json(&line));
         }
         if self.output.quiet && grade == Grade::Good {
             return;
@@ -135,8 +137,8 @@ impl Doctor {
         }
         match installation::directory(&store).await {
             Ok(directory) => {
-                self.secrets(&config, &*store, &directory).await;
-                stuck::look(self, &*store, &directory).await;
+                let mute = self.secrets(&config, &*store, &directory).await;
+                stuck::look(self, &*store, &directory, &mute).await;
             }
             Err(error) => self.wrong(
                 "database",
@@ -182,7 +184,13 @@ impl Doctor {
         Ok(())
     }
 
-    async fn secrets(&mut self, config: &Config, store: &dyn Store, directory: &Arc<Directory>) {
+    /// Root key, sealed secrets and connections. Answers the connections whose providers cannot be spoken to.
+    async fn secrets(
+        &mut self,
+        config: &Config,
+        store: &dyn Store,
+        directory: &Arc<Directory>,
+    ) -> BTreeSet<ConnectionId> {
         let keyring = match installation::keyring(config) {
             Ok(Some((keyring, place))) => {
                 let place = match place {
@@ -199,18 +207,19 @@ impl Doctor {
                     Ok(true) => self.wrong("root key", says, root::PUT_BACK),
                     Err(error) => self.wrong("root key", format!("{says}; {error:#}"), ASK_AGAIN),
                 }
-                return;
+                return BTreeSet::new();
             }
             Err(error) => {
-                return self.wrong(
+                self.wrong(
                     "root key",
                     format!("{error:#}"),
                     "put the key back that this database was used with",
                 );
+                return BTreeSet::new();
             }
         };
         self.sealed(&keyring, store, directory).await;
-        self.connections(&keyring, directory);
+        self.connections(&keyring, directory)
     }
 
     /// Whether what was sealed opens.
@@ -224,16 +233,16 @@ impl Doctor {
         }
     }
 
-    /// Whether every connection has its rail and its secrets.
-    fn connections(&mut self, keyring: &Keyring, directory: &Directory) {
+    /// Whether every connection has its rail and its secrets. Answers those that have not.
+    fn connections(&mut self, keyring: &Keyring, directory: &Directory) -> BTreeSet<ConnectionId> {
         let tenants = directory
             .merchants()
             .into_iter()
             .flat_map(|merchant| tenants_of(merchant.id));
-        let (mut whole, mut broken) = (0, 0);
+        let (mut whole, mut broken) = (0, BTreeSet::new());
         for connection in tenants.flat_map(|tenant| directory.connections(tenant)) {
             let Some(rail) = ALL.iter().find(|rail| rail.table().name == connection.rail) else {
-                broken += 1;
+                broken.insert(connection.id);
                 self.wrong(
                     "connections",
                     format!(
@@ -254,7 +263,7 @@ impl Doctor {
                 whole += 1;
             }
             for error in lacks {
-                broken += 1;
+                broken.insert(connection.id);
                 let (says, mend) = (format!("{}: {error}", connection.id), mend_secret(&error));
                 if connection.enabled {
                     self.wrong("connections", says, &mend);
@@ -263,15 +272,16 @@ impl Doctor {
                 }
             }
         }
-        if broken == 0 && whole == 0 {
+        if broken.is_empty() && whole == 0 {
             self.note(
                 "connections",
                 "no connection: nobody can pay",
                 "add one with `POST /v1/connections`, as the README shows under \"Run it for real\"",
             );
-        } else if broken == 0 {
+        } else if broken.is_empty() {
             self.good("connections", format!("with their rails and secrets: {whole}"));
         }
+        broken
     }
 }
 
@@ -283,7 +293,11 @@ fn mend_secret(error: &KeyringError) -> String {
                 name.to_ascii_uppercase()
             )
         }
-        KeyringError::Unnamed { word, .. } => format!("name its `{word}` with `POST /v1/connections/{{id}}`"),
+        KeyringError::Unnamed { connection, word } => format!(
+            "a connection keeps the names that it was made with: make another one that names `{word}` too (`POST /v1/connections`, with \
+             `\"default\":true`), enter its address for webhooks at the provider, and switch this one off (`POST /v1/connections/{connection}` with \
+             `{{\"enabled\":false}}`)"
+        ),
         KeyringError::OtherMode(name) => {
             format!("put the key of this connection's mode under `{name}`, or name another secret")
         }
@@ -301,6 +315,23 @@ fn skew(before: Timestamp, there: Timestamp, after: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_without_a_name_for_a_secret_is_mended_by_calls_that_the_api_takes() {
+        let unnamed = KeyringError::Unnamed {
+            connection: "con_1".to_owned(),
+            word: "webhook_secret".to_owned(),
+        };
+        let mend = mend_secret(&unnamed);
+        assert!(
+            mend.contains("make another one that names `webhook_secret` too"),
+            "{mend}"
+        );
+        assert!(
+            mend.contains("`POST /v1/connections/con_1` with `{\"enabled\":false}`"),
+            "{mend}"
+        );
+    }
 
     #[test]
     fn a_slow_answer_is_no_skew() {

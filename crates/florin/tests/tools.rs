@@ -1,7 +1,7 @@
 //! The tools beside a server in use, as people type them: audit, doctor, backup, restore.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by panicking")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -92,6 +92,22 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// Posts to the API with the key of `dev`; answers all that came back.
+fn post(dev: &Dev, path: &str, body: &str) -> String {
+    let (api, key) = (dev.address("api"), dev.address("key"));
+    let host = api.strip_prefix("http://").unwrap();
+    let mut socket = std::net::TcpStream::connect(host).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\nidempotency-key: tools {path}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(body.as_bytes()).unwrap();
+    let mut said = String::new();
+    socket.read_to_string(&mut said).unwrap();
+    said
+}
 fn said(done: &Output) -> String {
     format!(
         "{}\n{}",
@@ -225,7 +241,23 @@ fn the_tools_end_with_the_codes_that_the_help_prints() {
     ends(&["audit", "--at", "nonsense"], UNUSABLE);
     ends(&["audit", "--order", "ord_01kab000000000000000000000"], ABSENT);
     ends(&["audit", "--issuer", "http://127.0.0.1:1"], UNREACHABLE);
-    ends(&["audit", "--database", "postgres://127.0.0.1:1/florin"], UNREACHABLE);
+    refuses(
+        &dev.tool(&["audit", "--issuer", "http://127.0.0.1:1"]),
+        "Connection refused",
+    );
+    for tool in ["audit", "migrate"] {
+        let nowhere = [tool, "--database", "postgres://127.0.0.1:1/florin"];
+        ends(&nowhere, UNREACHABLE);
+        refuses(&dev.tool(&nowhere), "see that it runs and takes connections");
+    }
+    ends(&["migrate", "--database", "nope"], UNUSABLE);
+    refuses(
+        &dev.tool(&["migrate", "--database", "nope"]),
+        "does not begin with `postgres://`",
+    );
+    ends(&["pay", "10.99", "EUR"], UNUSABLE);
+    ends(&["listen", "--event", "nope"], UNUSABLE);
+    ends(&["man", "nope"], UNUSABLE);
     let copy = dev.folder.join("copy.db");
     let copy = copy.to_str().unwrap();
     ends(&["backup", copy], 0);
@@ -284,6 +316,75 @@ fn a_copy_that_cannot_be_is_no_fault_of_the_database() {
 }
 
 #[test]
+fn the_doctor_does_not_say_that_a_provider_is_asked_which_cannot_be() {
+    let mut dev = Dev::start("mute");
+    // A provider that takes every message and answers none.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let _ = socket.read(&mut [0; 4_096]);
+        }
+    });
+    let made = post(
+        &dev,
+        "/v1/connections",
+        &format!(
+            r#"{{"rail":"stripe","base":"{base}","secrets":{{"api_key":"dev_provider_key","webhook_secret":"dev_provider_hook"}},"default":true}}"#
+        ),
+    );
+    assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+    const UNKNOWN: i32 = 6;
+    let paid = dev.tool(&["pay", "1099", "EUR", "--reference", "A-1"]);
+    assert_eq!(paid.status.code(), Some(UNKNOWN), "{}", said(&paid));
+    let uncertain = |dev: &Dev| -> Vec<Value> {
+        let checks = of_kind(&dev.tool(&["doctor"]), "check");
+        checks
+            .into_iter()
+            .filter(|check| check["check"] == "uncertain")
+            .collect()
+    };
+    let asked = uncertain(&dev);
+    assert!(
+        asked[0]["mend"].as_str().unwrap().starts_with("the provider is asked"),
+        "{asked:#?}"
+    );
+    dev.stop();
+    let secrets = dev.folder.join("secrets.json");
+    let kept = std::fs::read_to_string(&secrets).unwrap();
+    std::fs::write(&secrets, kept.replace("\"provider_key\"", "\"other_key\"")).unwrap();
+    let mute = uncertain(&dev);
+    assert_eq!(mute[0]["grade"], "wrong", "{mute:#?}");
+    assert!(
+        mute[0]["says"].as_str().unwrap().contains("nobody asks the provider"),
+        "{mute:#?}"
+    );
+}
+
+#[test]
+fn every_page_that_the_manual_names_is_printed() {
+    let page = |words: &[&str]| {
+        let done = command(&["man"]).args(words).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {}", said(&done));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let mut named: Vec<String> = Vec::new();
+    for part in page(&[]).replace('\\', "").split("(1)") {
+        named.extend(part.split_whitespace().last().map(str::to_owned));
+    }
+    let named = named.iter().filter_map(|name| name.strip_prefix("florin-"));
+    let named: Vec<&str> = named.collect();
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        assert!(
+            page(&[name]).replace('\\', "").contains(&format!("florin-{name}")),
+            "{name}"
+        );
+    }
+    assert!(page(&["webhooks", "create"]).contains("webhooks"));
+}
+
+#[test]
 fn a_first_port_that_leaves_no_room_for_the_others_is_a_mistake_on_the_command_line() {
     for (tool, port, max) in [
         ("dev", "65531", "65530"),
@@ -318,7 +419,13 @@ fn a_tool_says_what_is_missing_and_makes_nothing() {
 
 #[test]
 fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
-    for arguments in [&["openapi"][..], &["man"], &["completions", "bash"], &["doctor"]] {
+    for arguments in [
+        &["openapi"][..],
+        &["man"],
+        &["man", "pay"],
+        &["completions", "bash"],
+        &["doctor"],
+    ] {
         let mut asked = command(arguments);
         let mut child = asked.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
@@ -406,7 +513,12 @@ fn a_server_starts_over_a_used_database_only_with_the_root_key_that_it_was_used_
     let mut dev = Dev::start("root");
     dev.client(&["webhooks", "create", "http://127.0.0.1:9/hook"]);
     dev.stop();
-    drop(Server::start(&dev.folder, &[]).expect("the key that `dev` made is the right one"));
+    let mut server = Server::start(&dev.folder, &[]).expect("the key that `dev` made is the right one");
+    server.0.kill().unwrap();
+    let mut logged = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut logged).unwrap();
+    assert!(logged.contains("`florin dev` made the data folder"), "{logged}");
+    drop(server);
     assert!(!dev.folder.join("root.key").exists(), "and no other is made");
 
     let kept = dev.folder.join("secrets.json");

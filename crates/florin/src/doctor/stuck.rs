@@ -1,6 +1,8 @@
 //! What is stuck: work, notices and deliveries with their ages, uncertain steps, orders that need a person, endpoints that take nothing.
 
-use florin_core::id::{Key, OrderId, Part, PartId};
+use std::collections::BTreeSet;
+
+use florin_core::id::{ConnectionId, Key, OrderId, Part, PartId};
 use florin_core::order::{Case, StepKind, StepName};
 use florin_core::time::Timestamp;
 use florin_services::clock::{Clock, SystemClock};
@@ -13,7 +15,8 @@ use super::Doctor;
 /// Notices and deliveries that lie for longer are worth a look.
 const OLD_S: i64 = 300;
 
-pub(super) async fn look(doctor: &mut Doctor, store: &dyn Store, directory: &Directory) {
+/// `mute` are the connections whose providers cannot be asked, for want of a secret or of the rail.
+pub(super) async fn look(doctor: &mut Doctor, store: &dyn Store, directory: &Directory, mute: &BTreeSet<ConnectionId>) {
     let seen = match watch::look(store, directory, SystemClock.now()).await {
         Ok(seen) => seen,
         Err(fault) => {
@@ -32,7 +35,7 @@ pub(super) async fn look(doctor: &mut Doctor, store: &dyn Store, directory: &Dir
             &format!("`florin audit --order {order}`, then `record_damaged` in docs/runbook.md"),
         );
     }
-    uncertain(doctor, &seen);
+    uncertain(doctor, &seen, mute);
     for case in &seen.cases {
         attention(doctor, case);
     }
@@ -118,20 +121,29 @@ fn work(doctor: &mut Doctor, seen: &Seen) {
     }
 }
 
-fn uncertain(doctor: &mut Doctor, seen: &Seen) {
+fn uncertain(doctor: &mut Doctor, seen: &Seen, mute: &BTreeSet<ConnectionId>) {
     if seen.uncertain == 0 {
         return doctor.good("uncertain", "nobody is in doubt about any step");
     }
     for unknown in seen.unknown.iter().filter(|unknown| unknown.case.is_none()) {
-        doctor.note(
-            "uncertain",
-            format!("{} for {}", step(unknown), age(seen.at, unknown.since)),
-            "the provider is asked; nothing has to be done unless it becomes a case",
-        );
+        let says = format!("{} for {}", step(unknown), age(seen.at, unknown.since));
+        if mute.contains(&unknown.connection) {
+            doctor.wrong(
+                "uncertain",
+                format!("{says}: nobody asks the provider, since the connection lacks what `connections` names above"),
+                "mend the connection: questions go out again by themselves",
+            );
+        } else {
+            doctor.note(
+                "uncertain",
+                says,
+                "the provider is asked; nothing has to be done unless it becomes a case",
+            );
+        }
     }
     for unknown in seen.unknown.iter().filter(|unknown| unknown.case.is_some()) {
         let why = match unknown.case {
-            Some(Case::Nobody) => "its provider has nobody to ask",
+            Some(Case::Nobody) => "its provider was asked for three days and did not tell, or cannot be asked",
             Some(Case::Long) | None => "it has been uncertain for three days",
         };
         doctor.wrong(
