@@ -95,7 +95,7 @@ fn note(noted: Noted) {
 }
 
 impl Noted {
-    fn log(&self, id: &str, method: &Method, route: &str, status: u16) {
+    fn log(&self, id: &str, method: &str, route: &str, status: u16) {
         match self {
             Self::Managed { key, tenant } => {
                 let mode = match tenant.mode {
@@ -166,7 +166,7 @@ pub(crate) async fn watched(
     next: Next,
     bare: fn(StatusCode) -> Response,
 ) -> Response {
-    let method = request.method().clone();
+    let method = word_of(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unknown", MatchedPath::as_str);
     let began = Instant::now();
@@ -192,7 +192,7 @@ pub(crate) async fn watched(
     let took = began.elapsed();
     let status = response.status().as_u16();
     if let Some(noted) = noted {
-        noted.log(&id, &method, route, status);
+        noted.log(&id, method, route, status);
     }
     // 503 is how a busy or stopping server says "come back", and no fault.
     if status >= 500 && status != 503 {
@@ -202,6 +202,21 @@ pub(crate) async fn watched(
     }
     TIMES.record(door, route, status, took);
     response
+}
+
+/// A method as it is logged. Callers may make words of their own, and write into them what is for no log.
+fn word_of(method: &Method) -> &'static str {
+    const KNOWN: [(Method, &str); 7] = [
+        (Method::GET, "GET"),
+        (Method::POST, "POST"),
+        (Method::DELETE, "DELETE"),
+        (Method::HEAD, "HEAD"),
+        (Method::OPTIONS, "OPTIONS"),
+        (Method::PUT, "PUT"),
+        (Method::PATCH, "PATCH"),
+    ];
+    let known = KNOWN.iter().find(|(known, _)| known == method);
+    known.map_or("other", |(_, word)| word)
 }
 
 /// Whether a refusal is the framework's: no call of ours refuses in plain text.
@@ -287,6 +302,16 @@ pub(crate) fn only_tls(address: &str) -> SetResponseHeaderLayer<Option<HeaderVal
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_method_is_logged_only_if_it_is_a_known_one() {
+        for method in [Method::GET, Method::POST, Method::DELETE, Method::PATCH] {
+            assert_eq!(word_of(&method), method.as_str());
+        }
+        for other in ["4111", "get", "BREW"] {
+            assert_eq!(word_of(&Method::from_bytes(other.as_bytes()).unwrap()), "other");
+        }
+    }
 
     #[test]
     fn only_of_what_looks_like_a_key_of_ours_the_beginning_is_logged() {
