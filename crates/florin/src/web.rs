@@ -1,8 +1,9 @@
 //! Serves a door until it is told to stop: HTTP/1.1, so many connections and no more, slow senders cut off, and who does not read,
 //! open answers finished at the end.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt};
@@ -32,8 +33,10 @@ const DESCRIPTORS_KEPT: u64 = 512;
 const DESCRIPTORS_ASSUMED: u64 = 1_024;
 /// Doors of a process that share the descriptors.
 const DOORS: u64 = 3;
-/// A request's head has to be there within this time, and an idle connection is closed after it. Longer than the minute for which proxies
-/// keep idle connections, so that they close first.
+/// Whoever connects has asked for something within this time: a silent connection holds a place for no longer.
+const FIRST_HEAD: Duration = Duration::from_secs(10);
+/// The head of a later request has to be there within this time, from the answer before it, and an idle connection is closed after it. Longer
+/// than the minute for which proxies keep idle connections, so that they close first.
 const HEAD: Duration = Duration::from_secs(75);
 /// The largest head of a request. What is read ahead on each connection is kept in memory, so many connections times this is what
 /// anybody can make a door hold; four times what proxies pass on.
@@ -52,15 +55,6 @@ const BREATH: Duration = Duration::from_millis(50);
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(connections()));
     let door = RequestBodyTimeoutLayer::new(BODY_PAUSE).layer(router);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let door = door.clone();
-        async move {
-            match misdirected(request.version(), request.headers()) {
-                Some(refusal) => Ok(refusal),
-                None => door.oneshot(request.map(|body| Timely::new(body, BODY_WHOLE))).await,
-            }
-        }
-    });
     let open = GracefulShutdown::new();
     loop {
         // A place first: who has none is not accepted.
@@ -87,15 +81,31 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch Nagle's algorithm off");
         }
+        let asked = Arc::new(AtomicBool::new(false));
+        let (door, asks) = (door.clone(), Arc::clone(&asked));
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            asks.store(true, Ordering::Relaxed);
+            let door = door.clone();
+            async move {
+                let answer = match misdirected(request.version(), request.headers()) {
+                    Some(refusal) => Ok(refusal),
+                    None => door.oneshot(request.map(|body| Timely::new(body, BODY_WHOLE))).await,
+                };
+                answer.map(as_it_is)
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(read_within(socket, UNREAD)), service.clone());
+            .serve_connection(TokioIo::new(read_within(socket, UNREAD)), service);
         let connection = open.watch(connection);
         tokio::spawn(async move {
-            // A caller that goes away in the middle is no news.
-            let _: Result<(), hyper::Error> = connection.await;
+            let mut connection = pin!(connection);
+            // A caller that goes away in the middle is no news, nor is one that never asks.
+            if timeout(FIRST_HEAD, connection.as_mut()).await.is_err() && asked.load(Ordering::Relaxed) {
+                let _: Result<(), hyper::Error> = connection.await;
+            }
             drop(place);
         });
     }
@@ -114,6 +124,16 @@ fn misdirected(version: Version, headers: &HeaderMap) -> Option<Response> {
     };
     let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
     Some((StatusCode::BAD_REQUEST, close, detail).into_response())
+}
+
+/// What every answer of every door says: it is of the kind that it names, and nobody keeps it, unless it says otherwise itself.
+fn as_it_is(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    answer
 }
 
 /// A connection that breaks when it has been written to for so long without the other side reading anything.
@@ -248,7 +268,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let router = Router::new().route("/", get(async || "here"));
+        let kept = [(header::CACHE_CONTROL, "max-age=60")];
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/kept", get(async move || (kept, "a picture")));
         let door = tokio::spawn(serve(listener, router, stop.clone()));
         (address, stop, door)
     }
@@ -272,6 +295,52 @@ mod tests {
             socket.read_to_string(&mut answer).await.unwrap();
             assert_eq!(answer.split(' ').nth(1), Some(status), "{head:?}: {answer}");
             assert!(status == "200" || answer.contains("Host header"), "{answer}");
+        }
+        stop.cancel();
+        door.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_answer_says_that_it_is_what_it_is_and_who_may_keep_it() {
+        let (address, stop, door) = a_door().await;
+        for (line, host, kept) in [
+            ("GET /", "Host: x\r\n", "no-store"),
+            ("GET /nothing", "Host: x\r\n", "no-store"),
+            ("POST /", "Host: x\r\n", "no-store"),
+            ("GET /", "", "no-store"),
+            ("GET /kept", "Host: x\r\n", "max-age=60"),
+        ] {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let request = format!("{line} HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            for said in [
+                "x-content-type-options: nosniff\r\n".to_owned(),
+                format!("cache-control: {kept}\r\n"),
+            ] {
+                assert_eq!(answer.matches(&said).count(), 1, "{line}: {answer}");
+            }
+        }
+        stop.cancel();
+        door.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_asks_is_closed_early_and_who_has_asked_may_be_idle() {
+        let (address, stop, door) = a_door().await;
+        for (said, first, last) in [
+            ("", FIRST_HEAD, HEAD),
+            ("GET / HTTP/1.1\r\nHost:", FIRST_HEAD, HEAD),
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", HEAD, 2 * HEAD),
+        ] {
+            let (mut socket, began) = (TcpStream::connect(address).await.unwrap(), tokio::time::Instant::now());
+            socket.write_all(said.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            let open = began.elapsed();
+            assert!(first <= open && open < last, "{said:?}: open for {open:?}");
+            assert_eq!(answer.is_empty(), first == FIRST_HEAD, "{said:?}: {answer}");
         }
         stop.cancel();
         door.await.unwrap();
@@ -302,7 +371,7 @@ mod tests {
                 }
             }
         };
-        let ended = tokio::time::timeout(Duration::from_secs(20), unread).await;
+        let ended = timeout(Duration::from_secs(20), unread).await;
         assert_eq!(ended.expect("it ends"), std::io::ErrorKind::TimedOut);
         // Who reads, slowly as it may be, is served: each piece that is read begins the time anew.
         let (asks, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
@@ -336,7 +405,7 @@ mod tests {
         let drops = Drops(tokio::time::interval(Duration::from_millis(10)));
         let body = axum::body::Body::new(Timely::new(drops, Duration::from_millis(200)));
         let read = axum::body::to_bytes(body, 1 << 20);
-        let read = tokio::time::timeout(Duration::from_secs(20), read).await;
+        let read = timeout(Duration::from_secs(20), read).await;
         let error = read.expect("it ends").expect_err("it is not whole");
         assert!(error.to_string().contains("too slowly"), "{error}");
     }
@@ -345,7 +414,7 @@ mod tests {
     async fn a_signal_that_comes_before_anybody_waits_for_it_is_heard() {
         let asked = Asked::listen().unwrap();
         kill_process(getpid(), process::Signal::TERM).unwrap();
-        let heard = tokio::time::timeout(Duration::from_secs(30), asked.heard()).await;
+        let heard = timeout(Duration::from_secs(30), asked.heard()).await;
         heard.expect("nobody was told");
     }
 }
