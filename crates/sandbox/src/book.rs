@@ -35,6 +35,10 @@ pub struct Book {
     /// Staged lines, not written yet.
     staged: Vec<u8>,
     staged_starts: Vec<u64>,
+    /// What is at the end of the file is not known.
+    broken: bool,
+    #[cfg(test)]
+    room: Option<usize>,
 }
 
 type Hash = [u8; 32];
@@ -103,6 +107,9 @@ impl Book {
             chain: sha256(GENESIS, b""),
             staged: Vec::new(),
             staged_starts: Vec::new(),
+            broken: false,
+            #[cfg(test)]
+            room: None,
         };
         book.read(&mut each)?;
         Ok(book)
@@ -204,20 +211,45 @@ impl Book {
         self.staged_starts.push(self.length() + self.staged.len() as u64);
     }
 
-    /// Writes what was staged, and returns when it is on the disk. After an error nothing is known about the file's end:
-    /// this book must not be used any more.
+    /// Writes what was staged, and returns when it is on the disk. After an error it stays staged, and what was written of it is cut off
+    /// again, so that it can be tried once more: a disk is full for a while. Where the file's end is not known any more, because cutting or
+    /// flushing failed, every further call fails.
     pub fn flush(&mut self) -> io::Result<()> {
         if self.staged.is_empty() {
             return Ok(());
         }
-        self.file.write_all(&self.staged)?;
-        self.file.sync_data()?;
+        if self.broken {
+            return Err(io::Error::other("what is at its end is not known; open it again"));
+        }
+        if let Err(error) = self.append() {
+            self.broken = self.file.set_len(self.length()).is_err();
+            return Err(error);
+        }
+        if let Err(error) = self.file.sync_data() {
+            self.broken = true;
+            return Err(error);
+        }
         self.staged.clear();
         self.starts.append(&mut self.staged_starts);
         Ok(())
     }
 
-    /// From now on writing fails, as on a disk that is full or gone.
+    fn append(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(room) = self.room {
+            self.file.write_all(&self.staged[..room])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.write_all(&self.staged)
+    }
+
+    /// From now on the disk takes so many bytes of what is written, or all again.
+    #[cfg(test)]
+    pub(crate) fn fill_disk(&mut self, room: Option<usize>) {
+        self.room = room;
+    }
+
+    /// From now on writing fails, as on a disk that is gone.
     #[cfg(test)]
     pub(crate) fn break_disk(&mut self) {
         self.file = File::open(&self.path).expect("it is there");

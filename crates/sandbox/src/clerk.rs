@@ -213,6 +213,7 @@ struct Desk {
     issuer: Issuer,
     clock: Clock,
     entries_max: u64,
+    /// Why nothing is acknowledged, until the book can be written.
     stopped: Option<Trouble>,
     /// The newest notice that the bell was rung for.
     rung_for: u64,
@@ -280,15 +281,21 @@ impl Desk {
                 Ask::Close(closed) => closing = Some(closed),
             }
         }
-        if let (None, Err(error)) = (&self.stopped, self.book.flush()) {
-            tracing::error!(%error, "the issuer's book could not be written; nothing is acknowledged any more");
-            self.stopped = Some(Trouble::Stopped(format!("its book could not be written ({error})")));
+        match self.book.flush() {
+            Ok(()) if self.stopped.take().is_some() => tracing::info!("the issuer's book can be written again"),
+            Ok(()) => {}
+            Err(error) => {
+                if self.stopped.is_none() {
+                    tracing::error!(%error, "the issuer's book could not be written; nothing is acknowledged until it can be");
+                }
+                self.stopped = Some(Trouble::Stopped(format!("its book could not be written ({error})")));
+            }
         }
         for reply in replies {
             reply(self.stopped.as_ref());
         }
         let newest = self.issuer.newest_notice();
-        if newest > self.rung_for {
+        if newest > self.rung_for && self.stopped.is_none() {
             self.rung_for = newest;
             self.bell.notify_one();
         }
@@ -398,6 +405,41 @@ mod tests {
         let path = std::env::temp_dir().join(format!("florin-clerk-{}-{name}", std::process::id()));
         std::fs::remove_file(&path).ok();
         path
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_for_a_while_leaves_a_whole_book() {
+        let path = path("full");
+        let mut desk = Desk {
+            book: Book::open(&path, |_| {}).unwrap(),
+            issuer: Issuer::new(0, LATER_DEFAULT),
+            clock: wall_clock(),
+            entries_max: 10,
+            stopped: None,
+            rung_for: 0,
+            bell: Arc::default(),
+        };
+        let mut said = Vec::new();
+        for (key, room) in [("a", None), ("b", Some(30)), ("c", Some(0)), ("d", None), ("e", None)] {
+            desk.book.fill_disk(room);
+            let (answer, heard) = oneshot::channel();
+            desk.turn([Ask::Authorize(sale(key), answer)].into_iter());
+            said.push(heard.await.unwrap().is_ok());
+        }
+        // The fourth finds it stopped, and what was waiting goes to the disk behind it.
+        assert_eq!(said, [true, false, false, false, true]);
+        drop(desk);
+        let mut read = Vec::new();
+        Book::open(&path, |entry| read.push((entry.seq, entry.key.clone()))).unwrap();
+        let numbers: Vec<u64> = read.iter().map(|(seq, _)| *seq).collect();
+        assert!(
+            numbers.iter().copied().eq(1..=numbers.len() as u64),
+            "each once: {read:?}"
+        );
+        read.dedup_by(|one, before| one.1 == before.1);
+        let keys = ["a", "b", "e"].map(|key| Some(Key::parse(key).unwrap()));
+        assert!(read.into_iter().map(|(_, key)| key).eq(keys));
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[tokio::test]

@@ -319,7 +319,9 @@ pub enum Trouble {
     /// Ours: the book is as long as it may get.
     #[error("the issuer's book holds {0} entries, as many as it takes; start with another data directory")]
     Full(u64),
-    /// Ours: the book could not be written, so nothing is acknowledged any more.
-    #[error("the issuer stopped: {0}; mend that and start it again, it will pick up where its book ends")]
+    /// Ours: the book could not be written, so nothing is acknowledged.
+    #[error(
+        "the issuer stopped: {0}; make room on its disk, or mend that and start it again: it goes on where its book ends"
+    )]
     Stopped(String),
 }
