@@ -146,7 +146,8 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- webhooks out ----------------------------------------------------------------------------------------------------------
 
-    /// Takes deliveries that are due, under a lease by the database's clock.
+    /// Takes deliveries that are due, under a lease by the database's clock; but none of an order and to an endpoint that another node has
+    /// one of under lease, since it would overtake that one.
     fn claim_deliveries<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Vec<DeliveryRow>>;
 
     /// Writes what became of deliveries, or new ones (resend).

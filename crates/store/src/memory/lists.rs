@@ -1,6 +1,8 @@
 //! What is folded behind the commit, deliveries, documents and upkeep.
 
-use florin_core::id::{DeliveryId, OrderId};
+use std::collections::BTreeSet;
+
+use florin_core::id::{DeliveryId, EndpointId, OrderId};
 use florin_core::time::Timestamp;
 
 use super::lane::free;
@@ -160,10 +162,18 @@ pub(super) fn claim_deliveries(
     clock: Timestamp,
     opened: Timestamp,
 ) -> Vec<DeliveryRow> {
+    let from_ahead = clock.plus_seconds(2 * i64::from(claim.lease_s));
+    let under_way = |lease: Lease| lease.node != claim.node && lease.until > clock && lease.until <= from_ahead;
+    // What follows what another node has on its way to the same endpoint would overtake it.
+    let busy: BTreeSet<(OrderId, EndpointId)> = (state.deliveries.values())
+        .filter(|one| one.row.due.is_some() && one.lease.is_some_and(under_way))
+        .map(|one| (one.row.order, one.row.endpoint))
+        .collect();
     let mut free: Vec<&mut Delivery> = state
         .deliveries
         .values_mut()
         .filter(|one| free(one.row.due, one.lease, claim, clock, opened) && !claim.without.contains(&one.row.tenant))
+        .filter(|one| !busy.contains(&(one.row.order, one.row.endpoint)))
         .collect();
     free.sort_by_key(|one| (one.row.due, one.row.id));
     free.truncate(claim.limit as usize);

@@ -1,8 +1,8 @@
 //! Taking work under a lease by the database's clock.
 
 use florin_core::time::Timestamp;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::read;
 use super::session::Session;
@@ -25,26 +25,45 @@ pub(super) async fn orders(
     opened: Timestamp,
 ) -> Result<Vec<OrderRow>, Fault> {
     let sql = statement("orders", "fence = fence + 1,", read::ORDER, claim, "");
-    let mut rows = take(session, tenants, claim, opened, &sql, read::order).await?;
+    let leased = Leased::of(claim, opened);
+    let mut rows = read::rows(session, tenants, &sql, &leased.values(claim), read::order).await?;
     rows.sort_by_key(|row| (row.due, row.id));
     Ok(rows)
 }
 
-/// Takes deliveries that are due.
+/// Names the lock under which nodes take deliveries one after the other: `HOOKS` in ASCII.
+const TAKING: i64 = 0x48_4f4f_4b53;
+
+/// Nothing of the same order is on its way to the same endpoint from another node: what follows it would overtake it.
+const IN_LINE: &str = " and not exists (select 1 from deliveries ahead where ahead.order_id = deliveries.order_id \
+                       and ahead.endpoint = deliveries.endpoint and ahead.due is not null and ahead.lease_node <> $2 \
+                       and ahead.lease_until > {clock} and ahead.lease_until <= {clock} + $3 + $3)";
+
+/// Takes deliveries that are due. Under a lock of its own, so that two nodes that look at once do not share an order's between them.
 pub(super) async fn deliveries(
     session: &mut Session,
     tenants: &Tenants,
     claim: &Claim,
     opened: Timestamp,
 ) -> Result<Vec<DeliveryRow>, Fault> {
-    let sql = statement(
-        "deliveries",
-        "",
-        read::DELIVERY,
-        claim,
-        &tenants.without(&claim.without),
+    let in_line = IN_LINE.replace("{clock}", read::CLOCK);
+    let which = tenants.without(&claim.without) + &in_line;
+    let sql = statement("deliveries", "", read::DELIVERY, claim, &which);
+    let statement = session.statement(&sql).await?;
+    let leased = Leased::of(claim, opened);
+    let lock = format!("begin; select pg_advisory_xact_lock({TAKING})");
+    let values = leased.values(claim);
+    // In one go; each statement sees what was committed before it, so the second sees what whoever had the lock before has taken.
+    let (begun, taken, ended) = tokio::join!(
+        biased;
+        session.client.batch_execute(&lock),
+        session.client.query(&statement, &values),
+        session.client.batch_execute("commit"),
     );
-    let mut rows = take(session, tenants, claim, opened, &sql, read::delivery).await?;
+    begun?;
+    let taken = taken?;
+    ended?;
+    let mut rows = read::all(session, tenants, &taken, read::delivery).await?;
     rows.sort_by_key(|row| (row.due, row.id));
     Ok(rows)
 }
@@ -59,20 +78,32 @@ fn statement(table: &str, raise: &str, columns: &str, claim: &Claim, without: &s
     )
 }
 
-async fn take<T>(
-    session: &mut Session,
-    tenants: &Tenants,
-    claim: &Claim,
-    opened: Timestamp,
-    sql: &str,
-    read: fn(&Tenants, &Row) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
-    let lease_ms = i64::from(claim.lease_s) * 1_000;
-    let earlier = opened.plus_millis(lease_ms).millis();
-    let (now, node, limit) = (claim.now.millis(), claim.node.uuid(), i64::from(claim.limit));
-    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&now, &node, &lease_ms, &limit];
-    if claim.own {
-        values.push(&earlier);
+/// The values of a claim's statement.
+struct Leased {
+    now: i64,
+    node: Uuid,
+    lease_ms: i64,
+    limit: i64,
+    earlier: i64,
+}
+
+impl Leased {
+    fn of(claim: &Claim, opened: Timestamp) -> Self {
+        let lease_ms = i64::from(claim.lease_s) * 1_000;
+        Self {
+            now: claim.now.millis(),
+            node: claim.node.uuid(),
+            lease_ms,
+            limit: i64::from(claim.limit),
+            earlier: opened.plus_millis(lease_ms).millis(),
+        }
     }
-    read::rows(session, tenants, sql, &values, read).await
+
+    fn values(&self, claim: &Claim) -> Vec<&(dyn ToSql + Sync)> {
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&self.now, &self.node, &self.lease_ms, &self.limit];
+        if claim.own {
+            values.push(&self.earlier);
+        }
+        values
+    }
 }

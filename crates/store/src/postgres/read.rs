@@ -50,7 +50,17 @@ pub(super) async fn rows<T>(
     read: fn(&Tenants, &Row) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
     let rows = session.query(sql, values).await?;
-    tenants::know(session, tenants, &rows, TENANT).await?;
+    all(session, tenants, &rows, read).await
+}
+
+/// What these rows say.
+pub(super) async fn all<T>(
+    session: &mut Session,
+    tenants: &Tenants,
+    rows: &[Row],
+    read: fn(&Tenants, &Row) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    tenants::know(session, tenants, rows, TENANT).await?;
     rows.iter().map(|row| read(tenants, row)).collect()
 }
 

@@ -40,6 +40,11 @@ pub(super) fn orders(
     Ok(rows)
 }
 
+/// Nothing of the same order is on its way to the same endpoint from another node: what follows it would overtake it.
+const IN_LINE: &str = " and not exists (select 1 from deliveries ahead where ahead.order_id = deliveries.order_id \
+                       and ahead.endpoint = deliveries.endpoint and ahead.due is not null and ahead.lease_node <> ?3 \
+                       and ahead.lease_until > ?2 and ahead.lease_until <= 2 * ?6 - ?2)";
+
 /// Takes deliveries that are due.
 pub(super) fn deliveries(
     connection: &mut Connection,
@@ -49,7 +54,7 @@ pub(super) fn deliveries(
 ) -> Result<Vec<DeliveryRow>, Fault> {
     let sql = format!(
         "update deliveries set lease_node = ?3, lease_until = ?6 where id in \
-         (select id from deliveries where due is not null and {}{} order by due, id limit ?5) returning {}",
+         (select id from deliveries where due is not null and {}{}{IN_LINE} order by due, id limit ?5) returning {}",
         free(claim),
         tenants.without(&claim.without),
         read::DELIVERY

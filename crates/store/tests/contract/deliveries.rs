@@ -26,6 +26,62 @@ fn numbers(rows: &[DeliveryRow]) -> Vec<u32> {
         .collect()
 }
 
+pub(crate) async fn an_orders_deliveries_to_an_endpoint_are_taken_by_one_node_at_a_time(place: &mut Place) {
+    let of_one = |number| DeliveryRow {
+        order: order_id(1),
+        ..delivery(number)
+    };
+    let elsewhere = DeliveryRow {
+        endpoint: endpoint(2),
+        ..of_one(3)
+    };
+    place
+        .store
+        .fold(Fold {
+            deliveries: vec![of_one(1), of_one(2), elsewhere.clone(), delivery(4)],
+            ..fold("hooks", 0, 1)
+        })
+        .await
+        .unwrap();
+    let two = place.another().await;
+    let first = Claim {
+        lease_s: 1,
+        limit: 1,
+        ..claim(1)
+    };
+    assert_eq!(place.store.claim_deliveries(&first).await.unwrap(), [of_one(1)]);
+    assert_eq!(
+        two.claim_deliveries(&claim(2)).await.unwrap(),
+        [elsewhere, delivery(4)],
+        "the second would overtake the first"
+    );
+    assert_eq!(
+        place.store.claim_deliveries(&claim(1)).await.unwrap(),
+        [of_one(2)],
+        "behind its own"
+    );
+    let sent = |number| DeliveryRow {
+        status: DeliveryStatus::Succeeded,
+        due: None,
+        ..of_one(number)
+    };
+    place.store.write_deliveries(&[sent(1)]).await.unwrap();
+    place.store.write_deliveries(&[sent(2)]).await.unwrap();
+    place
+        .store
+        .fold(Fold {
+            deliveries: vec![of_one(5)],
+            ..fold("hooks", 1, 2)
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        two.claim_deliveries(&claim(2)).await.unwrap(),
+        [of_one(5)],
+        "the line is free"
+    );
+}
+
 pub(crate) async fn a_delivery_is_taken_by_one_node_and_written_back(place: &mut Place) {
     place
         .store

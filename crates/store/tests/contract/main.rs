@@ -89,6 +89,7 @@ contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
         no_list_shows_another_tenant;
     deliveries:
         a_delivery_is_taken_by_one_node_and_written_back
+        an_orders_deliveries_to_an_endpoint_are_taken_by_one_node_at_a_time
         deliveries_are_found_by_every_filter
         deliveries_page_newest_first
         a_delivery_of_another_tenant_does_not_exist;
