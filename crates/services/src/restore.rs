@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use florin_core::id::{ConnectionId, OrderId};
 use florin_core::money::Money;
+use florin_core::order::Phase;
 use florin_core::rail::{Account, Payment, Rail};
 use florin_core::time::Timestamp;
 use florin_store::{Batch, Changed, Fault, OrderRow, Outcome, ProviderRef, Store, Wanted};
@@ -239,8 +240,11 @@ async fn lack(store: &dyn Store, road: &Road, payment: &Payment) -> Result<Optio
         .and_then(|number| view.order.attempt(number))
         .map(|(_, attempt)| attempt);
     let Some(attempt) = attempt else {
+        // Also where nothing stands any more: the next attempt of an open order is called what this one was called, and the provider would
+        // answer it with what became of this one.
+        let over = matches!(view.order.phase, Phase::Ended(_));
         let what = format!("{}, and its attempt is not here", stands(payment));
-        return Ok((!nothing).then_some((Some(order), what)));
+        return Ok((!nothing || !over).then_some((Some(order), what)));
     };
     let money = |sum: i128| Money::new(i64::try_from(sum).unwrap_or(i64::MAX), view.order.due.currency());
     let (taken, held) = (money(taken_of(attempt)), money(held_of(attempt)));
