@@ -395,7 +395,10 @@ pub(crate) struct Orders {
 pub(crate) enum Attempts {
     /// List the attempts of an order
     List(OrderArg),
-    /// Report how an uncertain step stands, as you saw it at the provider
+    /// Report how a step stands that is open or uncertain, as you saw it at the provider
+    ///
+    /// It is booked as if the provider had said it: an order whose attempt you call approved is paid, also while the payer is
+    /// still on the provider's page. What you report above the amount that was asked is refunded.
     Resolve {
         /// An attempt (`att_…`) or one of its steps (`att_…/ref/0`, `att_…/cap/1`).
         id: String,

@@ -302,6 +302,12 @@ pub(super) async fn resolve(
             let detail = format!("the order stands on the money of {step}: how much of it went back has to be said");
             return Err(Problem::new("invalid_value", detail).at("amount"));
         }
+        Err(Unheard::NothingApproved) => {
+            let detail = format!("{step} was approved with an amount of 0");
+            return Err(Problem::new("invalid_value", detail)
+                .at("amount")
+                .fix("say `declined` if nothing was taken or held, or `undone` if it went back"));
+        }
         Err(Unheard::Nothing) => {
             // The same call may have settled it before, and its answer may have been lost.
             let before = match &call.key {

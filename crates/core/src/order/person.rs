@@ -28,6 +28,8 @@ pub enum Unheard {
     Nothing,
     /// The order stands on this money, so how much of it went back has to be said.
     NeedsAmount,
+    /// Nothing was approved: that is a refusal, or an undoing.
+    NothingApproved,
 }
 
 impl Order {
@@ -58,6 +60,9 @@ impl Order {
         let stands = open.is_none() && step.kind == StepKind::Authorize && is_winner();
         if ruling == Ruling::Undone && stands && amount.is_none_or(|minor| minor == 0) {
             return Err(Unheard::NeedsAmount);
+        }
+        if ruling == Ruling::Approved && amount == Some(0) {
+            return Err(Unheard::NothingApproved);
         }
         let said = amount.map(|minor| asked.with_minor(minor));
         let says = match ruling {

@@ -270,12 +270,10 @@ async fn fault_24_another_amount_holds_the_payment_for_a_person() {
     };
     let mut resolve = world.ask("resolve", what);
     resolve.key = None;
-    let resolved = answered(engine.ask(resolve).await);
-    assert!(
-        matches!(word(&resolved.order), "captured" | "created" | "processing"),
-        "{}",
-        word(&resolved.order)
-    );
+    answered(engine.ask(resolve).await);
+    // What was taken too much goes back by itself.
+    world.until(&engine, order, is("partially_refunded")).await;
+    world.check().await;
 }
 
 #[tokio::test]

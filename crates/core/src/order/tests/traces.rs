@@ -156,6 +156,8 @@ fn whatever_needs_a_person_can_be_settled_by_one() {
     let mut world = came_late_and_stays(3);
     let step = StepName::authorize(1);
     assert_eq!(world.order.to_settle().into_iter().collect::<Vec<_>>(), [step]);
+    let nothing = world.order.said_by_person(step, Ruling::Approved, Some(0));
+    assert_eq!(nothing, Err(Unheard::NothingApproved));
     let kept = world.order.said_by_person(step, Ruling::Approved, None);
     let mut keeping = world.clone();
     assert_eq!(
