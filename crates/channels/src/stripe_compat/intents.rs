@@ -104,10 +104,12 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         Ok(amount) => amount,
         Err(wrong) => return tried(&reader, before(&reader, key.as_ref(), wrong).await?, &given).await,
     };
-    note.any_method = given
-        .table("automatic_payment_methods")
+    let automatic = given.table("automatic_payment_methods");
+    note.any_method = automatic
+        .as_ref()
         .and_then(|table| table.flag("enabled"))
         .unwrap_or(!given.has("payment_method_types"));
+    note.allow_redirects = automatic.and_then(|table| table.owned("allow_redirects"));
     note.capture_method = given.owned("capture_method");
     note.confirmation_method = given.owned("confirmation_method");
     note.return_url = given.owned("return_url");

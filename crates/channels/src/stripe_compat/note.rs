@@ -26,6 +26,9 @@ pub(super) struct Note {
     /// The caller named no method types: the door may offer any.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) any_method: bool,
+    /// `never`, if the caller said so: shown as it was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allow_redirects: Option<String>,
     /// The method that was chosen and not tried yet, by Stripe's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) method: Option<String>,

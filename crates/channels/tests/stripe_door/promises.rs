@@ -252,6 +252,21 @@ async fn a_secret_that_is_not_the_intents_opens_nothing() {
         .error(400);
 }
 
+#[tokio::test]
+async fn whether_redirects_are_allowed_is_answered_as_it_was_asked() {
+    let world = World::merchant().await;
+    for (asked, shown) in [(None, "always"), (Some("always"), "always"), (Some("never"), "never")] {
+        let word = asked.map(|word| ("automatic_payment_methods[allow_redirects]", word));
+        let enabled = ("automatic_payment_methods[enabled]", "true");
+        let form: Vec<_> = SALE[..2].iter().copied().chain([enabled]).chain(word).collect();
+        let intent = world.post("/v1/payment_intents", &form).await;
+        assert_eq!(
+            intent["automatic_payment_methods"],
+            json!({ "allow_redirects": shown, "enabled": true })
+        );
+    }
+}
+
 /// What stripe-node 23.1.0 declares of the shape of 2026-10-28, and no published file has yet.
 #[tokio::test]
 async fn objects_have_what_the_newest_library_declares() {

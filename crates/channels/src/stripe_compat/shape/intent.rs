@@ -12,9 +12,10 @@ pub(in crate::stripe_compat) fn shape(seen: &Seen<'_>, scene: Scene<'_>) -> Valu
     let (order, details, note) = (seen.order(), &seen.view.details, &seen.note);
     let amounts = seen.amounts();
     let status = intent_status(seen);
+    let redirects = note.allow_redirects.as_deref().unwrap_or("always");
     let automatic = note
         .any_method
-        .then(|| json!({ "allow_redirects": "always", "enabled": true }));
+        .then(|| json!({ "allow_redirects": redirects, "enabled": true }));
     let id = ids::intent(order.id);
     json!({
         "id": id,
