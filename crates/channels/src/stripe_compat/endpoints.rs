@@ -6,7 +6,7 @@ use florin_services::directory::{Dialect, Endpoint, Scope, Sealed};
 use florin_services::notify::{ENDPOINT_SECRET, sign};
 use serde_json::json;
 
-use super::asking::{finish, read_out};
+use super::asking::{finish, read_out, was_asked};
 use super::expand::Shown;
 use super::gate::{Answer, Get, Post};
 use super::lists::{self, Page};
@@ -15,7 +15,7 @@ use super::reader::Reader;
 use super::shape::endpoint::EVERY;
 use super::shape::{customer, endpoint, list as shape_list};
 use super::wrong::Wrong;
-use super::{Door, VERSION, event_names, form, ids};
+use super::{Door, VERSION, event_names, ids};
 use crate::api::endpoints::{INSIDE, is_forbidden};
 
 const FIELDS: &[Field] = &[
@@ -59,7 +59,11 @@ pub(super) async fn create(State(door): State<Door>, post: Post) -> Result<Answe
         door: Default::default(),
         created_at: directory.now(),
     };
-    change(&given, &mut fresh)?;
+    if let Err(wrong) = change(&given, &mut fresh)
+        && !was_asked(&reader, key.as_ref()).await?
+    {
+        return Err(wrong);
+    }
     let made = directory.make(Some(caller.tenant), fresh, key).await?;
     // A replay gives the secret again: the caller asked under the same key because it lost the answer.
     let kept = made
@@ -144,10 +148,9 @@ fn change(given: &Given, endpoint: &mut Endpoint) -> Result<(), Wrong> {
             return Err(empty("enabled_events"));
         }
         for (at, name) in events.iter().enumerate() {
-            if name != EVERY && !event_names::is_known(name) {
+            if let Some(why) = event_names::refusal(name).filter(|_| name != EVERY) {
                 let path = format!("enabled_events[{at}]");
-                let message = format!("Invalid {path}: there is no event `{}`", form::shown(name));
-                return Err(Wrong::invalid(message).at(&path));
+                return Err(Wrong::invalid(format!("Invalid {path}: {why}")).at(&path));
             }
         }
         endpoint.events = if events.iter().any(|event| event == EVERY) {

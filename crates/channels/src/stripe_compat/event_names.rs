@@ -1,7 +1,12 @@
 //! The names of Stripe's events, as far as an endpoint's list is held to them.
 //!
-//! Of the things that this door has, every name is known, so that a slip of the pen is refused and not waited for. Of all others it is
-//! enough that Stripe has such things: an endpoint's list may be brought along as it is, and is told what there is to tell.
+//! Of the things that this door has, every name is known, so that a slip of the pen is refused and not waited for; so is the name of what
+//! happens here and is not told. What never happens here (a payment that arrives days later, an invoice) keeps nobody waiting: of such
+//! things it is enough that Stripe has them, and an endpoint's list may be brought along as it is.
+
+use florin_services::notify::stripe;
+
+use super::form::shown;
 
 /// Things that this door has, and what Stripe says of them.
 const HERE: &[(&str, &[&str])] = &[
@@ -84,6 +89,26 @@ const HERE: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// What happens here, and nobody is told: documents keep no history, and of a charge or a dispute only what moves money is told.
+const UNTOLD: &[&str] = &[
+    "charge.dispute.updated",
+    "charge.expired",
+    "charge.updated",
+    "customer.created",
+    "customer.deleted",
+    "customer.updated",
+    "payment_method.attached",
+    "payment_method.automatically_updated",
+    "payment_method.detached",
+    "payment_method.updated",
+    "price.created",
+    "price.deleted",
+    "price.updated",
+    "product.created",
+    "product.deleted",
+    "product.updated",
+];
+
 /// Other things that Stripe tells of.
 const ELSEWHERE: &[&str] = &[
     "account",
@@ -135,8 +160,24 @@ const ELSEWHERE: &[&str] = &[
     "treasury",
 ];
 
+/// Why an endpoint cannot want an event of this name, if it cannot.
+pub(super) fn refusal(name: &str) -> Option<String> {
+    if !is_known(name) {
+        return Some(format!("there is no event `{}`", shown(name)));
+    }
+    UNTOLD.contains(&name).then(|| {
+        let mut told: Vec<&str> = stripe::all_names().collect();
+        told.sort_unstable();
+        told.dedup();
+        format!(
+            "`{name}` is never sent by this server. These are: {}; and `*` is all of them",
+            told.join(", ")
+        )
+    })
+}
+
 /// Whether Stripe has an event of this name.
-pub(super) fn is_known(name: &str) -> bool {
+fn is_known(name: &str) -> bool {
     let Some((thing, happened)) = name.split_once('.') else {
         return false;
     };
@@ -148,15 +189,32 @@ pub(super) fn is_known(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use florin_services::notify::stripe;
-
     use super::*;
+
+    #[test]
+    fn what_happens_and_is_not_told_is_refused_with_what_is_told() {
+        for name in UNTOLD {
+            let why = refusal(name).unwrap();
+            assert!(is_known(name) && why.contains("is never sent"), "{name}: {why}");
+            assert!(
+                stripe::all_names().all(|told| told != *name && why.contains(told)),
+                "{name}"
+            );
+        }
+        for name in [
+            "payment_intent.succeeded",
+            "checkout.session.async_payment_failed",
+            "invoice.paid",
+        ] {
+            assert_eq!(refusal(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn whatever_this_door_tells_is_known_and_a_slip_of_the_pen_is_not() {
         for ours in crate::api::events::NAMES {
             for name in stripe::names(ours) {
-                assert!(is_known(name), "{name}");
+                assert!(is_known(name) && refusal(name).is_none(), "{name}");
             }
         }
         for name in [

@@ -1,7 +1,7 @@
 //! `/v1/events`, and the bodies of webhooks to endpoints that speak Stripe: what happened to orders, in Stripe's words.
 //!
 //! An event of ours may be several of Stripe's ([`names`]); here is what each of them shows, and whether an order has the thing that it is
-//! about. Documents keep no history: of them only `….created` is listed, when it is asked for by that name.
+//! about. Documents keep no history: of them nothing is told.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use florin_core::order::{Kind as OrderKind, Phase, Standing};
 use florin_core::rail::Instrument;
 use florin_core::status;
 use florin_services::ask::Denied;
-use florin_services::directory::Customer;
 use florin_services::engine::Told;
 use florin_services::notify::stripe::{all_names, id, names, parse, wants};
 use florin_services::snapshot::Named;
@@ -25,11 +24,9 @@ use super::gate::{Answer, Get, is_part};
 use super::lists::{self, Collect, Page};
 use super::params::{Field, Kind, LIST, may};
 use super::reader::Reader;
-use super::shape::price::Price;
-use super::shape::product::Product;
 use super::shape::{self, Scene, Seen};
 use super::wrong::Wrong;
-use super::{Door, DoorKind, VERSION, ids};
+use super::{Door, DoorKind, VERSION};
 use crate::lists::Room;
 use crate::remembered::{LIST_BYTES_MAX, Remembered, bytes_of_all};
 use crate::teller::StripeWords;
@@ -187,9 +184,6 @@ fn none(id: &str) -> Wrong {
 pub(super) async fn retrieve(State(door): State<Door>, Path(id): Path<String>, get: Get) -> Result<Answer, Wrong> {
     let (caller, given) = get.read(&[], Shown::One("event"))?;
     let reader = Reader::new(&door, caller.tenant);
-    if let Some(made) = of_document(&reader, &id).await? {
-        return read_out(&reader, made, &given).await;
-    }
     let (ours, index) = parse(&id).ok_or_else(|| none(&id))?;
     let (order, _) = told::parse(ours).ok_or_else(|| none(&id))?;
     let events = events_of(&reader, order).await?;
@@ -205,27 +199,7 @@ pub(super) async fn list(State(door): State<Door>, get: Get) -> Result<Answer, W
     let reader = Reader::new(&door, caller.tenant);
     let page = Page::of(&given)?;
     let wanted: Vec<String> = given.owned("type").into_iter().chain(given.texts("types")).collect();
-    let (data, more) = match wanted.as_slice() {
-        [one] if one == "product.created" => {
-            let made = |product: &Product| Some(document_event("product", &product.shape(reader.mode()), &reader));
-            lists::of_documents(&reader, &page, None, document_of, made).await?
-        }
-        [one] if one == "price.created" => {
-            let made = |price: &Price| Some(document_event("price", &price.shape(reader.mode()), &reader));
-            lists::of_documents(&reader, &page, None, document_of, made).await?
-        }
-        [one] if one == "customer.created" => {
-            let made = |customer: &Customer| {
-                Some(document_event(
-                    "customer",
-                    &shape::customer::shape(customer, reader.mode()),
-                    &reader,
-                ))
-            };
-            lists::of_documents(&reader, &page, None, document_of, made).await?
-        }
-        wanted => of_orders(&reader, &page, wanted).await?,
-    };
+    let (data, more) = of_orders(&reader, &page, &wanted).await?;
     read_out(&reader, shape::list("/v1/events", data, more), &given).await
 }
 
@@ -417,38 +391,4 @@ async fn events_of(reader: &Reader<'_>, order: OrderId) -> Result<Vec<Told>, Wro
         Err(Denied::NotFound) => Ok(Vec::new()),
         Err(denied) => Err(denied.into()),
     }
-}
-
-// ---- documents ------------------------------------------------------------------------------------------------------------------
-
-/// The event that made a document: named by the document.
-fn document_event(kind: &str, object: &Value, reader: &Reader<'_>) -> Value {
-    let id = format!("evt_{}", object["id"].as_str().unwrap_or_default());
-    let created = object["created"].as_i64().unwrap_or_default();
-    let live = reader.mode() == florin_store::Mode::Live;
-    envelope(&id, &format!("{kind}.created"), created, object.clone(), live)
-}
-
-fn document_of(event: &str) -> Option<String> {
-    event.strip_prefix("evt_").map(str::to_owned)
-}
-
-async fn of_document(reader: &Reader<'_>, event: &str) -> Result<Option<Value>, Wrong> {
-    let Some(id) = document_of(event) else { return Ok(None) };
-    let mode = reader.mode();
-    // What it was when it was made, also if it was removed since.
-    let (kind, object) = match id.split_once('_').map(|(prefix, _)| prefix) {
-        Some("prod") => match reader.even_removed::<Product>(&id).await? {
-            Some((product, _)) => ("product", Some(product.shape(mode))),
-            None => ("product", reader.product(&id).await?),
-        },
-        Some("price") => ("price", reader.price(&id).await?),
-        Some("cus") if ids::customer_of(&id).is_some() => {
-            let found = reader.even_removed::<Customer>(&id).await?; // as the event names it
-            let object = found.map(|(customer, _)| shape::customer::shape(&customer, mode));
-            ("customer", object)
-        }
-        Some(_) | None => return Ok(None),
-    };
-    Ok(object.map(|object| document_event(kind, &object, reader)))
 }

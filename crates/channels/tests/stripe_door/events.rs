@@ -262,29 +262,38 @@ async fn events_page_without_gaps() {
 }
 
 #[tokio::test]
-async fn products_prices_and_customers_are_told_when_asked_for() {
+async fn of_documents_nothing_is_told_and_who_waits_for_it_hears_that() {
     let world = World::provider().await;
-    let product = world.post("/v1/products", &[("name", "Teapot")]).await;
-    world
-        .post(
-            "/v1/prices",
-            &[
-                ("product", product["id"].as_str().unwrap()),
-                ("unit_amount", "1"),
-                ("currency", "eur"),
-            ],
-        )
-        .await;
-    world.post("/v1/customers", &[("name", "Jenny")]).await;
-    for kind in ["product", "price", "customer"] {
-        let listed = world.get(&format!("/v1/events?type={kind}.created")).await;
-        let event = &listed["data"][0];
-        assert_eq!(event["data"]["object"]["object"], kind);
-        assert_eq!(
-            &world
-                .get(&format!("/v1/events/{}", event["id"].as_str().unwrap()))
-                .await,
-            event
-        );
+    let customer = world.post("/v1/customers", &[("name", "Jenny")]).await;
+    world.post("/v1/products", &[("name", "Teapot")]).await;
+    for query in ["", "&type=customer.created", "&type=product.created"] {
+        assert_eq!(types(&world, query).await, [""; 0], "{query}");
     }
+    let invented = format!("/v1/events/evt_{}", customer["id"].as_str().unwrap());
+    assert_eq!(
+        world.call("GET", &invented, &[]).await.error(404)["code"],
+        "resource_missing"
+    );
+    let form = [
+        ("url", "http://127.0.0.1:9/hook"),
+        ("enabled_events[]", "charge.refunded"),
+        ("enabled_events[]", "customer.created"),
+    ];
+    let error = world.call("POST", "/v1/webhook_endpoints", &form).await.error(400);
+    assert_eq!(error["param"], "enabled_events[1]");
+    let message = error["message"].as_str().unwrap();
+    for part in [
+        "`customer.created` is never sent",
+        "checkout.session.completed",
+        "refund.updated",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    // A list that names what never happens here is brought along as it is.
+    let form = [
+        form[0],
+        ("enabled_events[]", "invoice.paid"),
+        ("enabled_events[]", "checkout.session.async_payment_succeeded"),
+    ];
+    world.post("/v1/webhook_endpoints", &form).await;
 }

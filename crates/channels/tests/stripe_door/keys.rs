@@ -342,9 +342,9 @@ async fn documents_are_made_once_per_key() {
 }
 
 #[tokio::test]
-async fn what_was_made_and_deleted_is_answered_again_and_its_event_shows_what_it_was() {
+async fn what_was_made_and_deleted_is_answered_again() {
     let world = World::provider().await;
-    for (path, kind) in [("/v1/customers", "customer"), ("/v1/products", "product")] {
+    for path in ["/v1/customers", "/v1/products"] {
         let form = [("name", "Jenny")];
         let first = world.keyed("POST", path, &form, Some(path)).await.object();
         let id = first["id"].as_str().unwrap();
@@ -352,12 +352,6 @@ async fn what_was_made_and_deleted_is_answered_again_and_its_event_shows_what_it
         let again = world.keyed("POST", path, &form, Some(path)).await;
         assert_eq!(again.header("idempotent-replayed"), "true");
         assert_eq!(again.object(), first, "{path}");
-        let event = world.get(&format!("/v1/events/evt_{id}")).await;
-        assert_eq!(event["type"], format!("{kind}.created"));
-        assert_eq!(
-            (&event["data"]["object"], &event["created"]),
-            (&first, &first["created"])
-        );
         let shown = world.call("GET", &format!("{path}/{id}"), &[]).await;
         assert!(shown.status == 404 || shown.json()["deleted"] == true, "{}", shown.text);
     }
