@@ -16,9 +16,15 @@ use super::events::find;
 use super::gate::{Call, Caller};
 use super::orders::{no_such, order_id};
 use super::params::Params;
-use super::shapes::{List, rfc3339};
+use super::shapes::{Filling, List, rfc3339};
 use crate::Doors;
 use crate::problem::Problem;
+
+/// Rows that one call looks through when it has found some; beyond that it says that there is more. While it has found none it goes on:
+/// nobody can go on behind an empty page.
+const SCAN_MAX: usize = 2_000;
+/// Rows that are read at a time once a page's worth of them did not fill it.
+const BATCH: u32 = 100;
 
 /// One event on its way to one endpoint.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -168,9 +174,36 @@ pub(super) async fn list(
         after: params.after::<DeliveryId>()?,
         limit: limit + 1,
     };
+    page(&doors, search, limit).await.map(Json)
+}
+
+/// A page of what is found, newest first.
+async fn page(doors: &Doors, mut search: DeliverySearch, limit: u32) -> Result<List<DeliveryShape>, Problem> {
     doors.freshen().await;
-    let rows = doors.store.deliveries(&search).await.map_err(Problem::from)?;
-    Ok(Json(List::page(rows.iter().map(DeliveryShape::of), limit)))
+    let (mut page, mut scanned) = (Filling::of(limit), 0);
+    loop {
+        let rows = doors.store.deliveries(&search).await.map_err(Problem::from)?;
+        for row in rows.iter().filter(|row| was_said(row)) {
+            if !page.add(DeliveryShape::of(row)) {
+                break;
+            }
+        }
+        scanned += rows.len();
+        if page.is_full() || rows.len() < search.limit as usize {
+            return Ok(page.done());
+        }
+        if !page.is_empty() && scanned >= SCAN_MAX {
+            return Ok(page.cut_short());
+        }
+        search.after = rows.last().map(|row| row.id);
+        search.limit = BATCH;
+    }
+}
+
+/// Whether a delivery is one. When the endpoint's dialect turns out to have no word for what happened, nothing is ever sent: such a one is
+/// over without a try, and it is nobody's delivery.
+fn was_said(row: &DeliveryRow) -> bool {
+    row.status != DeliveryStatus::Succeeded || !tries_of(row).is_empty()
 }
 
 /// One delivery.
@@ -190,6 +223,7 @@ pub(super) async fn get(
         .delivery(caller.tenant, id)
         .await
         .map_err(Problem::from)?
+        .filter(was_said)
         .ok_or_else(|| no_such("delivery"))?;
     Ok(Json(DeliveryShape::of(&row)))
 }
@@ -221,9 +255,7 @@ pub(super) async fn of_order(
         after,
         limit: limit + 1,
     };
-    doors.freshen().await;
-    let rows = doors.store.deliveries(&search).await.map_err(Problem::from)?;
-    Ok(Json(List::page(rows.iter().map(DeliveryShape::of), limit)))
+    page(&doors, search, limit).await.map(Json)
 }
 
 /// Sends a delivery again.
@@ -244,6 +276,7 @@ pub(super) async fn resend(
         .delivery(call.caller.tenant, id)
         .await
         .map_err(Problem::from)?
+        .filter(was_said)
         .ok_or_else(|| no_such("delivery"))?;
     let endpoints = doors.directory.endpoints(call.caller.tenant);
     if !endpoints

@@ -285,6 +285,12 @@ impl<T: Serialize> Filling<T> {
     pub(super) fn done(self) -> List<T> {
         self.page
     }
+
+    /// There may be more than was looked at.
+    pub(super) fn cut_short(mut self) -> List<T> {
+        self.page.has_more = true;
+        self.page
+    }
 }
 
 impl OrderShape {

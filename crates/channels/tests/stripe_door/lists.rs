@@ -3,7 +3,7 @@
 use florin_core::id::{CustomerId, OrderId};
 use florin_core::time::Timestamp;
 use florin_services::directory::Customer;
-use florin_store::{Batch, Cursor, EventRow, Marks, OrderRow, Search};
+use florin_store::{Batch, Cursor, DeliverySearch, DeliveryStatus, EventRow, Marks, OrderRow, Search};
 use serde_json::Value;
 
 use crate::world::World;
@@ -479,4 +479,57 @@ async fn a_lookup_key_is_one_prices_until_another_one_takes_it_over() {
     let again = world.post(&path, &[back[0], ("nickname", "own")]).await;
     assert_eq!(again["nickname"], "own");
     assert_eq!(ids(&world.get("/v1/prices?lookup_keys[]=std").await), [id]);
+}
+
+#[tokio::test]
+async fn what_was_never_sent_is_no_delivery() {
+    let world = World::provider().await;
+    let everything = [("url", "http://shop.test/hooks"), ("enabled_events[]", "*")];
+    world.post("/v1/webhook_endpoints", &everything).await;
+    for _ in 0..3 {
+        let intent = world.post("/v1/payment_intents", &SALE[..2]).await;
+        let cancel = format!("/v1/payment_intents/{}/cancel", intent["id"].as_str().unwrap());
+        world.post(&cancel, &[]).await;
+    }
+    let all = world.native("GET", "/v1/deliveries?limit=100", None).await.object();
+    let store = &world.doors.store;
+    let search = DeliverySearch {
+        tenant: world.tenant,
+        endpoint: None,
+        order: None,
+        status: None,
+        from: None,
+        to: None,
+        after: None,
+        limit: 100,
+    };
+    let mut rows = store.deliveries(&search).await.unwrap();
+    // No page of a session was ever there to expire, so nothing is sent, which is over at once.
+    rows.retain(|row| row.name == "checkout.session.expired");
+    assert_eq!(rows.len(), 3, "{all}");
+    for row in &mut rows {
+        (row.status, row.due) = (DeliveryStatus::Succeeded, None);
+    }
+    store.write_deliveries(&rows).await.unwrap();
+    let said: Vec<String> = (ids(&all).into_iter())
+        .filter(|id| rows.iter().all(|row| row.id.to_string() != *id))
+        .collect();
+    let (mut listed, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = format!("/v1/deliveries?limit=1{after}");
+        let page = world.native("GET", &page, None).await.object();
+        listed.extend(ids(&page));
+        if page["has_more"] == false {
+            break;
+        }
+        after = format!("&after={}", listed.last().unwrap());
+    }
+    assert_eq!(listed, said);
+    let none = world
+        .native("GET", "/v1/deliveries?status=succeeded", None)
+        .await
+        .object();
+    assert_eq!((ids(&none).len(), &none["has_more"]), (0, &false.into()));
+    let one = format!("/v1/deliveries/{}", rows[0].id);
+    assert_eq!(world.native("GET", &one, None).await.status, 404);
 }
