@@ -188,20 +188,22 @@ fn details(value: &Value) -> Vec<(String, String)> {
         (_, _) if is_thing(member) => summary(member),
         (_, _) => shown(member),
     };
+    // What an event is about: a thing or more, each by its own name and instead of its bare id.
+    let about = members.get("data").and_then(Value::as_object);
+    let about = about.filter(|things| things.values().all(is_thing));
+    let said_there = |name: &str| about.is_some_and(|things| name == "data" || things.contains_key(name));
     let said = members
         .iter()
-        .filter(|(name, member)| !SAID.contains(&name.as_str()) && says_something(member));
-    let mut all = Vec::new();
-    for (name, member) in said {
-        // What an event is about: a thing or more, each by its own name.
-        let things = member
-            .as_object()
-            .filter(|things| name == "data" && things.values().all(is_thing));
-        match things {
-            Some(things) => all.extend(things.iter().map(|(name, thing)| (name.clone(), summary(thing)))),
-            None => all.push((name.clone(), written(name, member))),
-        }
-    }
+        .filter(|(name, member)| !SAID.contains(&name.as_str()) && says_something(member) && !said_there(name));
+    let mut all: Vec<_> = said
+        .map(|(name, member)| (name.clone(), written(name, member)))
+        .collect();
+    all.extend(
+        about
+            .into_iter()
+            .flatten()
+            .map(|(name, thing)| (name.clone(), summary(thing))),
+    );
     all
 }
 
