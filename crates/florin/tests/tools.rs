@@ -64,20 +64,26 @@ impl Dev {
         serde_json::from_slice(&done.stdout).unwrap()
     }
 
-    /// Calls the API; answers what it said.
-    fn post(&self, path: &str, body: &str) -> Value {
+    /// Posts to the API with the key of `dev`; answers all that came back.
+    fn call(&self, path: &str, body: &str) -> String {
         let (api, key) = (self.address("api"), self.address("key"));
         let host = api.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(host).unwrap();
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\nidempotency-key: {path}\r\ncontent-type: \
-             application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        let mut socket = TcpStream::connect(host).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\nidempotency-key: tools {path}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
-        )
-        .unwrap();
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(body.as_bytes()).unwrap();
         let mut said = String::new();
-        stream.read_to_string(&mut said).unwrap();
+        socket.read_to_string(&mut said).unwrap();
+        said
+    }
+
+    /// The same; answers the object that came back.
+    fn post(&self, path: &str, body: &str) -> Value {
+        let said = self.call(path, body);
         let (_, body) = said.split_once("\r\n\r\n").unwrap();
         serde_json::from_str(body).unwrap_or_else(|error| panic!("`{said}`: {error}"))
     }
@@ -111,22 +117,6 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Posts to the API with the key of `dev`; answers all that came back.
-fn post(dev: &Dev, path: &str, body: &str) -> String {
-    let (api, key) = (dev.address("api"), dev.address("key"));
-    let host = api.strip_prefix("http://").unwrap();
-    let mut socket = std::net::TcpStream::connect(host).unwrap();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\nidempotency-key: tools {path}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    socket.write_all(head.as_bytes()).unwrap();
-    socket.write_all(body.as_bytes()).unwrap();
-    let mut said = String::new();
-    socket.read_to_string(&mut said).unwrap();
-    said
-}
 fn said(done: &Output) -> String {
     format!(
         "{}\n{}",
