@@ -540,6 +540,11 @@ pub(crate) enum Ledger {
         remote: Remote,
     },
     /// Ledger entries as CSV (or NDJSON with --json), oldest first
+    ///
+    /// A line is one movement: `amount`, in minor units of `currency` (1099 is 10.99 EUR), goes from the account `credit` to the
+    /// account `debit`, both kept for the provider `connection`. `phase` is `posted`, or `pended` when it is only reserved (a hold, a
+    /// refund under way) and `released` when that ends. `template` is what it is for: `sale`, `capture`, `refund`, `fee`, `dispute`, …
+    /// `order` and `event` lead to the rest (`florin get`); `id` is the line's own name and never changes.
     Export {
         /// From this moment on (RFC 3339, or a date).
         #[arg(long)]

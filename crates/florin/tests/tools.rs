@@ -189,6 +189,12 @@ fn the_tools_work_beside_a_server_in_use_and_a_copy_of_it_is_put_back() {
         "1000 less the provider's fee: {summary}"
     );
     assert!(dev.tool(&["audit", "--order", &order]).status.success());
+    let books = of_kind(&dev.tool(&["ledger", "export"]), "ledger_entry");
+    let told: Vec<&str> = books.iter().filter_map(|entry| entry["event"].as_str()).collect();
+    assert!(told.len() >= 2, "the sale and its refund: {books:?}");
+    for event in told {
+        assert_eq!(dev.client(&["get", event])["id"], event, "what told of it is there");
+    }
 
     let doctor = dev.tool(&["doctor"]);
     assert!(doctor.status.success(), "{}", said(&doctor));
@@ -352,8 +358,7 @@ fn the_doctor_does_not_say_that_a_provider_is_asked_which_cannot_be() {
             let _ = socket.read(&mut [0; 4_096]);
         }
     });
-    let made = post(
-        &dev,
+    let made = dev.call(
         "/v1/connections",
         &format!(
             r#"{{"rail":"stripe","base":"{base}","secrets":{{"api_key":"dev_provider_key","webhook_secret":"dev_provider_hook"}},"default":true}}"#

@@ -5,6 +5,7 @@ use axum::extract::{Path, RawQuery, State};
 use florin_core::id::{ConnectionId, Part, PartId};
 use florin_core::ledger::{Posting, PostingPhase};
 use florin_services::directory::Scope;
+use florin_services::snapshot::{Named, event_ids};
 use florin_services::told;
 use florin_store::{BalanceRow, EventRow, FeedSearch};
 use serde::Serialize;
@@ -20,14 +21,14 @@ use crate::problem::Problem;
 /// One movement between two accounts.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EntryShape {
-    /// Its id: event and place.
+    /// Its id: the version of the order that it came with, and its place in there.
     pub id: String,
     /// `ledger_entry`.
     pub object: &'static str,
     /// The order.
     pub order: String,
-    /// The version of the order that it came with, as an event's id.
-    pub event: String,
+    /// The first event that told of what it came with (`GET /v1/events/{id}`); null where none did, as of a fee that was heard later.
+    pub event: Option<String>,
     /// What it is for: `sale`, `refund`, `fee`, …
     #[schema(value_type = String)]
     pub template: serde_json::Value,
@@ -178,7 +179,9 @@ impl EntryShape {
         };
         let postings: Vec<Posting> = serde_json::from_str(text)
             .map_err(|_| Problem::new("record_damaged", "the postings of an order do not read"))?;
-        let event = PartId {
+        let names = Named::of(row).map_err(|_| Problem::new("record_damaged", "the news of an order do not read"))?;
+        let event = event_ids(row.order, &names).into_iter().next();
+        let version = PartId {
             kind: Part::Event,
             order: row.order,
             number: u16::try_from(row.version).unwrap_or(u16::MAX),
@@ -189,7 +192,7 @@ impl EntryShape {
             connection: connection.to_string(),
         };
         let shape = |(at, posting): (usize, &Posting)| Self {
-            id: format!("{event}-{}", at + 1),
+            id: format!("{version}-{}", at + 1),
             object: "ledger_entry",
             order: row.order.to_string(),
             event: event.clone(),

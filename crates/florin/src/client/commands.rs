@@ -517,7 +517,7 @@ pub(crate) async fn ledger(output: Output, command: &Ledger) -> Result<(), Failu
             // Page by page: the books of a year need not fit into memory.
             let write = |entries: Vec<Value>| {
                 if !std::mem::replace(&mut begun, true) {
-                    print::line("created_at,order,event,template,phase,debit,credit,amount,currency");
+                    print::line("created_at,order,event,template,phase,debit,credit,amount,currency,connection,id");
                 }
                 if output.json {
                     return print::list(output, &entries, "");
@@ -548,6 +548,7 @@ fn csv(entry: &Value) -> String {
     let at = |path: &str| {
         entry
             .pointer(path)
+            .filter(|member| !member.is_null())
             .map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned))
             .unwrap_or_default()
     };
@@ -561,6 +562,8 @@ fn csv(entry: &Value) -> String {
         "/credit/account",
         "/amount",
         "/currency",
+        "/debit/connection",
+        "/id",
     ]
     .map(at)
     .join(",")
