@@ -1,5 +1,7 @@
 //! What payers see and press.
 
+use serde_json::json;
+
 use crate::world::{ORIGIN, Said, World};
 
 const CHECKOUT: &[(&str, &str)] = &[
@@ -102,6 +104,27 @@ async fn a_payer_who_cannot_pay_here_at_all_is_sent_to_the_shop_and_not_asked_to
     }
     assert!(!page.text.contains("Load it again"), "{}", page.text);
     assert_eq!(page.header("retry-after"), "");
+}
+
+#[tokio::test]
+async fn a_payer_of_a_merchant_who_switched_the_provider_off_is_not_told_to_wait() {
+    let world = World::merchant().await;
+    let url = world.post("/v1/checkout/sessions", &CHECKOUT).await["url"].clone();
+    let listed = world.native("GET", "/v1/connections", None).await.json();
+    for connection in listed["data"].as_array().unwrap() {
+        let path = format!("/v1/connections/{}", connection["id"].as_str().unwrap());
+        let off = world.native("POST", &path, Some(json!({ "enabled": false }))).await;
+        assert_eq!(off.status, 200, "{}", off.text);
+    }
+    let page = world.press(url.as_str().unwrap(), &[]).await;
+    assert_eq!(page.status, 422, "{}", page.text);
+    for words in [
+        "This payment cannot be made here",
+        "Nothing was charged",
+        "Back to Giglio",
+    ] {
+        assert!(page.text.contains(words), "no {words} in {}", page.text);
+    }
 }
 
 #[tokio::test]

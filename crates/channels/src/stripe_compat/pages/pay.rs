@@ -126,10 +126,11 @@ pub(super) async fn pay(
     match door.doors.engine.ask(ask).await {
         // Another tab was faster, or it is paid already: the page shows which.
         Ok(_) | Err(Denied::Refused { .. }) => {}
-        // The merchant's provider takes no such payment, today or tomorrow.
+        // The merchant's provider takes no such payment, or the merchant has switched it off: waiting helps in neither case.
         Err(
             denied @ Denied::Misuse {
-                code: "unsupported", ..
+                code: "unsupported" | "no_connection",
+                ..
             },
         ) => {
             tracing::warn!(order = %opened.view.order.id, %denied, "a payer could not pay");
@@ -320,7 +321,7 @@ impl Door {
             tone: Tone::Note,
             headline: "Nothing was charged",
             text: format!(
-                "The payment provider does not take this payment, and trying again does not help. Ask {} for another way to pay.",
+                "The payment provider does not take this payment now, and trying again does not help. Ask {} for another way to pay.",
                 frame.merchant
             ),
             facts: vec![("Amount", written(opened.view.order.due))],
