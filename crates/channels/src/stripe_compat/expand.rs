@@ -14,6 +14,7 @@ use super::params::Given;
 use super::reader::Reader;
 use super::shape::{self, Seen};
 use super::wrong::Wrong;
+use crate::lists::Room;
 
 /// How deep a path may go.
 const LEVELS_MAX: usize = 4;
@@ -308,11 +309,59 @@ fn in_list(kind: &str, names: &[&str]) -> bool {
 
 /// Puts objects into the places that the paths name, which were checked before. Fails if something cannot be read.
 pub(super) async fn expand(reader: &Reader<'_>, object: &mut Value, given: &Given) -> Result<(), Wrong> {
-    for path in paths(given) {
-        let names: Vec<&str> = path.split('.').collect();
-        walk(reader, object, &names).await?;
+    let paths = paths(given);
+    let paths: Vec<Vec<&str>> = paths.iter().map(|path| path.split('.').collect()).collect();
+    if is_list(object) {
+        let backwards = given.text("ending_before").is_some();
+        return expand_page(reader, object, &paths, backwards).await;
+    }
+    for path in &paths {
+        walk(reader, object, path).await?;
     }
     Ok(())
+}
+
+/// The same on a page, object by object from where it was asked for: with all that they show they may be more than a page may have, which
+/// then ends earlier.
+async fn expand_page(reader: &Reader<'_>, page: &mut Value, paths: &[Vec<&str>], backwards: bool) -> Result<(), Wrong> {
+    let Some(members) = page
+        .get_mut("data")
+        .and_then(Value::as_array_mut)
+        .filter(|_| !paths.is_empty())
+    else {
+        return Ok(());
+    };
+    let mut members = std::mem::take(members);
+    let count = members.len();
+    if backwards {
+        members.reverse();
+    }
+    let (mut room, mut kept) = (Room::of(count), Vec::with_capacity(count));
+    for mut member in members {
+        for path in paths {
+            walk(reader, &mut member, path.get(1..).unwrap_or_default()).await?;
+        }
+        if !room.takes(&member) {
+            break;
+        }
+        kept.push(member);
+    }
+    if kept.len() < count {
+        page["has_more"] = true.into();
+        if let (Some(next), Some(last)) = (page.get_mut("next_page"), kept.last()) {
+            *next = last["id"].clone();
+        }
+    }
+    if backwards {
+        kept.reverse();
+    }
+    page["data"] = kept.into();
+    Ok(())
+}
+
+fn is_list(value: &Value) -> bool {
+    let kind = value.get("object").and_then(Value::as_str);
+    matches!(kind, Some("list" | "search_result"))
 }
 
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<(), Wrong>> + Send + 'a>>;
@@ -323,7 +372,7 @@ fn walk<'a>(reader: &'a Reader<'_>, value: &'a mut Value, names: &'a [&'a str]) 
             return Ok(());
         };
         let kind = value.get("object").and_then(Value::as_str).unwrap_or_default();
-        if matches!(kind, "list" | "search_result") {
+        if kind == "list" {
             let members = value.get_mut("data").and_then(Value::as_array_mut);
             for member in members.into_iter().flatten() {
                 walk(reader, member, rest).await?;

@@ -1,5 +1,7 @@
 //! What a list may take: a page ends by its bytes as well, and a merchant has so many lists under way.
 
+use std::collections::BTreeSet;
+
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -55,43 +57,79 @@ async fn a_page_of_large_orders_ends_by_its_bytes_and_the_next_one_goes_on_there
             after = format!("&after={}", all.last().expect("no page with more behind it is empty"));
         }
         assert!(pages > 1, "{path} was not cut");
-        let once: std::collections::BTreeSet<_> = all.iter().collect();
+        let once: BTreeSet<_> = all.iter().collect();
         assert_eq!((once.len(), all.len()), (ORDERS, ORDERS), "{path}");
     }
+}
+
+/// Pages through a list of the door there and back.
+async fn there_and_back(world: &World, path: &str, count: usize) {
+    let page = async |at: String| {
+        let said = world.call("GET", &format!("{path}{at}"), &[]).await;
+        assert!(
+            said.text.len() <= PAGE_BYTES_MAX,
+            "{path}{at}: {} bytes",
+            said.text.len()
+        );
+        let page = said.object();
+        (ids(&page), page["has_more"] == true)
+    };
+    let (mut forwards, mut more) = page(String::new()).await;
+    assert!(more, "{path} was not cut");
+    while more {
+        let next = page(format!("&starting_after={}", forwards.last().unwrap())).await;
+        forwards.extend(next.0);
+        more = next.1;
+    }
+    let mut back = vec![forwards.last().unwrap().clone()];
+    let mut more = true;
+    while more {
+        let next = page(format!("&ending_before={}", back[0])).await;
+        back.splice(0..0, next.0);
+        more = next.1;
+    }
+    let once: BTreeSet<_> = forwards.iter().collect();
+    assert_eq!((once.len(), forwards.len()), (count, count), "{path}");
+    assert_eq!(back, forwards, "{path}");
 }
 
 #[tokio::test]
 async fn the_door_cuts_its_pages_by_their_bytes_in_both_directions() {
     let world = of_large_orders().await;
     for path in ["/v1/payment_intents", "/v1/events"] {
-        let page = async |at: String| {
-            let said = world.call("GET", &format!("{path}?limit=100{at}"), &[]).await;
-            assert!(
-                said.text.len() <= PAGE_BYTES_MAX,
-                "{path}{at}: {} bytes",
-                said.text.len()
-            );
-            let page = said.object();
-            (ids(&page), page["has_more"] == true)
-        };
-        let (mut forwards, mut more) = page(String::new()).await;
-        assert!(more, "{path} was not cut");
-        while more {
-            let next = page(format!("&starting_after={}", forwards.last().unwrap())).await;
-            forwards.extend(next.0);
-            more = next.1;
-        }
-        let mut back = vec![forwards.last().unwrap().clone()];
-        let mut more = true;
-        while more {
-            let next = page(format!("&ending_before={}", back[0])).await;
-            back.splice(0..0, next.0);
-            more = next.1;
-        }
-        let once: std::collections::BTreeSet<_> = forwards.iter().collect();
-        assert_eq!((once.len(), forwards.len()), (ORDERS, ORDERS), "{path}");
-        assert_eq!(back, forwards, "{path}");
+        there_and_back(&world, &format!("{path}?limit=100"), ORDERS).await;
     }
+}
+
+#[tokio::test]
+async fn a_page_is_cut_by_the_bytes_of_what_it_is_asked_to_show_as_well() {
+    const SALES: usize = 30;
+    let world = World::provider().await;
+    let metadata: Vec<(String, String)> = (0..50)
+        .map(|at| (format!("metadata[name{at:02}]"), "x".repeat(450)))
+        .collect();
+    let mut sale = vec![
+        ("amount", "1099"),
+        ("currency", "eur"),
+        ("confirm", "true"),
+        ("payment_method", "pm_card_visa"),
+    ];
+    sale.extend(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    for _ in 0..SALES {
+        world.post("/v1/payment_intents", &sale).await;
+    }
+    let bare = world.get("/v1/payment_intents?limit=100").await;
+    assert_eq!((ids(&bare).len(), &bare["has_more"]), (SALES, &false.into()));
+    let expand = "expand[]=data.latest_charge";
+    there_and_back(&world, &format!("/v1/payment_intents?limit=100&{expand}"), SALES).await;
+    let search = format!("/v1/payment_intents/search?limit=100&query=status%3A%27succeeded%27&{expand}");
+    let mut page = world.get(&search).await;
+    let mut found = ids(&page);
+    while let Some(next) = page["next_page"].as_str().map(str::to_owned) {
+        page = world.get(&format!("{search}&page={next}")).await;
+        found.extend(ids(&page));
+    }
+    assert_eq!(found, ids(&bare));
 }
 
 async fn ask(router: &Router, path: &str, key: &str) -> Response {
