@@ -77,11 +77,11 @@ async fn there_and_back(world: &World, path: &str, count: usize) {
     let (mut forwards, mut more) = page(String::new()).await;
     assert!(more, "{path} was not cut");
     while more {
-        let next = page(format!("&starting_after={}", forwards.last().unwrap())).await;
+        let next = page(format!("&starting_after={}", forwards.last().expect("no empty page"))).await;
         forwards.extend(next.0);
         more = next.1;
     }
-    let mut back = vec![forwards.last().unwrap().clone()];
+    let mut back = vec![forwards.last().expect("no empty page").clone()];
     let mut more = true;
     while more {
         let next = page(format!("&ending_before={}", back[0])).await;
