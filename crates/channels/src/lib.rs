@@ -88,8 +88,8 @@ impl Doors {
     }
 
     /// A place for a list of this merchant; none: it has as many as it may.
-    pub(crate) fn list_of(&self, tenant: florin_store::Tenant) -> Option<lists::Place> {
-        self.0.lists.take(tenant)
+    pub(crate) async fn list_of(&self, tenant: florin_store::Tenant) -> Option<lists::Place> {
+        self.0.lists.take(tenant).await
     }
 
     /// The rails of this installation.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::MatchedPath;
@@ -12,6 +13,7 @@ use axum::http::request::Parts;
 use florin_store::Tenant;
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of a page's items as they are written. A page ends before the item that would make it longer, and has one in any case: a hundred
 /// of the usual few kilobytes, nine or ten of the largest there are.
@@ -19,6 +21,8 @@ pub(crate) const PAGE_BYTES_MAX: usize = 1 << 20;
 /// Lists that one merchant (in one mode) may have under way at once, until the last of their bytes is handed on. They share the threads
 /// that read with everybody else, and each holds a page in memory.
 pub(crate) const LISTS_MAX: usize = 16;
+/// How long one more waits for a place: those who ask for many at once and fetch them see no refusal.
+const LIST_WAIT: Duration = Duration::from_secs(2);
 /// When a place is worth another call.
 pub(crate) const FREE_AFTER_S: u32 = 1;
 /// Bytes of an answer that are handed on at a time: what a connection may still hold when its list's place is free again.
@@ -77,40 +81,54 @@ impl Room {
 
 /// The lists under way, by whose they are.
 #[derive(Default)]
-pub(crate) struct Lists(Arc<Mutex<HashMap<Tenant, usize>>>);
+pub(crate) struct Lists(Arc<Mutex<Under>>);
+
+/// Places of those who have a list under way or wait for one.
+type Under = HashMap<Tenant, Arc<Semaphore>>;
 
 impl Lists {
-    /// A place for one more; none: this merchant has as many as it may.
-    pub(crate) fn take(&self, tenant: Tenant) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(tenant).or_default();
-        if *count >= LISTS_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(Place {
-            lists: Arc::clone(&self.0),
+    /// A place for one more, as soon as there is one; none: this merchant had as many as it may all the while.
+    pub(crate) async fn take(&self, tenant: Tenant) -> Option<Place> {
+        let places = {
+            let mut under = locked(&self.0);
+            let places = under
+                .entry(tenant)
+                .or_insert_with(|| Arc::new(Semaphore::new(LISTS_MAX)));
+            Arc::clone(places)
+        };
+        // Made before it waits, so that the entry goes also when nobody waits any more.
+        let mut place = Place {
+            under: Arc::clone(&self.0),
             tenant,
-        })
+            permit: None,
+        };
+        place.permit = tokio::time::timeout(LIST_WAIT, places.acquire_owned()).await.ok()?.ok();
+        Some(place)
     }
 }
 
 /// A place among a merchant's lists, free again when this is dropped.
 pub(crate) struct Place {
-    lists: Arc<Mutex<HashMap<Tenant, usize>>>,
+    under: Arc<Mutex<Under>>,
     tenant: Tenant,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.tenant) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.tenant);
-            }
+        let mut under = locked(&self.under);
+        drop(self.permit.take());
+        if under
+            .get(&self.tenant)
+            .is_some_and(|places| Arc::strong_count(places) == 1)
+        {
+            under.remove(&self.tenant);
         }
     }
+}
+
+fn locked(under: &Mutex<Under>) -> MutexGuard<'_, Under> {
+    under.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a call reads a list: it is a GET whose address ends with no object's id. (A balance is one object.)

@@ -133,7 +133,7 @@ async fn counted(doors: &Doors, meter: &Meter, request: Request, next: Next) -> 
 /// Runs the call; one that reads a list in a place of its own.
 async fn placed(doors: &Doors, tenant: Tenant, parts: Parts, body: Body, next: Next) -> Response {
     if is_list(&parts) {
-        let Some(place) = doors.list_of(tenant) else {
+        let Some(place) = doors.list_of(tenant).await else {
             let detail = format!("{LISTS_MAX} lists of this merchant are being read, or their answers not fetched");
             return Problem::new("rate_limited", detail)
                 .after(FREE_AFTER_S)

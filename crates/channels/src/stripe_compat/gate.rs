@@ -174,7 +174,7 @@ impl FromRequestParts<Door> for Get {
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Wrong> {
         let caller = Caller::from_request_parts(parts, door).await?;
         if is_list(parts) {
-            let place = door.doors.list_of(caller.tenant).ok_or_else(|| {
+            let place = door.doors.list_of(caller.tenant).await.ok_or_else(|| {
                 let message = format!(
                     "Too many lists at once: {LISTS_MAX} of this account are being read, or their answers not fetched. Fetch each answer to \
                      its end and try again."

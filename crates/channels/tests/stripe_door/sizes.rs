@@ -158,6 +158,7 @@ async fn a_merchant_whose_lists_are_not_fetched_gets_no_more_of_them_and_everybo
         assert_eq!(answer.status(), StatusCode::OK);
         unread.push(answer);
     }
+    tokio::time::pause(); // each of those below waits for a place
     for (router, path) in [
         (&door, "/v1/payment_intents"),
         (&api, "/v1/orders"),
@@ -187,6 +188,9 @@ async fn a_merchant_whose_lists_are_not_fetched_gets_no_more_of_them_and_everybo
         ask(&api, "/v1/orders", &world.key).await.status(),
         StatusCode::TOO_MANY_REQUESTS
     );
-    drop((again, unread));
+    // So has who comes a moment too early.
+    let (early, ()) = tokio::join!(ask(&api, "/v1/orders", &world.key), async { drop(again) });
+    assert_eq!(early.status(), StatusCode::OK);
+    drop((early, unread));
     assert_eq!(ask(&api, "/v1/orders", &world.key).await.status(), StatusCode::OK);
 }
