@@ -48,7 +48,14 @@ impl Inner {
         if let Some(owner) = stored.as_ref().and_then(|method| method.customer) {
             self.may_pay_with(tenant, &pay.method, owner, payer).await?;
         }
-        let connection = self.connection(tenant, pay, stored.as_ref())?;
+        let connection = match self.connection(tenant, pay, stored.as_ref()) {
+            Ok(connection) => connection,
+            // Another node may have made it, or switched it on, a moment ago.
+            Err(_) => {
+                self.directory.refresh().await.map_err(|error| unread(&error))?;
+                self.connection(tenant, pay, stored.as_ref())?
+            }
+        };
         let rail = self
             .rail(&connection.rail)
             .ok_or_else(|| no_connection(format!("this release has no rail `{}`", connection.rail)))?;
@@ -151,7 +158,7 @@ impl Inner {
 }
 
 fn unread(error: &DirectoryError) -> Denied {
-    tracing::warn!(%error, "cannot read a stored method and its customer");
+    tracing::warn!(%error, "cannot read what a payment is made with");
     Denied::Unavailable { retry_after_s: 1 }
 }
 

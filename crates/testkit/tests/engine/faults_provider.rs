@@ -234,7 +234,6 @@ async fn fault_23_a_provider_that_refuses_connections_declines_for_a_reason_that
     let world = World::new(Place::Memory).await;
     let engine = world.engine(1).await;
     let nobody = world.connection_to("http://127.0.0.1:9").await; // nobody listens on the discard port
-    engine.directory().refresh().await.unwrap();
     let mut ask = world.sale("A-1");
     if let What::Create { start: Some(pay), .. } = &mut ask.what {
         pay.connection = Some(nobody);
