@@ -109,7 +109,7 @@ async fn a_payer_who_cannot_pay_here_at_all_is_sent_to_the_shop_and_not_asked_to
 #[tokio::test]
 async fn a_payer_of_a_merchant_who_switched_the_provider_off_is_not_told_to_wait() {
     let world = World::merchant().await;
-    let url = world.post("/v1/checkout/sessions", &CHECKOUT).await["url"].clone();
+    let url = world.post("/v1/checkout/sessions", CHECKOUT).await["url"].clone();
     let listed = world.native("GET", "/v1/connections", None).await.json();
     for connection in listed["data"].as_array().unwrap() {
         let path = format!("/v1/connections/{}", connection["id"].as_str().unwrap());
