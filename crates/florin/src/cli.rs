@@ -398,7 +398,7 @@ pub(crate) enum Attempts {
     /// Report how a step stands that is open or uncertain, as you saw it at the provider
     ///
     /// It is booked as if the provider had said it: an order whose attempt you call approved is paid, also while the payer is
-    /// still on the provider's page. What you report above the amount that was asked is refunded.
+    /// still on the provider's page, and with the amount that you give. What is above what was asked stays until you refund it.
     Resolve {
         /// An attempt (`att_…`) or one of its steps (`att_…/ref/0`, `att_…/cap/1`).
         id: String,

@@ -139,19 +139,12 @@ impl Order {
         (free && self.surplus(attempt) > 0).then_some(Owed::RefundSurplus)
     }
 
-    /// What came above what is due, as far as it is still here: over a push rail, or in a sale of which a person saw that the provider took
-    /// another amount. What somebody captured at the console beyond it was meant.
+    /// What a push rail brought above what is due, as far as it is still here.
     pub(crate) fn surplus(&self, attempt: &Attempt) -> i128 {
-        if self.terms.kind != Kind::Payment {
+        if !attempt.plan.can.push || self.terms.kind != Kind::Payment {
             return 0;
         }
-        let charge = &attempt.charge;
-        let came = if attempt.plan.can.push {
-            charge.heard()
-        } else {
-            charge.sold.into()
-        };
-        let above = came - i128::from(self.asked_of(attempt));
+        let above = attempt.charge.heard() - i128::from(self.asked_of(attempt));
         let surplus_back: i128 = (attempt.charge.refunds.iter())
             .filter(|step| step.last)
             .map(|step| {
