@@ -82,6 +82,41 @@ pub(crate) async fn an_orders_deliveries_to_an_endpoint_are_taken_by_one_node_at
     );
 }
 
+/// Two nodes that look at the same moment: each sees what the other took, or waits until it does.
+pub(crate) async fn two_nodes_that_look_at_once_do_not_share_an_orders_deliveries(place: &mut Place) {
+    const ROUNDS: u32 = 60;
+    let two = place.another().await;
+    let one_each = |number| Claim {
+        limit: 1,
+        ..claim(number)
+    };
+    for round in 0..ROUNDS {
+        let of_one = |number| DeliveryRow {
+            order: order_id(round),
+            due: Some(at(1)),
+            ..delivery(2 * round + number)
+        };
+        place
+            .store
+            .fold(Fold {
+                deliveries: vec![of_one(0), of_one(1)],
+                ..fold("hooks", u64::from(round), u64::from(round) + 1)
+            })
+            .await
+            .unwrap();
+        let (mine, theirs) = (one_each(1), one_each(2));
+        let (first, second) = tokio::join!(place.store.claim_deliveries(&mine), two.claim_deliveries(&theirs));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(first.len() + second.len(), 1, "round {round}: {first:?} and {second:?}");
+        let over = |number| DeliveryRow {
+            status: DeliveryStatus::Succeeded,
+            due: None,
+            ..of_one(number)
+        };
+        place.store.write_deliveries(&[over(0), over(1)]).await.unwrap();
+    }
+}
+
 pub(crate) async fn a_delivery_is_taken_by_one_node_and_written_back(place: &mut Place) {
     place
         .store

@@ -90,6 +90,7 @@ contract! { memory Memory, sqlite Sqlite, postgres Postgres => {
     deliveries:
         a_delivery_is_taken_by_one_node_and_written_back
         an_orders_deliveries_to_an_endpoint_are_taken_by_one_node_at_a_time
+        two_nodes_that_look_at_once_do_not_share_an_orders_deliveries
         deliveries_are_found_by_every_filter
         deliveries_page_newest_first
         a_delivery_of_another_tenant_does_not_exist;
