@@ -5,13 +5,13 @@
 //! first, so they are exact when read.
 
 mod made;
-mod read;
+pub(crate) mod read;
 mod stride;
 #[cfg(test)]
 mod tests;
 mod young;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ use crate::snapshot::{self, Damage, Named, event_ids};
 use crate::view::View;
 use made::{Made, Stand};
 use read::{Read, Road};
+pub(crate) use stride::ROWS_MAX;
 use stride::{Stride, Then};
 use young::{Young, Youth};
 
@@ -156,7 +157,7 @@ impl Reader {
         let (next, end) = (horizon.next, Instant::now() + OVERTAKEN);
         let mut pause = OVERTAKEN_LOOK;
         loop {
-            let mut rows_max = stride::ROWS_MAX;
+            let mut rows_max = ROWS_MAX;
             let mut turn = self.step(rows_max).await?;
             while turn.full || turn.overtaken {
                 // Whoever is overtaken by small turns gets nowhere with large ones.
@@ -282,10 +283,7 @@ impl Reader {
 
     /// What these rows say: from memory where a lane of this process wrote them, the others from the database.
     async fn said(&self, rows: &[EventHead], go: usize) -> Result<Vec<Result<Read, Damage>>, Fault> {
-        let fresh: Vec<Option<Read>> = rows
-            .iter()
-            .map(|row| self.committed.take(&row.hash).map(Read::from))
-            .collect();
+        let fresh = self.committed.take(rows.iter().map(|row| &row.hash));
         // A program that checks itself reads some of the others too, and compares.
         let checked = |row: &EventHead| cfg!(debug_assertions) && row.at.row.is_multiple_of(2);
         let unread = rows
@@ -301,10 +299,10 @@ impl Reader {
         for (row, fresh) in rows.iter().zip(fresh) {
             said.push(match (fresh, stored.get(&row.at)) {
                 (Some(fresh), Some(row)) => {
-                    debug_assert_eq!(Ok(&fresh), Read::of(row).as_ref(), "what was written is what is read");
-                    Ok(fresh)
+                    debug_assert_eq!(Ok(&*fresh), Read::of(row).as_ref(), "what was written is what is read");
+                    Ok(*fresh)
                 }
-                (Some(fresh), None) => Ok(fresh),
+                (Some(fresh), None) => Ok(*fresh),
                 (None, Some(row)) => Read::of(row),
                 (None, None) => return Err(Fault::Damaged(row.order, "an event row of it went away".to_owned())),
             });
@@ -341,7 +339,7 @@ impl Reader {
         &self,
         row: &EventHead,
         read: Read,
-        youth: Option<Youth>,
+        youth: Option<Arc<Youth>>,
         orders: &HashMap<OrderId, Result<View, Damage>>,
         made: &mut Made,
     ) -> Result<(), Damage> {
@@ -350,12 +348,12 @@ impl Reader {
         }
         self.deliver(row, &read.named, made);
         let details = read.details;
-        let mut roads: BTreeMap<u8, Road> = BTreeMap::new();
-        match (youth, orders.get(&row.order)) {
+        let seen;
+        let roads: &[(u8, Road)] = match (&youth, orders.get(&row.order)) {
             (Some(youth), _) => {
                 let stand = Stand {
                     version: youth.version,
-                    status: youth.status,
+                    status: youth.status.clone(),
                     attention: false,
                     created_at: youth.created_at,
                     marks: read
@@ -363,7 +361,7 @@ impl Reader {
                         .and(Marks::LINES.when(details.as_ref().is_some_and(|details| details.lines))),
                 };
                 made.list(row, stand, details);
-                roads = youth.roads;
+                &youth.roads
             }
             (None, Some(Ok(view))) => {
                 let order = &view.order;
@@ -375,21 +373,24 @@ impl Reader {
                     marks: marks::of(view),
                 };
                 made.list(row, stand, details);
-                roads.extend(order.attempts().map(|(_, attempt)| {
+                seen = Vec::from_iter(order.attempts().map(|(_, attempt)| {
                     let road = Road {
                         connection: attempt.plan.connection,
                         rail: attempt.plan.rail.clone(),
                     };
                     (attempt.number, road)
                 }));
+                &seen
             }
             (None, Some(Err(damage))) => return Err(damage.clone()),
             (None, None) => return Err(Damage("its order has no row".into())),
-        }
-        for (whose, memo) in &read.learned {
-            let road = whose.parse().ok().and_then(|attempt: u8| roads.get(&attempt));
-            if let Some(road) = road {
-                made.refer(row.order, road.connection, self.refs_of(&road.rail), memo);
+        };
+        for (attempt, name, id) in read.learned {
+            let road = roads.iter().find(|(number, _)| *number == attempt);
+            if let Some((_, road)) = road
+                && self.refs_of(&road.rail).contains(&&*name)
+            {
+                made.refer(row.order, road.connection, name, id);
             }
         }
         Ok(())
@@ -433,23 +434,24 @@ impl Reader {
 }
 
 /// How an order stands after a row, if the rows alone say so.
-fn glance(row: &EventHead, mut read: Read, young: &mut Young) -> (Read, Option<Youth>) {
+fn glance(row: &EventHead, mut read: Read, young: &mut Young) -> (Read, Option<Arc<Youth>>) {
     let first = row.version == row.count;
     let youth = if first {
-        Some(Youth {
+        Some(Arc::new(Youth {
             version: 0,
             created_at: row.time,
             status: String::new(),
-            roads: BTreeMap::new(),
-        })
+            roads: Vec::new(),
+        }))
     } else {
         young.take(&row.order)
     };
     let youth = youth
         .filter(|youth| youth.version + row.count == row.version && read.calm)
-        .map(|mut youth| {
+        .map(|mut kept| {
+            let youth = Arc::make_mut(&mut kept);
             youth.version = row.version;
-            youth.roads.extend(read.roads.drain(..));
+            youth.roads.append(&mut read.roads);
             let words = read
                 .named
                 .iter()
@@ -458,11 +460,11 @@ fn glance(row: &EventHead, mut read: Read, young: &mut Young) -> (Read, Option<Y
             if let Some(status) = words.map(str::to_owned).next() {
                 youth.status = status;
             }
-            youth
+            kept
         })
         .filter(|youth| !youth.status.is_empty());
     if let Some(youth) = &youth {
-        young.put(row.order, 1, youth.clone());
+        young.put(row.order, Arc::clone(youth));
     }
     (read, youth)
 }

@@ -14,6 +14,7 @@ use florin_store::{Cursor, EventRow, IdemKey, Lease, NoticeId, OrderRow, Tenant}
 use super::kept::Kept;
 use crate::chain;
 use crate::fresh::Written;
+use crate::reader::read::Read;
 use crate::snapshot::{self, Learned, Named, TOLD_ROWS_MAX};
 use crate::view::{Details, View};
 use crate::work::Entry;
@@ -215,8 +216,6 @@ impl Working {
             let postings = json(&self.postings);
             let news = json(&self.news);
             let hash = chain::link(&self.kept.chain, &body, postings.as_deref(), news.as_deref());
-            let bytes = [Some(&body), postings.as_ref(), news.as_ref()];
-            let bytes = bytes.into_iter().flatten().map(String::len).sum();
             let row = EventRow {
                 at: Cursor::START,
                 order: view.order.id,
@@ -229,16 +228,16 @@ impl Working {
                 news,
                 hash,
             };
-            let written = Written {
-                hash,
-                bytes,
-                events: std::mem::take(&mut self.events),
-                learned: std::mem::take(&mut self.learned),
-                details: self.described.then(|| Arc::clone(&view.details)),
-                named: std::mem::take(&mut self.news),
-                postings: std::mem::take(&mut self.postings),
-            };
-            (row, written)
+            let read = Read::written(
+                &self.events,
+                std::mem::take(&mut self.learned),
+                details,
+                std::mem::take(&mut self.news),
+                std::mem::take(&mut self.postings),
+            );
+            self.events.clear();
+            let read = Box::new(read);
+            (row, Written { hash, read })
         });
         if let Some((event, _)) = &event {
             self.kept.chain = event.hash;

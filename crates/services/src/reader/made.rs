@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use florin_core::id::{ConnectionId, OrderId};
 use florin_core::ledger::{Account, Posting, PostingPhase};
 use florin_core::money::Currency;
-use florin_core::rail::Memo;
 use florin_core::time::Timestamp;
 use florin_store::{
     BOOKS, BalanceRow, Cursor, DeliveryRow, EventHead, FeedRow, Fold, ListingRow, Marks, ProviderRef, Tenant, Terms,
@@ -62,17 +61,9 @@ impl Made {
         }
     }
 
-    pub(super) fn refer(&mut self, order: OrderId, connection: ConnectionId, names: &[&str], memo: &Memo) {
-        for name in names {
-            if let Some(id) = memo.get(*name) {
-                let reference = ProviderRef {
-                    connection,
-                    kind: (*name).to_owned(),
-                    id: id.clone(),
-                };
-                self.refs.entry(reference).or_insert(order);
-            }
-        }
+    pub(super) fn refer(&mut self, order: OrderId, connection: ConnectionId, kind: String, id: String) {
+        let reference = ProviderRef { connection, kind, id };
+        self.refs.entry(reference).or_insert(order);
     }
 
     pub(super) fn post(&mut self, tenant: Tenant, posting: &Posting) {

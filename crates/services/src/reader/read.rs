@@ -11,20 +11,21 @@ use florin_store::{EventRow, Marks, Terms};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use crate::fresh::Written;
 use crate::marks;
 use crate::snapshot::{Damage, Learned, Named};
+use crate::view::Details;
 
 /// An event row, read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Read {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
     /// Whether an order that has lived through events of these kinds alone needs no person.
     pub(super) calm: bool,
     /// What a calm order has by these events.
     pub(super) marks: Marks,
     /// Attempts that were started in this row.
     pub(super) roads: Vec<(u8, Road)>,
-    pub(super) learned: Learned,
+    /// What was learned of attempts: number, name and value.
+    pub(super) learned: Vec<(u8, String, String)>,
     pub(super) details: Option<Listed>,
     pub(super) named: Vec<Named>,
     pub(super) postings: Vec<Posting>,
@@ -38,7 +39,7 @@ pub(super) struct Road {
 }
 
 /// What lists know of what an order is for.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Listed {
     pub(super) customer: Option<String>,
@@ -104,7 +105,7 @@ impl Read {
             roads: (body.e.into_iter())
                 .filter_map(|event| Some((event.attempt?, event.plan?)))
                 .collect(),
-            learned: body.l,
+            learned: of_attempts(body.l),
             details: body.d,
             named: Named::of(row)?,
             postings: postings.map_err(|error| damage("postings do", error))?,
@@ -112,8 +113,15 @@ impl Read {
     }
 }
 
-impl From<Written> for Read {
-    fn from(written: Written) -> Self {
+impl Read {
+    /// From what becomes a row.
+    pub(crate) fn written(
+        events: &[Event],
+        learned: Learned,
+        details: Option<&Details>,
+        named: Vec<Named>,
+        postings: Vec<Posting>,
+    ) -> Self {
         let started = |event: &Event| {
             let Event::Started { attempt, plan } = event else {
                 return None;
@@ -125,19 +133,28 @@ impl From<Written> for Read {
             Some((*attempt, road))
         };
         Self {
-            calm: written.events.iter().all(|event| is_calm(event.kind())),
-            marks: written.events.iter().map(marks::of_event).fold(Marks::NONE, Marks::and),
-            roads: written.events.iter().filter_map(started).collect(),
-            learned: written.learned,
-            details: written.details.map(|details| Listed {
+            calm: events.iter().all(|event| is_calm(event.kind())),
+            marks: events.iter().map(marks::of_event).fold(Marks::NONE, Marks::and),
+            roads: events.iter().filter_map(started).collect(),
+            learned: of_attempts(learned),
+            details: details.map(|details| Listed {
                 customer: details.customer.map(|customer| customer.to_string()),
                 terms: Terms::of(details.metadata.iter()),
                 lines: !details.lines.is_empty(),
             }),
-            named: written.named,
-            postings: written.postings,
+            named,
+            postings,
         }
     }
+}
+
+fn of_attempts(learned: Learned) -> Vec<(u8, String, String)> {
+    let attempts = learned
+        .into_iter()
+        .filter_map(|(whose, memo)| Some((whose.parse::<u8>().ok()?, memo)));
+    attempts
+        .flat_map(|(attempt, memo)| memo.into_iter().map(move |(name, value)| (attempt, name, value)))
+        .collect()
 }
 
 /// Whether events of this kind call for no person.

@@ -8,7 +8,7 @@ use super::{REST, Turn};
 /// Rows of a turn while the reader keeps up: a few milliseconds of work.
 pub(super) const ROWS: usize = 256;
 /// Rows of the largest turn.
-pub(super) const ROWS_MAX: usize = ROWS << DOUBLED_MAX;
+pub(crate) const ROWS_MAX: usize = ROWS << DOUBLED_MAX;
 const DOUBLED_MAX: u32 = 4;
 /// The same where rows gather because together they share pages: about what a second brings.
 const DOUBLED_GATHERING_MAX: u32 = 6;

@@ -1,6 +1,6 @@
 //! Orders that a reader has seen from their first event on: for these a row alone says how the order stands, and nothing is read.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use florin_core::id::OrderId;
 use florin_core::time::Timestamp;
@@ -19,8 +19,8 @@ pub(super) struct Youth {
     pub(super) created_at: Timestamp,
     /// The public word.
     pub(super) status: String,
-    pub(super) roads: BTreeMap<u8, Road>,
+    pub(super) roads: Vec<(u8, Road)>,
 }
 
 /// The orders that were new a moment ago.
-pub(super) type Young = Lately<OrderId, Youth>;
+pub(super) type Young = Lately<OrderId, Arc<Youth>>;
