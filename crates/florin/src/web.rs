@@ -96,6 +96,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
+            // Who hangs up in the middle is found out when the answer is written: looking for it costs each call a read and eight kilobytes.
+            .half_close(true)
             .header_read_timeout(HEAD)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(read_within(socket, UNREAD)), service);
