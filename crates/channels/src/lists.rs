@@ -131,10 +131,11 @@ fn locked(under: &Mutex<Under>) -> MutexGuard<'_, Under> {
     under.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a call reads a list: it is a GET whose address ends with no object's id. (A balance is one object.)
+/// Whether a call reads a list: it is a GET, or a HEAD, which costs as much, and its address ends with no object's id. (A balance is one object.)
 pub(crate) fn is_list(parts: &Parts) -> bool {
     let path = || parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    parts.method == Method::GET && path().is_some_and(|path| !path.ends_with('}') && !path.ends_with("/balance"))
+    matches!(parts.method, Method::GET | Method::HEAD)
+        && path().is_some_and(|path| !path.ends_with('}') && !path.ends_with("/balance"))
 }
 
 /// An answer that keeps its list's place until the last piece of it is handed on. The pieces are copies, so that the last one does not keep

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -133,7 +133,13 @@ async fn a_page_is_cut_by_the_bytes_of_what_it_is_asked_to_show_as_well() {
 }
 
 async fn ask(router: &Router, path: &str, key: &str) -> Response {
-    let request = Request::get(path)
+    call(Method::GET, router, path, key).await
+}
+
+async fn call(method: Method, router: &Router, path: &str, key: &str) -> Response {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(header::HOST, "door.test")
         .header(header::AUTHORIZATION, format!("Bearer {key}"));
     let request = request.body(Body::empty()).expect("a request");
@@ -167,6 +173,8 @@ async fn a_merchant_whose_lists_are_not_fetched_gets_no_more_of_them_and_everybo
         let refused = ask(router, path, &world.key).await;
         assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
         assert_eq!(refused.headers()[header::RETRY_AFTER], "1", "{path}");
+        let no_body = call(Method::HEAD, router, path, &world.key).await;
+        assert_eq!(no_body.status(), StatusCode::TOO_MANY_REQUESTS, "HEAD {path}");
         assert_eq!(
             ask(router, path, &other).await.status(),
             StatusCode::OK,
