@@ -396,7 +396,7 @@ pub(super) async fn list(
         &["reference", "status", "customer", "attention", "from", "to", "metadata"],
     )?;
     let limit = params.limit()?;
-    let search = Search {
+    let mut search = Search {
         reference: params.text("reference"),
         status: params.word("status", STATUSES)?.map(str::to_owned),
         customer: params.id::<CustomerId>("customer")?.map(|id| id.to_string()),
@@ -409,21 +409,29 @@ pub(super) async fn list(
     };
     doors.freshen().await;
     let mut page = Filling::of(limit);
-    for id in doors.store.search(&search).await.map_err(Problem::from)? {
-        match doors.engine.view(caller.tenant, id).await {
-            // Lists keep a short sum of each pair; the order itself says whether it has it.
-            Ok(view)
-                if (params.metadata.iter()).all(|(name, value)| view.details.metadata.get(name) == Some(value)) =>
-            {
-                if !page.add(OrderShape::of(&view, doors.rails())) {
-                    break;
+    // Orders that are left out do not make a page look like the last one.
+    while !page.is_full() {
+        let found = doors.store.search(&search).await.map_err(Problem::from)?;
+        for id in &found {
+            match doors.engine.view(caller.tenant, *id).await {
+                // Lists keep a short sum of each pair; the order itself says whether it has it.
+                Ok(view)
+                    if (params.metadata.iter()).all(|(name, value)| view.details.metadata.get(name) == Some(value)) =>
+                {
+                    if !page.add(OrderShape::of(&view, doors.rails())) {
+                        break;
+                    }
                 }
+                Ok(_) => {}
+                // An order whose record is damaged is frozen; the others are served. Who asks for this one alone is told.
+                Err(Denied::Damaged) if search.reference.is_none() => {}
+                Err(denied) => return Err(denied.into()),
             }
-            Ok(_) => {}
-            // An order whose record is damaged is frozen; the others are served.
-            Err(Denied::Damaged) => {}
-            Err(denied) => return Err(denied.into()),
         }
+        if found.len() <= limit as usize {
+            break;
+        }
+        search.after = found.last().copied();
     }
     Ok(Json(page.done()))
 }

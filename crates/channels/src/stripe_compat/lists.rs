@@ -290,7 +290,7 @@ pub(super) async fn of_orders(
     while !collect.full {
         let found = reader.door.doors.store.search(&search).await?;
         for order in &found {
-            let Some(view) = reader.view(*order).await? else {
+            let Some(view) = reader.listed(*order).await? else {
                 continue;
             };
             if end.is_some_and(|end| (view.order.created_at, order) < end) {

@@ -64,13 +64,25 @@ impl<'a> Reader<'a> {
 
     /// An order of this caller that is a payment; none if there is none.
     pub(super) async fn view(&self, order: OrderId) -> Result<Option<Arc<View>>, Wrong> {
+        Ok(self.look(order).await?)
+    }
+
+    /// The same for a list: an order whose record is damaged is frozen, and the others are served.
+    pub(super) async fn listed(&self, order: OrderId) -> Result<Option<Arc<View>>, Wrong> {
+        match self.look(order).await {
+            Err(Denied::Damaged) => Ok(None),
+            found => Ok(found?),
+        }
+    }
+
+    async fn look(&self, order: OrderId) -> Result<Option<Arc<View>>, Denied> {
         if let Some(known) = self.views.lock().await.get(order) {
             return Ok(Some(Arc::clone(known)));
         }
         let view = match self.door.doors.engine.view(self.tenant, order).await {
             Ok(view) if view.order.terms.kind == Kind::Payment => view,
             Ok(_) | Err(Denied::NotFound) => return Ok(None),
-            Err(denied) => return Err(denied.into()),
+            Err(denied) => return Err(denied),
         };
         self.remember(&view).await;
         Ok(Some(view))

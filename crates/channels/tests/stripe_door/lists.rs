@@ -3,7 +3,9 @@
 use florin_core::id::{CustomerId, OrderId};
 use florin_core::time::Timestamp;
 use florin_services::directory::Customer;
-use florin_store::{Batch, Cursor, DeliverySearch, DeliveryStatus, EventRow, Marks, OrderRow, Search};
+use florin_store::{
+    Batch, Changed, Cursor, DeliverySearch, DeliveryStatus, EventRow, Marks, OrderRow, Outcome, Search, Wanted,
+};
 use serde_json::Value;
 
 use crate::world::World;
@@ -185,6 +187,68 @@ async fn an_order_whose_record_is_damaged_leaves_the_events_of_the_others_listed
     fill(&world, 3, Some(PAID)).await;
     let all = world.get("/v1/events?limit=100").await;
     assert_eq!((ids(&all).len(), &all["has_more"]), (3, &false.into()));
+}
+
+/// Somebody wrote over the order's row.
+async fn damage(world: &World, intent: &Value) {
+    let id = intent["id"].as_str().expect("an id").replace("pi_", "ord_");
+    let id: OrderId = id.parse().expect("an order's id");
+    let wanted = Wanted {
+        orders: vec![id],
+        ..Wanted::default()
+    };
+    let row = world.doors.store.load(&wanted).await.expect("a store").orders.remove(0);
+    let changed = Changed {
+        read_version: row.version,
+        row: OrderRow { chain: [7; 32], ..row },
+    };
+    let batch = Batch {
+        changed: vec![changed],
+        ..Batch::default()
+    };
+    assert_eq!(world.doors.store.commit(&batch).await, Ok(Outcome::Done));
+}
+
+#[tokio::test]
+async fn an_order_whose_record_is_damaged_leaves_all_others_in_every_list() {
+    let world = World::provider().await;
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(world.post("/v1/payment_intents", &SALE).await);
+    }
+    let all = ids(&world.get("/v1/payment_intents?limit=100").await);
+    assert_eq!(all.len(), 5);
+    let listed = world.native("GET", "/v1/orders?limit=100", None).await.object();
+    damage(&world, &made[3]).await;
+
+    let left = [&made[4], &made[2], &made[1], &made[0]].map(|one| one["id"].as_str().unwrap().to_owned());
+    for (path, of_each) in [("payment_intents", 1), ("charges", 1), ("balance_transactions", 1)] {
+        let page = world.get(&format!("/v1/{path}?limit=100")).await;
+        assert_eq!(ids(&page).len(), of_each * left.len(), "{path}");
+    }
+    assert_eq!(ids(&world.get("/v1/payment_intents?limit=100").await), left);
+    // A page that it would have filled does not look like the last one.
+    for limit in [1, 2, 3] {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = world
+                .native("GET", &format!("/v1/orders?limit={limit}{after}"), None)
+                .await
+                .object();
+            seen.extend(ids(&page));
+            let Some(last) = seen.last().filter(|_| page["has_more"] == true) else {
+                break;
+            };
+            after = format!("&after={last}");
+        }
+        assert_eq!(seen.len(), left.len(), "limit {limit}: {seen:?}");
+    }
+    // Who asks for it by its name is told, and not that there is none.
+    let reference = listed["data"][1]["reference"].as_str().unwrap();
+    let said = world
+        .native("GET", &format!("/v1/orders?reference={reference}"), None)
+        .await;
+    assert_eq!((said.status, &said.json()["code"]), (500, &"record_damaged".into()));
 }
 
 #[tokio::test]
