@@ -257,14 +257,17 @@ impl Notifier {
         Ok(known())
     }
 
-    /// The endpoint said that it is gone: it is told nothing more until somebody switches it on.
+    /// The endpoint said that it is gone: it is told nothing more until somebody switches it on. One that has moved since was not asked.
     async fn switch_off(&self, endpoint: &Endpoint) {
-        let off = |endpoint: &mut Endpoint| endpoint.enabled = false;
+        let off = |now: &mut Endpoint| now.enabled &= now.url != endpoint.url;
         match self
             .directory
             .change::<Endpoint>(Some(endpoint.tenant), &endpoint.id.to_string(), off)
             .await
         {
+            Ok(now) if now.enabled => {
+                tracing::info!(endpoint = %endpoint.id, "the endpoint's old address answered 410: it has moved since");
+            }
             Ok(_) => tracing::warn!(endpoint = %endpoint.id, "the endpoint answered 410: switched off"),
             Err(error) => tracing::warn!(endpoint = %endpoint.id, %error, "cannot switch off an endpoint that is gone"),
         }

@@ -274,3 +274,21 @@ async fn a_busy_endpoint_that_has_taken_nothing_for_an_hour_is_sick() {
     desk.store.write_deliveries(&[tried(450, 200)]).await.unwrap();
     assert_eq!(standing().await, health::Standing::Failing);
 }
+
+#[tokio::test]
+async fn what_an_old_address_says_does_not_switch_off_an_endpoint_that_has_moved() {
+    let desk = Desk::open(hello()).await;
+    let id = desk.endpoint(1, "http://old.test/".into()).await;
+    let directory = &desk.notifier.directory;
+    let now = || directory.endpoints(tenant()).remove(0);
+    let old = now();
+    let moved = |endpoint: &mut Endpoint| endpoint.url = "http://new.test/".into();
+    directory
+        .change::<Endpoint>(Some(tenant()), &id.to_string(), moved)
+        .await
+        .unwrap();
+    desk.notifier.switch_off(&old).await;
+    assert!(now().enabled);
+    desk.notifier.switch_off(&now()).await;
+    assert!(!now().enabled);
+}
