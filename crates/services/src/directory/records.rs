@@ -400,10 +400,6 @@ impl Directory {
     }
 
     async fn record<D: Document>(&self, tenant: Option<Tenant>, id: &str) -> Result<Option<Record>, DirectoryError> {
-        // No id has it, and PostgreSQL takes no text with it.
-        if id.contains('\0') {
-            return Ok(None);
-        }
         Ok(self.kept::<D>(tenant, id).await?.filter(|record| !record.removed))
     }
 

@@ -116,6 +116,10 @@ pub(super) async fn get(session: &mut Session, tenants: &Tenants, which: &Which)
         Name::Id(id) => ("id", id),
         Name::Alias(alias) => ("alias", alias),
     };
+    // No document has it in its name, and PostgreSQL takes no text with it.
+    if name.contains('\0') {
+        return Ok(None);
+    }
     let sql = format!("select {} from records where kind = $1 and {column} = $2", read::RECORD);
     let found = read::rows(session, tenants, &sql, &[&which.kind, name], read::record)
         .await?

@@ -41,6 +41,11 @@ pub(crate) async fn a_document_comes_back_by_id_and_alias(place: &mut Place) {
         ..by_id(1)
     };
     assert_eq!(place.store.get(&by_alias).await.unwrap(), Some(whole));
+    // A byte that no text of PostgreSQL has.
+    for name in [Name::Id("cus_0001\0".to_owned()), Name::Alias("\0".to_owned())] {
+        let odd = Which { name, ..by_id(1) };
+        assert_eq!(place.store.get(&odd).await, Ok(None));
+    }
     let merchant = Which {
         kind: "merchant".to_owned(),
         tenant: None,
