@@ -303,6 +303,7 @@ fn connection_of(app: &App, tenant: Tenant, rail: &str, base: &str, secrets: &[(
         rail: rail.to_owned(),
         base: base.to_owned(),
         secrets: secrets_of(secrets),
+        own: Default::default(),
         settings: BTreeMap::new(),
         default: true,
         enabled: true,

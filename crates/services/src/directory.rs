@@ -319,6 +319,7 @@ pub(crate) mod tests {
             rail: "stripe".into(),
             base: "https://api.stripe.com".into(),
             secrets: Default::default(),
+            own: Default::default(),
             settings: Default::default(),
             default: true,
             enabled: true,

@@ -69,7 +69,8 @@ fn in_force<'a>(values: &'a Values, connection: &Connection, word: &str) -> Resu
         connection: connection.id.to_string(),
         word: word.to_owned(),
     })?;
-    let found = values.get(&owned(connection.tenant, name)).or_else(|| values.get(name));
+    let shared = || values.get(name).filter(|_| !connection.own.contains(word));
+    let found = values.get(&owned(connection.tenant, name)).or_else(shared);
     let found = match found.map(Vec::as_slice) {
         None | Some([]) => return Err(KeyringError::Missing(name.clone())),
         Some(found) => &found[..found.len().min(VALUES_MAX)],
@@ -260,6 +261,7 @@ mod tests {
                 ("gone".to_owned(), "nowhere".to_owned()),
             ]
             .into(),
+            own: Default::default(),
             settings: BTreeMap::new(),
             default: true,
             enabled: true,
@@ -293,6 +295,28 @@ mod tests {
                 let fits = mode.is_none_or(|mode| mode == tried);
                 assert_eq!(found.is_ok(), fits, "{value} {tried:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_everybodys_never_stands_in_for_what_was_a_merchants_own() {
+        let named = |value: &str| vec![Secret::new(value.to_owned())];
+        let shared = ("acme_hook".to_owned(), named("everybody's"));
+        let own = (owned(connection().tenant, "acme_hook"), named("own"));
+        let was_own = Connection {
+            own: ["hook".to_owned()].into(),
+            ..connection()
+        };
+        let root = Secret::new([7; 32]);
+        for (values, connection, used) in [
+            (vec![shared.clone()], connection(), Some("everybody's")),
+            (vec![shared.clone(), own.clone()], connection(), Some("own")),
+            (vec![shared.clone(), own], was_own.clone(), Some("own")),
+            (vec![shared], was_own, None),
+        ] {
+            let keyring = Keyring::new(values.into_iter().collect(), &root);
+            let found = keyring.all(&connection, "hook").ok();
+            assert_eq!(found.as_ref().map(|found| found[0].expose().as_str()), used);
         }
     }
 

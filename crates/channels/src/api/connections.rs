@@ -134,6 +134,10 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
         tenant: call.caller.tenant,
         rail: body.rail,
         base: base.trim_end_matches('/').to_owned(),
+        own: (body.secrets.iter())
+            .filter(|(_, name)| doors.engine.keyring().is_owned(call.caller.tenant, name))
+            .map(|(word, _)| word.clone())
+            .collect(),
         secrets: body.secrets,
         settings: body.settings,
         default: body.default,

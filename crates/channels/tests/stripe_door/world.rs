@@ -352,6 +352,7 @@ async fn connection(doors: &Doors, tenant: Tenant, rail: &str, base: &str) -> Co
         rail: rail.to_owned(),
         base: base.to_owned(),
         secrets: Default::default(),
+        own: Default::default(),
         settings: Default::default(),
         default: true,
         enabled: true,

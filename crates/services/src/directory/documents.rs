@@ -1,6 +1,6 @@
 //! The documents themselves: each is the body of one [`florin_store::Record`], as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use florin_core::id::{ConnectionId, CustomerId, EndpointId, KeyId, MerchantId, MethodId};
 use florin_core::time::Timestamp;
@@ -70,6 +70,10 @@ pub struct Connection {
     pub base: String,
     /// Names of its secrets in the configuration: the rail's word (`api_key`, `webhook_secret`) to the configuration's name. Never values.
     pub secrets: BTreeMap<String, String>,
+    /// Words of them that the configuration gave to this merchant alone when the connection was made: a secret of the same name that is
+    /// everybody's never stands in for one of these.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub own: BTreeSet<String>,
     /// Anything else the rail's sheet asks for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,

@@ -91,6 +91,7 @@ impl Bench {
             rail: "toy".into(),
             base: "https://toy.test".into(),
             secrets: BTreeMap::new(),
+            own: Default::default(),
             settings: BTreeMap::new(),
             default: true,
             enabled: true,

@@ -151,6 +151,7 @@ impl World {
             rail: rail.table().name.into(),
             base: "http://provider.test".into(),
             secrets: BTreeMap::new(),
+            own: Default::default(),
             settings: BTreeMap::new(),
             default: true,
             enabled: true,

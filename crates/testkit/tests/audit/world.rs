@@ -111,6 +111,7 @@ impl World {
             rail: "issuer".into(),
             base: control.clone(),
             secrets: Default::default(),
+            own: Default::default(),
             settings: Default::default(),
             default: true,
             enabled: true,

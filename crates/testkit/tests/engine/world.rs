@@ -450,6 +450,7 @@ fn connection(id: ConnectionId, tenant: Tenant, base: &str, default: bool, now: 
             ("webhook_secret".to_owned(), "stripe_hook".to_owned()),
         ]
         .into(),
+        own: Default::default(),
         settings: Default::default(),
         default,
         enabled: true,
