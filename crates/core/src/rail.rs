@@ -592,8 +592,10 @@ pub struct Payment {
     pub id: String,
     /// The step that it was made for, where the provider kept our name for it.
     pub key: Option<Key>,
-    /// Taken, and neither back with the payer nor on its way there nor disputed.
+    /// Taken, and neither back with the payer nor on its way there, nor disputed if `disputes`.
     pub taken: Money,
+    /// Whether what is disputed or lost in disputes was left out of what is taken: not every provider's list shows it.
+    pub disputes: bool,
     /// Held.
     pub held: Money,
 }

@@ -303,6 +303,7 @@ impl Total {
             id: self.authorization.clone(),
             key: None, // the issuer keeps the key of a message, which does not lead back to its step
             taken: Money::new(self.captured.checked_sub(back)?, currency),
+            disputes: true,
             held: Money::new(self.authorized.checked_sub(used)?, currency),
         })
     }

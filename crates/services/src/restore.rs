@@ -3,7 +3,8 @@
 //! The copy remembers messages that were out when it was made, and does not remember what became of them, nor what was sent since. Two
 //! things keep that from charging anybody twice. A step's key at the provider is made of the order and the step and of nothing else, so
 //! whatever the copy does again, it does under the same key, and the provider answers as it did. And [`prepare`] marks every message that
-//! is out as sent: the rail asks what became of it, and sends no copy.
+//! is out as sent: the rail asks what became of it, and sends no copy. Silence is no answer here: it may be that it was answered, and that
+//! the payer paid on a page whose address the copy never had.
 //!
 //! What no key protects is an order that was made after the copy: nobody here knows it, and the caller that makes it again makes another
 //! one. [`lacks`] finds these at the providers, as far as their rails can list.
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use florin_core::id::{ConnectionId, OrderId};
 use florin_core::money::Money;
-use florin_core::order::Phase;
+use florin_core::order::{Phase, StepKind};
 use florin_core::rail::{Account, Payment, Rail};
 use florin_core::time::Timestamp;
 use florin_store::{Batch, Changed, Fault, OrderRow, Outcome, ProviderRef, Store, Wanted};
@@ -92,9 +93,15 @@ fn asks_first(row: &OrderRow, view: &View, now: Timestamp, prepared: &mut Prepar
     })
 }
 
-/// A message that is out has been sent as often as it may be. Answers whether there was one.
+/// A message that is out has been sent as often as it may be, and one that pays was answered as far as anybody knows. Answers whether there
+/// was one.
 fn ask(entry: &mut Entry) -> bool {
     match &mut entry.at {
+        Place::Out { .. } if entry.step.kind == StepKind::Authorize => {
+            entry.at = Place::stuck();
+            entry.asked = 0;
+            true
+        }
         Place::Out { sent, .. } => {
             *sent = true;
             entry.asked = u16::try_from(RESENDS_MAX + 1).unwrap_or(u16::MAX);
@@ -247,7 +254,8 @@ async fn lack(store: &dyn Store, road: &Road, payment: &Payment) -> Result<Optio
         return Ok((!nothing || !over).then_some((Some(order), what)));
     };
     let money = |sum: i128| Money::new(i64::try_from(sum).unwrap_or(i64::MAX), view.order.due.currency());
-    let (taken, held) = (money(taken_of(attempt)), money(held_of(attempt)));
+    let unseen = if payment.disputes { 0 } else { attempt.charge.disputed() };
+    let (taken, held) = (money(taken_of(attempt) + unseen), money(held_of(attempt)));
     let what = format!("{}; here {taken} taken and {held} held", stands(payment));
     Ok(((taken, held) != (payment.taken, payment.held)).then_some((Some(order), what)))
 }
@@ -265,4 +273,41 @@ async fn by_name(store: &dyn Store, road: &Road, id: &str) -> Result<Option<Orde
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use florin_core::order::StepName;
+    use florin_core::rail::{Body, Exchange, Method, Repeat};
+
+    use super::*;
+    use crate::work::Act;
+
+    #[test]
+    fn what_pays_is_asked_about_and_is_not_said_to_have_met_silence() {
+        const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+        let message = Exchange {
+            name: Cow::Borrowed("session"),
+            method: Method::Post,
+            url: "https://provider.test/".into(),
+            headers: Vec::new(),
+            body: Body::None,
+            repeat: Repeat::Same {
+                every_s: 1,
+                for_s: 3_600,
+            },
+            asks: false,
+        };
+        for (kind, act) in [(StepKind::Authorize, Act::Tick), (StepKind::Capture, Act::Silence)] {
+            let step = StepName {
+                kind,
+                ..StepName::authorize(1)
+            };
+            let mut entry = Entry::new(step, Place::out(message.clone()), NOW, 1);
+            assert!(ask(&mut entry));
+            assert_eq!(entry.act(NOW, 1), act, "{kind:?}");
+        }
+    }
 }

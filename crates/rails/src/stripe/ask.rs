@@ -61,13 +61,21 @@ pub(super) fn session(task: &Task) -> Result<Exchange, String> {
         form.add("cancel_url", task.urls.cancel.clone());
     }
     payer(task, &mut form);
-    if let Some(until) = task.until {
-        let left = until.seconds().saturating_sub(task.now.seconds());
-        let left = left.clamp(PAGE_S_MIN + ON_THE_WAY_S, PAGE_S_MAX - ON_THE_WAY_S);
-        form.add("expires_at", task.now.plus_seconds(left).seconds().to_string());
+    if let Some(until) = page_until(task) {
+        form.add("expires_at", until.to_string());
     }
     form.add("expand[]", "payment_intent");
     Ok(post(task, "session", "/v1/checkout/sessions", form))
+}
+
+/// When the page closes by itself, in seconds; none: after Stripe's own time, which is the longest, and sooner if the order is over, because
+/// then we close it. It hangs on the moment of asking only in an order's last half hour: whoever asks again, also after a restore, says the
+/// same under the same key.
+fn page_until(task: &Task) -> Option<i64> {
+    let until = task.until?.seconds();
+    let soonest = task.now.seconds() + PAGE_S_MIN + ON_THE_WAY_S;
+    let lives = until.saturating_sub(order_made(task.key));
+    (lives <= PAGE_S_MAX - ON_THE_WAY_S).then(|| until.max(soonest))
 }
 
 /// A direct payment: `POST /v1/payment_intents`, confirmed at once.

@@ -310,6 +310,12 @@ fn refused(task: &Task, exchange: &str, reply: &Reply) -> Turn {
     let Some(problem) = problem else {
         return Turn::new(Next::Unclear);
     };
+    if exchange == "session" && problem.kind.as_deref() == Some("idempotency_error") {
+        // This key has made a page, in other words than these, for somebody who is forgotten here: it may have been paid.
+        let mut turn = send(ask::search(task, "look_refused"));
+        memo::learn_own(&mut turn, task, "refused", "no page");
+        return turn;
+    }
     let mut turn = Turn::new(Next::Unclear);
     if let Some(intent) = problem.payment_intent.as_ref().filter(|_| exchange == "intent")
         && keep(task, &mut turn, "payment_intent", intent.id()).is_none()

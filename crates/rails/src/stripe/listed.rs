@@ -3,6 +3,7 @@
 use florin_core::money::Money;
 use florin_core::rail::{Listed, Payment, Reply};
 
+use super::extra;
 use super::object::{Intent, List};
 
 /// Reads a page of intents. An intent whose amounts cannot be held makes the page unreadable: a list with a hole proves nothing.
@@ -21,9 +22,11 @@ pub(super) fn read(reply: &Reply) -> Option<Listed> {
 
 fn payment(intent: &Intent) -> Option<Payment> {
     let received = intent.money(intent.amount_received.unwrap_or(0))?;
-    let refunds = intent.charge().and_then(|charge| charge.refunds.as_ref());
     let mut taken = received.minor();
-    for refund in refunds.into_iter().flat_map(|list| &list.data) {
+    let refunds = intent
+        .charge()
+        .and_then(|charge| Some(extra::moved(charge, &charge.refunds.as_ref()?.data)));
+    for refund in refunds.into_iter().flatten() {
         match refund.status.as_deref() {
             Some("failed" | "canceled") => {}
             _ => taken = taken.checked_sub(refund.money()?.minor())?,
@@ -33,6 +36,7 @@ fn payment(intent: &Intent) -> Option<Payment> {
         id: intent.id.clone(),
         key: intent.note("florin_key").and_then(|key| key.parse().ok()),
         taken: Money::new(taken, received.currency()),
+        disputes: false,
         held: intent.money(intent.amount_capturable.unwrap_or(0))?,
     })
 }
@@ -54,9 +58,15 @@ mod tests {
         let page = read(&reply(
             r#"{"object":"list","has_more":true,"data":[
                 {"id":"pi_1","status":"succeeded","currency":"eur","amount_received":1000,"amount_capturable":0,
-                 "latest_charge":{"id":"ch_1","amount":1000,"refunds":{"has_more":false,"data":[
+                 "latest_charge":{"id":"ch_1","amount":1000,"captured":true,"refunds":{"has_more":false,"data":[
                    {"id":"re_1","status":"succeeded","amount":300,"currency":"eur"},
                    {"id":"re_2","status":"failed","amount":200,"currency":"eur"}]}}},
+                {"id":"pi_4","status":"succeeded","currency":"eur","amount_received":400,"amount_capturable":0,
+                 "latest_charge":{"id":"ch_4","amount":1000,"amount_captured":400,"captured":true,"refunds":{"has_more":false,"data":[
+                   {"id":"re_3","status":"succeeded","amount":600,"currency":"eur"}]}}},
+                {"id":"pi_3","status":"canceled","currency":"eur","amount_received":0,"amount_capturable":0,
+                 "latest_charge":{"id":"ch_3","amount":1000,"amount_captured":0,"captured":false,"refunds":{"has_more":false,"data":[
+                   {"id":"re_4","status":"succeeded","amount":1000,"currency":"eur"}]}}},
                 {"id":"pi_2","status":"requires_capture","currency":"eur","amount_received":0,"amount_capturable":500}]}"#,
         ))
         .unwrap();
@@ -65,7 +75,8 @@ mod tests {
             .iter()
             .map(|one| (one.taken.minor(), one.held.minor()))
             .collect();
-        assert_eq!(sums, [(700, 0), (0, 500)]);
+        // What of a hold was never captured is shown as a refund too, one that moved nothing.
+        assert_eq!(sums, [(700, 0), (400, 0), (0, 0), (0, 500)]);
         assert_eq!(page.next.as_deref(), Some("pi_2"));
     }
 

@@ -65,9 +65,12 @@ pub(super) fn session(task: &Task, session: &Session) -> Verdict {
 }
 
 fn page(task: &Task, session: &Session) -> Verdict {
-    let left = session
+    let closes = session
         .expires_at
-        .map_or(i64::from(CHALLENGE_S), |at| at.saturating_sub(task.now.seconds()));
+        .unwrap_or(task.now.seconds() + i64::from(CHALLENGE_S));
+    // A page may live longer than its order, which closes it.
+    let closes = task.until.map_or(closes, |until| closes.min(until.seconds()));
+    let left = closes.saturating_sub(task.now.seconds());
     let left = u32::try_from(left.max(1)).unwrap_or(CHALLENGE_S);
     match session.url.as_deref().or(task.memo.get("page").map(String::as_str)) {
         Some(url) if safe_url(&task.account, url) => Verdict::Acting(Acting {

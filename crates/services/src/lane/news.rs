@@ -132,8 +132,9 @@ impl Lane {
     ) -> Taken {
         let working = match self.working(draft, loaded, Some(tenant), order) {
             Ok(working) => working,
-            // A notice about somebody else's order, or about none, says nothing.
+            // A notice about somebody else's order, or about none, says nothing: several servers may share an account.
             Err(Denied::NotFound) => {
+                tracing::info!(%order, notice = id.id, "a notice is about an order that is not here");
                 draft.done.push(id.clone());
                 return Taken::Yes;
             }
@@ -160,7 +161,13 @@ impl Lane {
             return Taken::Unsure; // what is remembered may be older than what the notice is about
         }
         let Some(step) = step else {
-            draft.done.push(id.clone());
+            if let About::Key(key) = &item.about {
+                // By our own name of it: this database was put back to a copy from before. A call that is repeated makes the attempt again.
+                tracing::error!(%order, step = %key.step(), notice = id.id, "a notice is about an attempt that its order does not have");
+                self.outputs.push(Output::Untold(id.clone()));
+            } else {
+                draft.done.push(id.clone());
+            }
             return Taken::Yes;
         };
         if let Some(busy) = self.busy.get_mut(&(order, step)) {

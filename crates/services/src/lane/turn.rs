@@ -198,7 +198,8 @@ fn stuck(working: &mut Working, step: StepName, why: String, now: Timestamp) {
 /// Tells the order how a step ended and what else happened. Answers whether any of it was new.
 fn done(working: &mut Working, step: StepName, report: &Report, now: Timestamp) -> bool {
     let mut new = false;
-    if let Some(asked) = asked(working.order(), step) {
+    // Of a step that the order does not have, as after a restore, money that moved is an alarm, and never dropped.
+    if let Some(asked) = asked(working.order(), step).or(report.money) {
         new |= says(working, step, said(report, asked), now);
     }
     let attempt = step.attempt;

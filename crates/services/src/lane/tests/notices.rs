@@ -98,3 +98,34 @@ fn a_notice_about_what_a_step_made_is_told_again_when_the_step_is_over() {
     bench.turn(Some("taken"));
     assert_eq!(bench.inbox(), 0);
 }
+
+/// A database that was put back to a copy from before the attempt: whoever repeats the call makes it again.
+#[test]
+fn a_notice_about_an_attempt_that_its_order_does_not_have_yet_is_kept() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("no"));
+    let unknown = florin_core::id::Key::new(order(1), StepName::authorize(2));
+    bench.told_about("evt_1", 1, About::Key(unknown));
+    assert!(bench.effects.is_empty());
+    assert_eq!((bench.inbox(), bench.untold), (1, 1));
+}
+
+#[test]
+fn money_of_a_step_that_the_order_does_not_have_is_an_alarm() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("taken"));
+    assert_eq!(bench.stored_order(1).alarms, []);
+    let refund = StepName {
+        kind: StepKind::Refund,
+        ..StepName::authorize(1)
+    };
+    let key = florin_core::id::Key::new(order(1), refund);
+    bench.told_about("evt_1", 1, About::Key(key));
+    bench.turn(Some("three"));
+    assert_eq!(bench.stored_order(1).alarms.len(), 1);
+    assert_eq!((bench.stored_word(1), bench.inbox()), ("captured", 0));
+}

@@ -80,6 +80,7 @@ impl Rail for Toy {
         match heard {
             Heard::Reply(reply) => match std::str::from_utf8(&reply.body) {
                 Ok("taken") => report(Ends::Moved).learning("id", "toy_1"),
+                Ok("three") => Turn::new(Next::Done(Report::new(Ends::Moved, Some(Money::new(3, Currency::EUR))))),
                 Ok("held") => report(Ends::Held { until: None }),
                 Ok("released") => report(Ends::Released),
                 Ok("no") => report(Ends::Declined(Decline::new(Code::GenericDecline))),
