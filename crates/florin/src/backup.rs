@@ -1,6 +1,6 @@
 //! `florin backup` and `florin restore`. `docs/runbook.md` has the procedure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -176,14 +176,14 @@ fn no_root_key(config: &Config) -> String {
 /// Puts a copy where the database was, once it has been found whole and lawful. Overwrites nothing.
 async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<()> {
     for taken in ["", "-wal", "-shm"] {
-        let mut name = file.as_os_str().to_owned();
-        name.push(taken);
-        if Path::new(&name).exists() {
-            let there = format!("{} is there", Path::new(&name).display());
+        let taken = beside(file, taken);
+        if taken.exists() {
+            let there = format!("{} is there", taken.display());
             let fix = "move the old database away (with its -wal and -shm) before you put a copy in its place";
             bail!(Failure::new(CONFLICT, "database_exists", there, fix));
         }
     }
+    no_log(from)?;
     let wrong = SqliteStore::integrity(from).map_err(|fault| not_read(from, fault))?;
     if !wrong.is_empty() {
         let damaged = format!("the copy {} is damaged ({})", from.display(), wrong.join("; "));
@@ -199,10 +199,8 @@ async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<(
     let _ = std::fs::remove_file(&draft);
     copy_private(from, &draft).with_context(|| format!("cannot copy {} to {}", from.display(), draft.display()))?;
     let laws = laws(from, &draft).await;
-    for beside in ["-wal", "-shm"] {
-        let mut name = draft.as_os_str().to_owned();
-        name.push(beside);
-        let _ = std::fs::remove_file(Path::new(&name));
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(beside(&draft, suffix));
     }
     match laws {
         Ok(0) => {}
@@ -221,6 +219,36 @@ async fn put_back(config: &Config, from: &Path, file: &Path) -> anyhow::Result<(
     std::fs::rename(&draft, file).with_context(|| format!("cannot put the copy at {}", file.display()))?;
     std::fs::File::open(&config.data)?.sync_all()?;
     Ok(())
+}
+
+/// What SQLite keeps beside a database, which is named after it.
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// A database that was in use has its newest payments in the log beside it: the file alone would be put back without them.
+fn no_log(from: &Path) -> anyhow::Result<()> {
+    // SQLite looks for the log beside the file that a link leads to.
+    let file = from.canonicalize();
+    let file = file.with_context(|| format!("cannot find the copy {}", from.display()))?;
+    let log = beside(&file, "-wal");
+    match std::fs::metadata(&log) {
+        Ok(found) if found.len() > 0 => {
+            let kept = format!(
+                "{} is a database with its log ({}), and no copy: without the log its newest payments would be lost",
+                from.display(),
+                log.display()
+            );
+            let fix = "nothing was changed; make a copy with `florin backup --data FOLDER copy.db`, FOLDER being where the two lie as \
+                       florin.db and florin.db-wal, and restore that copy";
+            bail!(Failure::new(CONFLICT, "copy_has_log", kept, fix))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot see whether {} holds payments", log.display())),
+    }
 }
 
 /// Why a copy cannot be read, without the words for a database that cannot be reached.
@@ -394,6 +422,47 @@ mod tests {
         drop(store);
         put_back(&config, &own, &file).await.unwrap();
         assert!(file.exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_database_that_has_payments_in_its_log_is_not_put_back_without_them() {
+        let folder = std::env::temp_dir().join(format!("florin-put-back-log-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!("data = {:?}\n", folder.join("data"));
+        let config = Config::from_text(&text, Path::new("florin.toml"), &BTreeMap::new()).unwrap();
+        let file = installation::database_file(&config);
+        let (from, link) = (folder.join("florin.db"), folder.join("link.db"));
+        std::os::unix::fs::symlink(&from, &link).unwrap();
+        let store = installation::open_file(&from).await.unwrap();
+        store.migrate().await.unwrap();
+        drop(store);
+        let used = rusqlite::Connection::open(&from).unwrap();
+        used.execute_batch("create table later (n integer); insert into later values (1)")
+            .unwrap();
+        for named in [&from, &link] {
+            let error = put_back(&config, named, &file).await.unwrap_err();
+            let failure = error.downcast_ref::<Failure>().unwrap();
+            assert_eq!(failure.code, CONFLICT, "{failure}");
+            let said = failure.to_string();
+            assert!(
+                said.contains("florin.db-wal") && said.contains("`florin backup --data"),
+                "{said}"
+            );
+            assert!(!file.exists(), "nothing is put there");
+        }
+        // What the error says to do.
+        let store = installation::open_file(&from).await.unwrap();
+        let copy = folder.join("copy.db");
+        store.backup(&copy).await.unwrap();
+        put_back(&config, &copy, &file).await.unwrap();
+        let back = rusqlite::Connection::open(&file).unwrap();
+        let rows: i64 = back
+            .query_row("select count(*) from later", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 1);
+        drop((used, store, back));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
