@@ -9,7 +9,7 @@ use florin_core::secret::Secret;
 use florin_services::clock::{Clock, SystemClock};
 use florin_services::dice::SystemIds;
 use florin_services::directory::{Directory, Surroundings};
-use florin_services::keyring::{Keyring, Values};
+use florin_services::keyring::{self, Keyring};
 use florin_store::Store;
 
 use crate::cli::Local;
@@ -63,7 +63,7 @@ pub(crate) async fn directory(store: &Arc<dyn Store>) -> anyhow::Result<Arc<Dire
 
 /// The secrets of an installation: the configuration's, and what `dev` keeps in its folder. None without a root key.
 pub(crate) fn keyring(config: &Config) -> anyhow::Result<Option<(Keyring, root::Place)>> {
-    let mut values: Values = config.secrets.clone();
+    let mut values = keyring::of_connections(config.secrets.clone());
     let of_dev = root::kept_by_dev(config)?;
     for (name, member) in [
         (dev::PROVIDER_KEY, "provider_key"),
@@ -77,4 +77,45 @@ pub(crate) fn keyring(config: &Config) -> anyhow::Result<Option<(Keyring, root::
     }
     let found = root::find(config)?;
     Ok(found.map(|(key, place)| (Keyring::new(values, &key), place)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use florin_core::id::{ConnectionId, MerchantId};
+    use florin_services::directory::Connection;
+    use florin_services::keyring::KeyringError;
+    use florin_store::{Mode, Tenant};
+
+    use super::*;
+
+    #[test]
+    fn no_connection_finds_the_servers_own_secrets() {
+        let text = format!(
+            "data = \"/nowhere\"\n[secrets]\nroot_key = \"{}\"\nadmin_key = \"fl_admin_x\"\nacme = \"token\"\n",
+            "7".repeat(64)
+        );
+        let config = Config::from_text(&text, Path::new("florin.toml"), &BTreeMap::new()).unwrap();
+        let (keyring, _) = keyring(&config).unwrap().unwrap();
+        let of = |name: &str| Connection {
+            id: ConnectionId::from_uuid(Default::default()),
+            tenant: Tenant {
+                merchant: MerchantId::from_uuid(Default::default()),
+                mode: Mode::Test,
+            },
+            rail: "stripe".to_owned(),
+            base: "https://api.stripe.com".to_owned(),
+            secrets: [("api_key".to_owned(), name.to_owned())].into(),
+            settings: BTreeMap::new(),
+            default: true,
+            enabled: true,
+            created_at: Default::default(),
+        };
+        for own in ["root_key", "admin_key"] {
+            let found = keyring.all(&of(own), "api_key").map(|_| "[a secret]");
+            assert_eq!(found, Err(KeyringError::Missing(own.to_owned())));
+        }
+        assert!(keyring.all(&of("acme"), "api_key").is_ok());
+    }
 }

@@ -10,7 +10,7 @@ use florin_channels::{Settings, admin, api};
 use florin_core::id::{ConnectionId, MerchantId};
 use florin_core::secret::Secret;
 use florin_services::directory::{Connection, Merchant, Scope, hash_of};
-use florin_services::{dice, engine};
+use florin_services::{dice, engine, keyring};
 use florin_store::{Mode, Tenant};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
@@ -75,11 +75,7 @@ pub(crate) async fn run(output: Output, args: &Serve, metrics: PrometheusHandle)
         another: root::ANOTHER.to_owned(),
     };
     let bench = args.bench_provider.is_some();
-    let mut secrets = config.secrets.clone();
-    // The server's own: no connection may name them.
-    for own in ["root_key", "admin_key"] {
-        secrets.remove(own);
-    }
+    let mut secrets = keyring::of_connections(config.secrets.clone());
     if bench {
         secrets.insert(BENCH_SECRET.to_owned(), vec![Secret::new("sk_test_bench".to_owned())]);
     }

@@ -24,6 +24,15 @@ pub const VALUES_MAX: usize = 3;
 /// Secrets by the configuration's name, newest value first. What one merchant alone may name stands under [`owned`].
 pub type Values = BTreeMap<String, Vec<Secret<String>>>;
 
+/// What the server keeps for itself among the secrets of the configuration: no connection may name it.
+pub const OF_THE_SERVER: [&str; 2] = ["root_key", "admin_key"];
+
+/// The secrets that connections may name: all but the server's own.
+pub fn of_connections(mut values: Values) -> Values {
+    values.retain(|name, _| !OF_THE_SERVER.contains(&name.as_str()));
+    values
+}
+
 /// Secrets by name, and the root key.
 pub struct Keyring {
     values: RwLock<Arc<Values>>,
