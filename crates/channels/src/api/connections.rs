@@ -8,7 +8,7 @@ use axum::response::Response;
 use florin_core::id::ConnectionId;
 use florin_core::rail::Table;
 use florin_services::directory::{Connection, Scope};
-use florin_services::keyring::KeyringError;
+use florin_services::keyring::{self, KeyringError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -102,17 +102,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
             let detail = format!("the rail has no secret `{word}`; it has {}", table.secrets.join(", "));
             return Err(Problem::new("invalid_value", detail).at("secrets"));
         }
-        if !name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
-        {
-            let detail = "the name of a secret has letters, digits, `_`, `-` and `.`";
-            return Err(Problem::new("invalid_value", detail).at("secrets"));
-        }
-        if name.starts_with("sk_") || name.starts_with("whsec_") || name.starts_with("rk_") {
-            let detail = "this looks like a secret itself: write it under [secrets] in this server's configuration and send its name";
-            return Err(Problem::new("invalid_value", detail).at("secrets"));
-        }
+        nameable(name).map_err(|detail| Problem::new("invalid_value", detail).at("secrets"))?;
         // With one merchant all secrets are theirs. With several, each names only what the configuration gives to them.
         let tenant = call.caller.tenant;
         let shared = doors.settings.any_provider_address || doors.directory.merchants().len() <= 1;
@@ -155,6 +145,26 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Caller>) -> Re
         .make(Some(call.caller.tenant), connection, call.key.clone())
         .await?;
     Ok(made_answer(made.replayed, ConnectionShape::of(&made.document, &doors)))
+}
+
+/// Why no connection may name a secret so, whatever the configuration has under that name.
+fn nameable(name: &str) -> Result<(), String> {
+    if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    {
+        return Err("the name of a secret has letters, digits, `_`, `-` and `.`".to_owned());
+    }
+    if name.starts_with("sk_") || name.starts_with("whsec_") || name.starts_with("rk_") {
+        let detail = "this looks like a secret itself: write it under [secrets] in this server's configuration and send its name";
+        return Err(detail.to_owned());
+    }
+    if keyring::OF_THE_SERVER.contains(&name) {
+        return Err(format!(
+            "`{name}` is this server's own secret: write the provider's under another name under [secrets] and send that name"
+        ));
+    }
+    Ok(())
 }
 
 /// Where the provider is that a new connection speaks to.
@@ -271,6 +281,23 @@ impl ConnectionShape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_connection_names_the_servers_own_secrets_or_a_secret_itself() {
+        for good in ["stripe_key", "acme.hook-2", "my_root_key"] {
+            assert_eq!(nameable(good), Ok(()));
+        }
+        for (name, says) in [
+            ("root_key", "`root_key` is this server's own secret"),
+            ("admin_key", "`admin_key` is this server's own secret"),
+            ("sk_live_x", "this looks like a secret itself"),
+            ("a/b", "the name of a secret has letters"),
+        ] {
+            let said = nameable(name).unwrap_err();
+            assert!(said.starts_with(says), "{name}: {said}");
+            assert!(!said.contains("sk_live_x"), "{said}");
+        }
+    }
 
     #[test]
     fn a_connection_speaks_to_its_provider_and_to_others_only_if_the_operator_allows_it() {
