@@ -75,26 +75,31 @@ impl Failure {
     }
 
     /// What the server said, and what that means to a script.
-    fn from_problem(status: u16, mut problem: Value) -> Self {
+    fn from_problem(method: &str, status: u16, mut problem: Value) -> Self {
         if !problem.is_object() {
             let detail = format!("the server answered {status} and gave no reason");
             problem = serde_json::json!({ "code": "no_reason", "detail": detail, "fix": NO_FLORIN });
         }
         fixes::of_the_command_line(&mut problem);
-        let reused = problem.get("code").and_then(Value::as_str) == Some("key_reused");
+        let said = problem.get("code").and_then(Value::as_str).unwrap_or_default();
         let code = match status {
             401 | 403 => NOT_ALLOWED,
             404 => NOT_FOUND,
             409 => CONFLICT,
-            422 if reused => CONFLICT,
+            422 if said == "key_reused" => CONFLICT,
             400 | 413 | 422 => USAGE,
-            502..=504 => UNREACHABLE,
+            _ if is_unknown(method, status, said) => UNREACHABLE,
             _ => FAILED,
         };
-        Self {
+        let failure = Self {
             code,
             problem,
             passing: status == 429 || code == UNREACHABLE,
+        };
+        if code == UNREACHABLE && method != "GET" {
+            failure.before_a_repeat()
+        } else {
+            failure
         }
     }
 
@@ -106,8 +111,19 @@ impl Failure {
             return Self::new(UNREACHABLE, "unclear_answer", detail, NO_FLORIN);
         }
         let detail = format!("{detail}; whether it was done is not known");
-        let fix = format!("{NO_FLORIN}; look what became of it before you repeat the command, which makes a new call");
-        Self::new(UNREACHABLE, "unclear_answer", detail, &fix)
+        Self::new(UNREACHABLE, "unclear_answer", detail, NO_FLORIN).before_a_repeat()
+    }
+
+    /// What to do before a call is made once more, if nobody knows what became of it and nothing says so yet.
+    fn before_a_repeat(mut self) -> Self {
+        let fix = self.problem.get("fix").and_then(Value::as_str).unwrap_or_default();
+        let look = match fix {
+            "" => fixes::LOOK_FIRST.to_owned(),
+            said if said.contains(fixes::LOOK_FIRST) => return self,
+            said => format!("{said}; {}", fixes::LOOK_FIRST),
+        };
+        self.problem["fix"] = look.into();
+        self
     }
 
     /// What to do before a payment is asked for once more, if nobody knows what became of it.
@@ -152,6 +168,14 @@ impl Failure {
             crate::say::note(&plain(&format!("  request {id}")));
         }
     }
+}
+
+/// Whether nobody knows what became of a call. A read changes nothing: it need only be known whether the server was there.
+fn is_unknown(method: &str, status: u16, said: &str) -> bool {
+    // Proxies say 408 and 520 to 527 too, of a server that gave them no answer.
+    let nobody = matches!(status, 408 | 502..=504 | 520..=527);
+    let nothing_done = status == 507 || said == "record_damaged";
+    nobody || (method != "GET" && (500..=599).contains(&status) && !nothing_done)
 }
 
 /// A `fix` for who reads text and no JSON: the line above is the `detail`, and what `param` names is no name of the command line.
@@ -320,7 +344,7 @@ impl Api {
             })?;
         let value: Value = serde_json::from_slice(&text).unwrap_or_default();
         if !(200..300).contains(&status) {
-            return Err(Failure::from_problem(status, value));
+            return Err(Failure::from_problem(method, status, value));
         }
         if !value.is_object() {
             return Err(Failure::unclear(method, &self.base, status, &text));
@@ -402,16 +426,25 @@ pub(crate) mod tests {
 
     /// A server that gives everybody this answer: its address.
     pub(crate) async fn server_that_answers(status: &str, body: Vec<u8>) -> String {
+        let status = status.to_owned();
+        server_that_hears(move |_| (status.clone(), body.clone())).await
+    }
+
+    /// A server that answers what it hears (status, body): its address.
+    pub(crate) async fn server_that_hears(
+        mut answer: impl FnMut(&str) -> (String, Vec<u8>) + Send + 'static,
+    ) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
                 let mut asked = [0; 4_096];
-                let _ = socket.read(&mut asked).await;
+                let heard = socket.read(&mut asked).await.unwrap_or_default();
+                let (status, body) = answer(&String::from_utf8_lossy(&asked[..heard]));
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
                 let _ = socket.write_all(head.as_bytes()).await;
                 let _ = socket.write_all(&body).await;
             }
@@ -495,11 +528,42 @@ pub(crate) mod tests {
             (401, "unauthorized", NOT_ALLOWED, false),
             (404, "not_found", NOT_FOUND, false),
             (429, "rate_limited", FAILED, true),
-            (500, "internal", FAILED, false),
             (503, "unavailable", UNREACHABLE, true),
         ] {
-            let failure = Failure::from_problem(status, json!({ "code": said }));
+            let failure = Failure::from_problem("POST", status, json!({ "code": said }));
             assert_eq!((failure.code, failure.passing), (code, passing), "{status} {said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_does_not_say_what_was_done_is_no_failure_of_a_call_that_changes_something() {
+        const PAGE: &str = "<html>try again later</html>";
+        let problem = |code: &str| json!({ "code": code, "fix": "as the server says" }).to_string();
+        for (status, said, reads, changes) in [
+            ("408 Request Timeout", PAGE.to_owned(), UNREACHABLE, UNREACHABLE),
+            ("500 Internal Server Error", problem("internal"), FAILED, UNREACHABLE),
+            ("500 Internal Server Error", PAGE.to_owned(), FAILED, UNREACHABLE),
+            ("500 Internal Server Error", "{}".to_owned(), FAILED, UNREACHABLE),
+            ("500 Internal Server Error", problem("record_damaged"), FAILED, FAILED),
+            ("502 Bad Gateway", PAGE.to_owned(), UNREACHABLE, UNREACHABLE),
+            ("503 Service Unavailable", problem("draining"), UNREACHABLE, UNREACHABLE),
+            ("507 Insufficient Storage", problem("disk_full"), FAILED, FAILED),
+            ("520 Unknown", PAGE.to_owned(), UNREACHABLE, UNREACHABLE),
+            ("527 Unknown", PAGE.to_owned(), UNREACHABLE, UNREACHABLE),
+        ] {
+            let api = api_that_answers(status, said.clone().into_bytes()).await;
+            for (method, code) in [("GET", reads), ("POST", changes), ("DELETE", changes)] {
+                let failure = api.call(method, "/v1/orders", None, None).await.unwrap_err();
+                assert_eq!(failure.code, code, "{method}: {status} {said}");
+                assert_eq!(failure.passing, code == UNREACHABLE, "{method}: {status} {said}");
+                let fix = failure.problem["fix"].as_str().unwrap_or_default();
+                let looks = fix.contains("look what became of it");
+                assert_eq!(
+                    looks,
+                    method != "GET" && code == UNREACHABLE,
+                    "{method}: {status} {said}: {fix}"
+                );
+            }
         }
     }
 

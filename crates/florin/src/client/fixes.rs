@@ -99,7 +99,7 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 const SAME_RELEASE: &str =
     "compare the command with its --help; if it is right, use `florin` and the server of one release";
-const LOOK_FIRST: &str = "look what became of it before you repeat the command, which makes a new call";
+pub(super) const LOOK_FIRST: &str = "look what became of it before you repeat the command, which makes a new call";
 
 /// Where the server says something else than its list does.
 const OTHERWISE: &[(&str, &str)] = &[
