@@ -126,6 +126,20 @@ impl Failure {
         self
     }
 
+    /// That this try did nothing says nothing about an earlier one whose answer was lost.
+    fn after_a_lost_try(mut self) -> Self {
+        if self.code != FAILED {
+            return self;
+        }
+        self.code = UNREACHABLE;
+        let text = |name: &str| self.problem.get(name).and_then(Value::as_str).unwrap_or_default();
+        let said = ["detail", "title"].map(text).into_iter().find(|said| !said.is_empty());
+        let said = said.unwrap_or("the last try was refused");
+        let detail = format!("{said}; whether an earlier one was carried out is not known");
+        self.problem["detail"] = detail.into();
+        self.before_a_repeat()
+    }
+
     /// What to do before a payment is asked for once more, if nobody knows what became of it.
     fn look_first(mut self, reference: &str) -> Self {
         if self.code == UNREACHABLE {
@@ -270,11 +284,16 @@ impl Api {
     pub(crate) async fn ask(&self, path: &str, body: &Value) -> Result<Done, Failure> {
         let key = florin_services::dice::token::<16>();
         let mut waits_ms = [200, 1_000, 3_000].into_iter();
+        let mut lost = false;
         loop {
             let answer = self.call("POST", path, Some(body), Some(&key)).await;
             let again = answer.as_ref().is_err_and(|failure| failure.passing);
             match waits_ms.next().filter(|_| again) {
-                Some(wait_ms) => tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await,
+                Some(wait_ms) => {
+                    lost |= answer.is_err_and(|failure| failure.code == UNREACHABLE);
+                    tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
+                }
+                None if lost => return answer.map_err(Failure::after_a_lost_try),
                 None => return answer,
             }
         }
@@ -565,6 +584,27 @@ pub(crate) mod tests {
                 );
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_try_that_was_lost_is_not_forgotten_when_the_next_one_is_refused() {
+        let mut calls = 0;
+        let base = server_that_hears(move |_| {
+            calls += 1;
+            if calls == 1 {
+                return ("502 Bad Gateway".to_owned(), b"lost".to_vec());
+            }
+            let full = json!({ "code": "disk_full", "fix": "repeat the call" });
+            ("507 Insufficient Storage".to_owned(), full.to_string().into_bytes())
+        });
+        let api = Api {
+            base: base.await,
+            ..api_that_answers("200 OK", Vec::new()).await
+        };
+        let failure = api.post("/v1/orders/ord_1/refunds", &json!({})).await.unwrap_err();
+        let fix = failure.problem["fix"].as_str().unwrap();
+        assert_eq!(failure.code, UNREACHABLE, "{fix}");
+        assert!(fix.contains("look what became of it"), "{fix}");
     }
 
     #[test]
