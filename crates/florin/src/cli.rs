@@ -264,9 +264,9 @@ pub(crate) enum Keys {
         /// The merchant, with the admin key; without it, the merchant of the key in use.
         #[arg(long)]
         merchant: Option<String>,
-        /// Test or live.
-        #[arg(long, value_enum, default_value = "test")]
-        mode: ModeArg,
+        /// Test or live. Without it: the mode of the key in use; with the admin key, test.
+        #[arg(long, value_enum)]
+        mode: Option<ModeArg>,
         /// What it is for.
         #[arg(long, default_value = "")]
         label: String,

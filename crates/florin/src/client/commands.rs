@@ -50,7 +50,10 @@ pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> 
             scope,
             remote,
         } => {
-            let mut body = json!({ "label": label, "mode": mode.word() });
+            let mut body = json!({ "label": label });
+            if let Some(mode) = mode {
+                body["mode"] = json!(mode.word());
+            }
             if !scope.is_empty() {
                 body["scopes"] = json!(scope);
             }
@@ -571,6 +574,8 @@ fn csv(entry: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -624,6 +629,45 @@ mod tests {
                 "{typed}"
             );
         }
+    }
+
+    const QUIET: Output = Output {
+        json: false,
+        quiet: true,
+        no_input: true,
+    };
+
+    /// The command line of a client command, against the server at `api`.
+    fn typed(words: &[&str], api: &str, key: &std::path::Path) -> crate::cli::Command {
+        let words = ["florin"].iter().chain(words).copied();
+        let remote = ["--api", api, "--key-file", key.to_str().unwrap()];
+        crate::cli::Cli::try_parse_from(words.chain(remote)).unwrap().command
+    }
+
+    #[tokio::test]
+    async fn a_key_has_the_mode_of_the_key_that_makes_it_unless_another_is_asked_for() {
+        let key = std::env::temp_dir().join(format!("florin-mode-key-{}", std::process::id()));
+        std::fs::write(&key, "sk_live_x").unwrap();
+        let api = crate::client::tests::server_that_hears(|heard| {
+            if heard.contains("\"mode\":\"test\"") {
+                let other = json!({ "code": "forbidden", "detail": "a merchant's key makes keys of its own merchant and mode" });
+                return ("403 Forbidden".to_owned(), other.to_string().into_bytes());
+            }
+            let made = json!({ "id": "key_1", "secret": "sk_live_y" });
+            ("201 Created".to_owned(), made.to_string().into_bytes())
+        })
+        .await;
+        for (words, wanted) in [
+            (&["keys", "create"][..], 0),
+            (&["keys", "create", "--mode", "live"], 0),
+            (&["keys", "create", "--mode", "test"], crate::client::NOT_ALLOWED),
+        ] {
+            let crate::cli::Command::Keys(command) = typed(words, &api, &key) else {
+                panic!("{words:?}");
+            };
+            assert_eq!(code(keys(QUIET, &command).await), wanted, "{words:?}");
+        }
+        std::fs::remove_file(key).unwrap();
     }
 
     fn code(said: Result<(), Failure>) -> u8 {
