@@ -17,7 +17,9 @@ pub(crate) async fn merchants(output: Output, command: &Merchants) -> Result<(),
             let made = Api::admin(remote)?
                 .post("/v1/merchants", &json!({ "name": name }))
                 .await?;
-            print::object(output, &made);
+            let id = made.get("id").and_then(Value::as_str).unwrap_or("mer_…");
+            let instead = format!("make another key with `florin keys create --merchant {id}`");
+            with_secret(output, &made, "key", &instead)?;
         }
         Merchants::List { remote } => {
             let list = Api::admin(remote)?.list("/v1/merchants", &[], 1_000).await?;
@@ -31,10 +33,11 @@ pub(crate) async fn merchants(output: Output, command: &Merchants) -> Result<(),
     Ok(())
 }
 
-/// Prints what was made with a secret. The first answer alone shows it: when that was lost and the call was repeated, somebody must know.
-fn with_secret(output: Output, made: &Value, instead: &str) -> Result<(), Failure> {
+/// Prints what was made with a secret, its `member`. The first answer alone shows it: when that was lost and the call was repeated,
+/// somebody must know.
+fn with_secret(output: Output, made: &Value, member: &str, instead: &str) -> Result<(), Failure> {
     print::object(output, made);
-    if made.get("secret").is_some_and(Value::is_string) {
+    if made.get(member).is_some_and(Value::is_string) {
         return Ok(());
     }
     let message = "it is done, but the answer that showed the secret was lost on the way, and it is shown once";
@@ -64,13 +67,18 @@ pub(crate) async fn keys(output: Output, command: &Keys) -> Result<(), Failure> 
                 }
                 None => Api::merchant(remote)?.post("/v1/keys", &body).await?,
             };
-            with_secret(output, &made, "revoke this key and make another one")?;
+            with_secret(output, &made, "secret", "revoke this key and make another one")?;
         }
         Keys::Roll { id, overlap, remote } => {
             let body = json!({ "overlap_s": overlap });
             let path = format!("/v1/keys/{}/roll", piece(id));
             let rolled = Api::merchant(remote)?.post(&path, &body).await?;
-            with_secret(output, &rolled, "roll the new key, while the old one still works")?;
+            with_secret(
+                output,
+                &rolled,
+                "secret",
+                "roll the new key, while the old one still works",
+            )?;
         }
         Keys::Revoke { id, remote } => {
             print::object(
@@ -440,7 +448,12 @@ pub(crate) async fn webhooks(output: Output, command: &Webhooks) -> Result<(), F
         Webhooks::Create { url, event, remote } => {
             let body = json!({ "url": url, "events": event });
             let made = Api::merchant(remote)?.post("/v1/webhook_endpoints", &body).await?;
-            with_secret(output, &made, "get another one with `florin webhooks rotate ID`")?;
+            with_secret(
+                output,
+                &made,
+                "secret",
+                "get another one with `florin webhooks rotate ID`",
+            )?;
         }
         Webhooks::List { remote } => {
             let list = Api::merchant(remote)?.list("/v1/webhook_endpoints", &[], 1_000).await?;
@@ -449,7 +462,7 @@ pub(crate) async fn webhooks(output: Output, command: &Webhooks) -> Result<(), F
         Webhooks::Rotate { id, remote } => {
             let path = format!("/v1/webhook_endpoints/{}/rotate_secret", piece(id));
             let rotated = Api::merchant(remote)?.post(&path, &json!({})).await?;
-            with_secret(output, &rotated, "rotate it again")?;
+            with_secret(output, &rotated, "secret", "rotate it again")?;
         }
         Webhooks::Delete { id, remote } => {
             print::object(
@@ -666,6 +679,27 @@ mod tests {
                 panic!("{words:?}");
             };
             assert_eq!(code(keys(QUIET, &command).await), wanted, "{words:?}");
+        }
+        std::fs::remove_file(key).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_merchant_whose_key_was_lost_on_the_way_says_how_to_get_one() {
+        let key = std::env::temp_dir().join(format!("florin-merchant-key-{}", std::process::id()));
+        std::fs::write(&key, "fl_admin_x").unwrap();
+        let first = json!({ "id": "mer_1", "key": "sk_test_y" });
+        let replayed = json!({ "id": "mer_1" });
+        for (said, wanted) in [(first, 0), (replayed, FAILED)] {
+            let api = crate::client::tests::server_that_answers("201 Created", said.to_string().into_bytes()).await;
+            let crate::cli::Command::Merchants(command) = typed(&["merchants", "create", "Shop"], &api, &key) else {
+                panic!("another command");
+            };
+            let done = merchants(QUIET, &command).await;
+            if let Err(failure) = &done {
+                let fix = failure.problem["fix"].as_str().unwrap();
+                assert!(fix.contains("florin keys create --merchant mer_1"), "{fix}");
+            }
+            assert_eq!(code(done), wanted, "{said}");
         }
         std::fs::remove_file(key).unwrap();
     }
