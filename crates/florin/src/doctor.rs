@@ -12,7 +12,7 @@ use florin_core::time::Timestamp;
 use florin_rails::ALL;
 use florin_services::clock::{Clock, SystemClock};
 use florin_services::directory::{Directory, tenants_of};
-use florin_services::keyring::{Keyring, KeyringError};
+use florin_services::keyring::{self, Keyring, KeyringError};
 use florin_store::{Store, postgres, sqlite};
 use serde_json::json;
 
@@ -287,6 +287,10 @@ impl Doctor {
 
 fn mend_secret(error: &KeyringError) -> String {
     match error {
+        KeyringError::Missing(name) if keyring::OF_THE_SERVER.contains(&name.as_str()) => format!(
+            "`{name}` is this server's own, leave it as it is: make another connection that names the provider's secret otherwise (`POST \
+             /v1/connections`, with `\"default\":true`), enter its address for webhooks at the provider, and switch this one off"
+        ),
         KeyringError::Missing(name) => {
             format!(
                 "write `{name} = \"…\"` under [secrets], or set FLORIN_SECRET_{}",
@@ -331,6 +335,15 @@ mod tests {
             mend.contains("`POST /v1/connections/con_1` with `{\"enabled\":false}`"),
             "{mend}"
         );
+    }
+
+    #[test]
+    fn a_connection_that_names_the_servers_own_key_is_not_mended_by_another_key_of_the_server() {
+        let mend = mend_secret(&KeyringError::Missing("root_key".to_owned()));
+        assert!(mend.starts_with("`root_key` is this server's own"), "{mend}");
+        assert!(!mend.contains("FLORIN_SECRET_"), "{mend}");
+        let mend = mend_secret(&KeyringError::Missing("acme".to_owned()));
+        assert!(mend.contains("FLORIN_SECRET_ACME"), "{mend}");
     }
 
     #[test]
