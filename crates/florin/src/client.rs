@@ -23,6 +23,8 @@ pub(crate) struct Failure {
     pub(crate) problem: Value,
     /// The same call may do later what it did not do now.
     passing: bool,
+    /// Whether it was carried out is not known.
+    unknown: bool,
 }
 
 impl std::fmt::Display for Failure {
@@ -71,6 +73,7 @@ impl Failure {
             code,
             problem: serde_json::json!({ "code": what, "detail": detail.into(), "fix": fix }),
             passing: code == UNREACHABLE,
+            unknown: false,
         }
     }
 
@@ -95,6 +98,7 @@ impl Failure {
             code,
             problem,
             passing: status == 429 || code == UNREACHABLE,
+            unknown: false,
         };
         if code == UNREACHABLE && method != "GET" {
             failure.before_a_repeat()
@@ -116,6 +120,7 @@ impl Failure {
 
     /// What to do before a call is made once more, if nobody knows what became of it and nothing says so yet.
     fn before_a_repeat(mut self) -> Self {
+        self.unknown = true;
         let fix = self.problem.get("fix").and_then(Value::as_str).unwrap_or_default();
         let look = match fix {
             "" => fixes::LOOK_FIRST.to_owned(),
@@ -128,14 +133,15 @@ impl Failure {
 
     /// That this try did nothing says nothing about an earlier one whose answer was lost.
     fn after_a_lost_try(mut self) -> Self {
-        if self.code != FAILED {
-            return self;
+        match self.code {
+            FAILED => self.code = UNREACHABLE,
+            UNREACHABLE if !self.unknown => {}
+            _ => return self,
         }
-        self.code = UNREACHABLE;
         let text = |name: &str| self.problem.get(name).and_then(Value::as_str).unwrap_or_default();
         let said = ["detail", "title"].map(text).into_iter().find(|said| !said.is_empty());
         let said = said.unwrap_or("the last try was refused");
-        let detail = format!("{said}; whether an earlier one was carried out is not known");
+        let detail = format!("{said}; whether an earlier try was carried out is not known");
         self.problem["detail"] = detail.into();
         self.before_a_repeat()
     }
@@ -290,7 +296,7 @@ impl Api {
             let again = answer.as_ref().is_err_and(|failure| failure.passing);
             match waits_ms.next().filter(|_| again) {
                 Some(wait_ms) => {
-                    lost |= answer.is_err_and(|failure| failure.code == UNREACHABLE);
+                    lost |= answer.is_err_and(|failure| failure.unknown);
                     tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
                 }
                 None if lost => return answer.map_err(Failure::after_a_lost_try),
@@ -352,14 +358,15 @@ impl Api {
             .http
             .call(method, &url, &self.key, body, key)
             .await
-            .map_err(|error| {
-                let detail = format!("cannot reach {}: {error}", self.base);
-                Failure::new(
-                    UNREACHABLE,
-                    "unreachable",
-                    detail,
-                    "start the server with `florin dev`, or name its address with --api",
-                )
+            .map_err(|unanswered| {
+                let detail = format!("cannot reach {}: {}", self.base, unanswered.why);
+                let start = "start the server with `florin dev`, or name its address with --api";
+                let failure = Failure::new(UNREACHABLE, "unreachable", detail, start);
+                if unanswered.sent && method != "GET" {
+                    failure.before_a_repeat()
+                } else {
+                    failure
+                }
             })?;
         let value: Value = serde_json::from_slice(&text).unwrap_or_default();
         if !(200..300).contains(&status) {
@@ -584,6 +591,33 @@ pub(crate) mod tests {
                 );
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_went_out_and_got_no_answer_is_looked_for_and_one_that_never_did_is_not() {
+        const LOOK: &str = "look what became of it";
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let deaf = tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let _ = socket.read(&mut [0; 4_096]).await;
+            }
+        });
+        let api = Api {
+            base,
+            ..api_that_answers("200 OK", Vec::new()).await
+        };
+        for (method, looks) in [("GET", false), ("POST", true), ("DELETE", true)] {
+            let failure = api.call(method, "/v1/orders/ord_1", None, None).await.unwrap_err();
+            assert_eq!(failure.code, UNREACHABLE);
+            let fix = failure.problem["fix"].as_str().unwrap();
+            assert_eq!(fix.contains(LOOK), looks, "{method}: {fix}");
+        }
+        deaf.abort();
+        let _ = deaf.await;
+        let failure = api.call("POST", "/v1/orders", None, None).await.unwrap_err();
+        let fix = failure.problem["fix"].as_str().unwrap();
+        assert!(fix.contains("start the server") && !fix.contains(LOOK), "{fix}");
     }
 
     #[tokio::test]

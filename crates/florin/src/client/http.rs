@@ -16,6 +16,13 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// The largest answer: pages have at most 100 items, of a few kilobytes each.
 pub(super) const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// Why a call has no answer, and whether anything of it may have gone out.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) why: String,
+    pub(super) sent: bool,
+}
+
 #[derive(Clone)]
 pub(super) struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
@@ -36,7 +43,7 @@ impl Http {
         key: &Secret<String>,
         body: Option<&Value>,
         idempotency_key: Option<&str>,
-    ) -> anyhow::Result<(u16, Bytes)> {
+    ) -> Result<(u16, Bytes), Unanswered> {
         let mut request = http::Request::builder().method(method).uri(url);
         request = request.header("authorization", format!("Bearer {}", key.expose())); // the call's own credential
         if let Some(key) = idempotency_key {
@@ -46,24 +53,33 @@ impl Http {
             request = request.header("content-type", "application/json");
         }
         let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let request = request.body(Full::new(bytes))?;
+        let request = request.body(Full::new(bytes)).map_err(|error| Unanswered {
+            why: error.to_string(),
+            sent: false,
+        })?;
         let answer = async {
-            let response = self.0.request(request).await.map_err(|error| why(&error))?;
+            let response = self.0.request(request).await.map_err(|error| Unanswered {
+                why: why(&error).to_string(),
+                sent: !error.is_connect(),
+            })?;
             let status = response.status().as_u16();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    anyhow::anyhow!("its answer is larger than {} MiB", ANSWER_BYTES_MAX >> 20)
+            let body = body.map_err(|error| Unanswered {
+                why: if error.is::<LengthLimitError>() {
+                    format!("its answer is larger than {} MiB", ANSWER_BYTES_MAX >> 20)
                 } else {
-                    why(&*error)
-                }
+                    why(&*error).to_string()
+                },
+                sent: true,
             })?;
-            anyhow::Ok((status, body.to_bytes()))
+            Ok((status, body.to_bytes()))
         };
-        match tokio::time::timeout(ANSWER, answer).await {
-            Ok(answer) => answer,
-            Err(_) => anyhow::bail!("no answer within {} s", ANSWER.as_secs()),
-        }
+        tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(|_| {
+            Err(Unanswered {
+                why: format!("no answer within {} s", ANSWER.as_secs()),
+                sent: true,
+            })
+        })
     }
 
     /// Posts bytes as they are with these headers, and answers the status: for handing events on.
