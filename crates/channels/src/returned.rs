@@ -91,7 +91,7 @@ pub(crate) async fn back(
     let left = params.contains_key("left");
     // Whatever the engine says (it may be over, or busy), the payer goes on: the merchant's page shows how it stands.
     let heard = if left {
-        tell(&doors, &view, What::Leave { order }).await
+        tell(&doors, &view, What::leave(&view)).await
     } else {
         is_back(&doors, &view, params).await
     };

@@ -42,10 +42,12 @@ pub enum What {
         /// How.
         pay: Pay,
     },
-    /// The payer left the attempt that runs, or chooses another method.
+    /// The payer left an attempt, or chooses another method.
     Leave {
         /// Which order.
         order: OrderId,
+        /// Which attempt, as the payer saw it: another one that runs by now goes on.
+        attempt: u8,
     },
     /// Take money that is held; all of it if no amount is given.
     Capture {
@@ -107,6 +109,16 @@ pub enum What {
         /// Who says so, and where they saw it.
         note: String,
     },
+}
+
+impl What {
+    /// The attempt that runs in this view is left.
+    pub fn leave(view: &View) -> Self {
+        Self::Leave {
+            order: view.order.id,
+            attempt: view.order.running().map_or(0, |attempt| attempt.number),
+        }
+    }
 }
 
 /// An order that is to be registered.

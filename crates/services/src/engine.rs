@@ -288,7 +288,7 @@ impl Engine {
         let lane = match &ask.what {
             What::Create { order, .. } => order.id,
             What::Confirm { order, .. }
-            | What::Leave { order }
+            | What::Leave { order, .. }
             | What::Capture { order, .. }
             | What::Void { order }
             | What::Cancel { order }

@@ -174,7 +174,7 @@ pub(super) async fn without_action(reader: &Reader<'_>, answered: &Answered) -> 
         return Ok(());
     }
     let order = view.order.id;
-    if let Err(wrong) = ask(reader, None, What::Leave { order }).await {
+    if let Err(wrong) = ask(reader, None, What::leave(view)).await {
         tracing::debug!(%order, why = wrong.message, "an attempt that needs the payer is over already");
     }
     let message = "The card's bank asks for authentication, which a PaymentIntent with `confirmation_method` manual cannot wait for here. Use \

@@ -25,7 +25,7 @@ pub(super) fn order_of(what: &What) -> Option<OrderId> {
     match what {
         What::Create { .. } => None,
         What::Confirm { order, .. }
-        | What::Leave { order }
+        | What::Leave { order, .. }
         | What::Capture { order, .. }
         | What::Void { order }
         | What::Cancel { order }
@@ -80,9 +80,7 @@ pub(super) fn carry_out(
             });
         }
         What::Describe { .. } => Command::Describe,
-        What::Leave { .. } => Command::Leave {
-            attempt: working.order().running().map_or(0, |attempt| attempt.number),
-        },
+        What::Leave { attempt, .. } => Command::Leave { attempt: *attempt },
         What::Capture { amount, last, .. } => Command::Capture {
             index: working.order().next_capture(),
             amount: amount.unwrap_or_else(|| or_due(working.order(), status::amounts(working.order()).capturable)),

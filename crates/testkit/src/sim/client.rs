@@ -139,7 +139,7 @@ impl Client {
             }),
             status::Word::RequiresAction | status::Word::Processing => match dice.below(10) {
                 0 => Some(What::Cancel { order }),
-                1 => Some(What::Leave { order }),
+                1 => Some(What::leave(view)),
                 2 => Some(What::Confirm {
                     order,
                     pay: self.pay(dice),

@@ -19,10 +19,10 @@ pub(super) async fn back(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Response> {
     let opened = door.open(&token).await?;
-    let (order, params) = (opened.view.order.id, params_of(query));
+    let params = params_of(query);
     let left = params.contains_key("left");
     let heard = if left {
-        returned::tell(&door.doors, &opened.view, What::Leave { order }).await
+        returned::tell(&door.doors, &opened.view, What::leave(&opened.view)).await
     } else {
         returned::is_back(&door.doors, &opened.view, params).await
     };

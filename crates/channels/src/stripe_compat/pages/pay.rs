@@ -152,13 +152,7 @@ pub(super) async fn leave(
 ) -> Result<Response, Response> {
     let opened = door.open(&token).await?;
     if is_ours(&headers, &door.doors.settings.stripe_url) {
-        door.try_ask(
-            &opened.view,
-            What::Leave {
-                order: opened.view.order.id,
-            },
-        )
-        .await;
+        door.try_ask(&opened.view, What::leave(&opened.view)).await;
     }
     Ok(door.to(&format!("/c/pay/{token}")))
 }

@@ -339,3 +339,36 @@ fn a_description_that_is_refused_is_not_written() {
     let told = crate::snapshot::read_whole(&bench.stored(1), &rows).unwrap();
     assert_eq!(told.details.description, Some((described - 1).to_string()));
 }
+
+#[test]
+fn who_left_an_attempt_that_is_over_leaves_no_other() {
+    let mut bench = Bench::new();
+    bench.sale(1);
+    bench.run();
+    bench.turn(Some("no"));
+    let pay = What::Confirm {
+        order: order(1),
+        pay: pay("card"),
+    };
+    bench.ask("again", pay);
+    bench.run();
+    bench.turn(Some("act"));
+    let leave = |attempt| What::Leave {
+        order: order(1),
+        attempt,
+    };
+    // The page of the first attempt was open still, or its call was repeated late.
+    let late = bench.ask("late", leave(1));
+    bench.run();
+    let over = florin_core::order::Refusal::AttemptOver;
+    assert!(
+        matches!(&bench.replies[&late], Reply::Denied(Denied::Refused { refusal: said, .. }) if *said == over),
+        "{:?}",
+        bench.replies[&late]
+    );
+    assert_eq!(bench.stored_word(1), "requires_action");
+    bench.ask("left", leave(2));
+    bench.run();
+    bench.turn(Some("released"));
+    assert_eq!(bench.stored_word(1), "created");
+}

@@ -158,7 +158,7 @@ pub(super) fn words(ask: &Ask) -> String {
         What::Create { start: Some(pay), .. } => format!("create and pay with {}", pay.method),
         What::Create { start: None, .. } => "create".into(),
         What::Confirm { order, pay } => format!("pay {order} with {}", pay.method),
-        What::Leave { order } => format!("leave {order}"),
+        What::Leave { order, attempt } => format!("leave {order} {attempt}"),
         What::Capture { order, amount, .. } => format!("capture {amount:?} of {order}"),
         What::Void { order } => format!("void {order}"),
         What::Cancel { order } => format!("cancel {order}"),
