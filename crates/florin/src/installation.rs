@@ -107,6 +107,7 @@ mod tests {
             rail: "stripe".to_owned(),
             base: "https://api.stripe.com".to_owned(),
             secrets: [("api_key".to_owned(), name.to_owned())].into(),
+            own: Default::default(),
             settings: BTreeMap::new(),
             default: true,
             enabled: true,
