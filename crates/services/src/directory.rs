@@ -292,6 +292,30 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn keys_that_are_made_and_ended_without_end_are_forgotten_in_time() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()));
+        let directory = over(Arc::clone(&store)).await;
+        let merchant = directory.create_merchant("Ada", None).await.unwrap().document;
+        let tenant = Tenant {
+            merchant: merchant.id,
+            mode: Mode::Test,
+        };
+        let first = directory.create_key(tenant, "", vec![Scope::Pay], None).await.unwrap();
+        let secret = first.secret.unwrap();
+        let mut last = first.key.id;
+        for _ in 0..records::ENDED_KEYS_MAX + 5 {
+            last = directory.roll_key(tenant, last, 0, None).await.unwrap().key.id;
+        }
+        // What ended with the last write is forgotten by the next one.
+        let kept = directory.keys(tenant);
+        assert_eq!(kept.len(), records::ENDED_KEYS_MAX + 2);
+        assert_eq!(kept[0].id, last);
+        assert!(!kept.iter().any(|key| key.id == first.key.id));
+        assert_eq!(over(store).await.keys(tenant).len(), kept.len());
+        assert!(directory.authenticate(secret.expose()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
     async fn a_call_that_is_repeated_changes_a_document_once() {
         let directory = over(Arc::new(MemoryStore::open(Disk::default(), Timestamp::default()))).await;
         let merchant = directory.create_merchant("Ada", None).await.unwrap().document;

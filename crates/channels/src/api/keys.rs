@@ -150,7 +150,7 @@ pub(super) async fn create(State(doors): State<Doors>, call: Call<Either>) -> Re
     Ok(made_answer(made.secret.is_none(), KeyShape::made(made)))
 }
 
-/// Keys, newest first.
+/// Keys, newest first; of those that open nothing any more, the newest hundred.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 100), ("after" = Option<String>, Query)),
     responses((status = 200, description = "A page", body = List<KeyShape>),

@@ -15,6 +15,9 @@ pub(super) const TRIES_MAX: u32 = 8;
 
 /// Keys in force that a tenant may have.
 pub(super) const KEYS_MAX: usize = 100;
+/// Keys that open nothing any more and that a tenant is shown, the newest; older ones are forgotten when one of its keys is written, so
+/// that nobody who makes and ends keys without end fills the memory of every node.
+pub(super) const ENDED_KEYS_MAX: usize = 100;
 /// Connections that a tenant may have.
 pub(super) const CONNECTIONS_MAX: usize = 50;
 /// Documents of a tenant among which one is chosen: more than there may be of any such kind.
@@ -33,6 +36,10 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
     /// How many a tenant may have, and has. Every node keeps them in memory.
     fn room(_directory: &Directory, _tenant: Tenant) -> Option<(usize, usize)> {
         None
+    }
+    /// Those of a tenant's that nobody asks for any more: they are removed when one of the kind is written.
+    fn past(_directory: &Directory, _tenant: Tenant) -> Vec<String> {
+        Vec::new()
     }
     /// Whether it is said to be what only one of its tenant's may be.
     fn is_marked(&self) -> bool {
@@ -59,7 +66,7 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
 }
 
 macro_rules! documents {
-    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)? $(, room $room:expr)? $(, chosen $marked:ident while $on:ident)?;)*) => {$(
+    ($($type:ty = $kind:literal, $cached:literal $(, alias $alias:expr)? $(, parent $parent:expr)? $(, room $room:expr)? $(, past $past:expr)? $(, chosen $marked:ident while $on:ident)?;)*) => {$(
         impl Document for $type {
             const KIND: &'static str = $kind;
             const CACHED: bool = $cached;
@@ -77,6 +84,10 @@ macro_rules! documents {
             $(fn room(directory: &Directory, tenant: Tenant) -> Option<(usize, usize)> {
                 let room: fn(&Directory, Tenant) -> (usize, usize) = $room;
                 Some(room(directory, tenant))
+            })?
+            $(fn past(directory: &Directory, tenant: Tenant) -> Vec<String> {
+                let past: fn(&Directory, Tenant) -> Vec<String> = $past;
+                past(directory, tenant)
             })?
             $(fn is_marked(&self) -> bool {
                 self.$marked
@@ -98,6 +109,9 @@ documents! {
     Merchant = "merchant", true;
     ApiKey = "key", true, alias |key| Some(key.hash.clone()), room |directory, tenant| {
         (KEYS_MAX, directory.keys(tenant).iter().filter(|key| directory.in_force(key)).count())
+    }, past |directory, tenant| {
+        let ended = directory.keys(tenant).into_iter().filter(|key| !directory.in_force(key));
+        ended.skip(ENDED_KEYS_MAX).map(|key| key.id.to_string()).collect()
     };
     Connection = "connection", true, room |directory, tenant| (CONNECTIONS_MAX, directory.connections(tenant).len()),
         chosen default while enabled;
@@ -458,6 +472,8 @@ impl Directory {
             }
             let others = self.stepping_back::<D>(&records).await?;
             records.extend(others);
+            let past = self.removing_past::<D>(&records).await?;
+            records.extend(past);
             records.push(marker);
         }
         crash::point("before_put");
@@ -499,6 +515,24 @@ impl Directory {
             }
         }
         Ok(others)
+    }
+
+    /// What is forgotten with these records, which are one tenant's.
+    async fn removing_past<D: Document>(&self, records: &[Record]) -> Result<Vec<Record>, DirectoryError> {
+        let Some(tenant) = records.iter().find_map(|record| record.tenant) else {
+            return Ok(Vec::new());
+        };
+        let mut past = Vec::new();
+        for id in D::past(self, tenant) {
+            let written = records.iter().any(|record| record.id == id);
+            let kept = self.kept::<D>(Some(tenant), &id).await?;
+            past.extend(kept.filter(|record| !written && !record.removed).map(|record| Record {
+                version: record.version + 1,
+                removed: true,
+                ..record
+            }));
+        }
+        Ok(past)
     }
 
     pub(super) async fn made_before<D: Document>(
