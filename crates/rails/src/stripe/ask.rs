@@ -68,14 +68,14 @@ pub(super) fn session(task: &Task) -> Result<Exchange, String> {
     Ok(post(task, "session", "/v1/checkout/sessions", form))
 }
 
-/// When the page closes by itself, in seconds; none: after Stripe's own time, which is the longest, and sooner if the order is over, because
-/// then we close it. It hangs on the moment of asking only in an order's last half hour: whoever asks again, also after a restore, says the
-/// same under the same key.
+/// When the page closes by itself, in seconds; none: after Stripe's own time, which is the longest. An order that lives longer than a page may
+/// closes it when it is over. It hangs on the moment of asking only in an order's last half hour: whoever asks again, also after a restore,
+/// says the same under the same key.
 fn page_until(task: &Task) -> Option<i64> {
-    let until = task.until?.seconds();
+    let (until, made) = (task.until?.seconds(), order_made(task.key));
     let soonest = task.now.seconds() + PAGE_S_MIN + ON_THE_WAY_S;
-    let lives = until.saturating_sub(order_made(task.key));
-    (lives <= PAGE_S_MAX - ON_THE_WAY_S).then(|| until.max(soonest))
+    let latest = made + PAGE_S_MAX - ON_THE_WAY_S;
+    (until <= latest + 2 * ON_THE_WAY_S).then(|| until.min(latest).max(soonest))
 }
 
 /// A direct payment: `POST /v1/payment_intents`, confirmed at once.
@@ -311,7 +311,7 @@ fn began(task: &Task) -> i64 {
 }
 
 /// A version 7 UUID begins with the millisecond in which it was made.
-fn order_made(key: Key) -> i64 {
+pub(super) fn order_made(key: Key) -> i64 {
     i64::try_from(key.order().uuid().as_u128() >> 80).map_or(0, |ms| ms / 1000)
 }
 

@@ -311,9 +311,12 @@ fn refused(task: &Task, exchange: &str, reply: &Reply) -> Turn {
         return Turn::new(Next::Unclear);
     };
     if exchange == "session" && problem.kind.as_deref() == Some("idempotency_error") {
-        // This key has made a page, in other words than these, for somebody who is forgotten here: it may have been paid.
-        let mut turn = send(ask::search(task, "look_refused"));
+        // This key has made a page, in other words than these, for somebody who is forgotten here: it may have been paid, at any time since
+        // the order was made.
+        let mut turn = Turn::new(Next::Unclear);
+        memo::learn(&mut turn, task, "started", ask::order_made(task.key).to_string());
         memo::learn_own(&mut turn, task, "refused", "no page");
+        turn.next = send(ask::look(&memo::known(task, &turn), "look_refused")).next;
         return turn;
     }
     let mut turn = Turn::new(Next::Unclear);
