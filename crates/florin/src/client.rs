@@ -134,8 +134,10 @@ impl Failure {
     /// That this try did nothing says nothing about an earlier one whose answer was lost.
     fn after_a_lost_try(mut self) -> Self {
         match self.code {
-            FAILED => self.code = UNREACHABLE,
+            FAILED | NOT_ALLOWED => self.code = UNREACHABLE,
             UNREACHABLE if !self.unknown => {}
+            // Whoever answered this is not Florin: a proxy, while the server starts.
+            _ if self.problem["code"] == "no_reason" => self.code = UNREACHABLE,
             _ => return self,
         }
         let text = |name: &str| self.problem.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -622,23 +624,39 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_try_that_was_lost_is_not_forgotten_when_the_next_one_is_refused() {
-        let mut calls = 0;
-        let base = server_that_hears(move |_| {
-            calls += 1;
-            if calls == 1 {
-                return ("502 Bad Gateway".to_owned(), b"lost".to_vec());
-            }
-            let full = json!({ "code": "disk_full", "fix": "repeat the call" });
-            ("507 Insufficient Storage".to_owned(), full.to_string().into_bytes())
-        });
-        let api = Api {
-            base: base.await,
-            ..api_that_answers("200 OK", Vec::new()).await
-        };
-        let failure = api.post("/v1/orders/ord_1/refunds", &json!({})).await.unwrap_err();
-        let fix = failure.problem["fix"].as_str().unwrap();
-        assert_eq!(failure.code, UNREACHABLE, "{fix}");
-        assert!(fix.contains("look what became of it"), "{fix}");
+        for (status, body, known) in [
+            (
+                "507 Insufficient Storage",
+                r#"{"code":"disk_full","fix":"repeat the call"}"#,
+                false,
+            ),
+            // A proxy, while the server starts, and a key that was ended meanwhile.
+            ("404 Not Found", "<h1>404</h1>", false),
+            (
+                "401 Unauthorized",
+                r#"{"code":"unauthorized","fix":"send a key"}"#,
+                false,
+            ),
+            // Florin's own word under the same key.
+            ("409 Conflict", r#"{"code":"not_refundable","fix":"look"}"#, true),
+        ] {
+            let mut calls = 0;
+            let base = server_that_hears(move |_| {
+                calls += 1;
+                match calls {
+                    1 => ("502 Bad Gateway".to_owned(), b"lost".to_vec()),
+                    _ => (status.to_owned(), body.as_bytes().to_vec()),
+                }
+            });
+            let api = Api {
+                base: base.await,
+                ..api_that_answers("200 OK", Vec::new()).await
+            };
+            let failure = api.post("/v1/orders/ord_1/refunds", &json!({})).await.unwrap_err();
+            let fix = failure.problem["fix"].as_str().unwrap();
+            assert_eq!(failure.code != UNREACHABLE, known, "{status}: {fix}");
+            assert_eq!(!fix.contains("look what became of it"), known, "{status}: {fix}");
+        }
     }
 
     #[test]
