@@ -235,7 +235,7 @@ impl Engine {
         }
         let inner = Arc::new(Inner {
             egress: Egress::new(Arc::clone(&parts.keyring)),
-            committed: Arc::new(Committed::default()),
+            committed: Arc::new(Committed::new(parts.store.gathers())),
             store: parts.store,
             directory: parts.directory,
             keyring: parts.keyring,

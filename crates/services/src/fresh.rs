@@ -7,15 +7,19 @@
 use std::collections::HashMap;
 use std::hash::Hash as Hashed;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use florin_store::Hash;
 use tokio::sync::Notify;
 
 use crate::reader::read::Read;
+use crate::reader::stride;
 
 /// Event rows that are remembered in one half: with the other one, as many as a reader takes in its largest turn. Rows that another node folds
 /// stay until newer ones push them out.
-const HALF_ROWS: usize = crate::reader::ROWS_MAX / 2;
+const HALF_ROWS: usize = stride::ROWS_MAX / 2;
+/// The same where rows gather for a second.
+const HALF_ROWS_GATHERING: usize = stride::ROWS_GATHERING_MAX / 2;
 
 /// An event row, as whoever wrote it had it.
 #[derive(Clone, Debug)]
@@ -34,14 +38,24 @@ pub struct Committed {
 
 impl Default for Committed {
     fn default() -> Self {
-        Self {
-            bell: Notify::new(),
-            fresh: Mutex::new(Lately::new(HALF_ROWS)),
-        }
+        Self::new(Duration::ZERO)
     }
 }
 
 impl Committed {
+    /// For a store whose rows gather so long before they are read ([`florin_store::Store::gathers`]).
+    pub fn new(gathers: Duration) -> Self {
+        let half = if gathers.is_zero() {
+            HALF_ROWS
+        } else {
+            HALF_ROWS_GATHERING
+        };
+        Self {
+            bell: Notify::new(),
+            fresh: Mutex::new(Lately::new(half)),
+        }
+    }
+
     /// Something is durable.
     pub fn ring(&self, written: Vec<Written>) {
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@
 
 mod made;
 pub(crate) mod read;
-mod stride;
+pub(crate) mod stride;
 #[cfg(test)]
 mod tests;
 mod young;
@@ -34,7 +34,6 @@ use crate::snapshot::{self, Damage, Named, event_ids};
 use crate::view::View;
 use made::{Made, Stand};
 use read::{Read, Road};
-pub(crate) use stride::ROWS_MAX;
 use stride::{Stride, Then};
 use young::{Young, Youth};
 
@@ -157,7 +156,7 @@ impl Reader {
         let (next, end) = (horizon.next, Instant::now() + OVERTAKEN);
         let mut pause = OVERTAKEN_LOOK;
         loop {
-            let mut rows_max = ROWS_MAX;
+            let mut rows_max = stride::ROWS_MAX;
             let mut turn = self.step(rows_max).await?;
             while turn.full || turn.overtaken {
                 // Whoever is overtaken by small turns gets nowhere with large ones.

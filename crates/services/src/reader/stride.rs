@@ -11,6 +11,7 @@ pub(super) const ROWS: usize = 256;
 pub(crate) const ROWS_MAX: usize = ROWS << DOUBLED_MAX;
 const DOUBLED_MAX: u32 = 4;
 /// The same where rows gather because together they share pages: about what a second brings.
+pub(crate) const ROWS_GATHERING_MAX: usize = ROWS << DOUBLED_GATHERING_MAX;
 const DOUBLED_GATHERING_MAX: u32 = 6;
 /// Full turns in a row after which the next ones take twice as many.
 const PATIENCE: u32 = 2;

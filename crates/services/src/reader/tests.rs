@@ -147,7 +147,7 @@ async fn a_turn_makes_no_more_deliveries_than_go_into_one_transaction() {
     desk.endpoints(50).await;
     assert!(desk.directory.has_endpoints());
     desk.write(500).await;
-    let turns = desk.turns(ROWS_MAX).await;
+    let turns = desk.turns(stride::ROWS_MAX).await;
     let a_row = 50 * DELIVERIES_AN_EVENT;
     let most = DELIVERIES_MAX / a_row;
     let rows: Vec<usize> = turns.iter().map(|turn| turn.rows).collect();

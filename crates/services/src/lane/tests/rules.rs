@@ -357,7 +357,7 @@ fn who_left_an_attempt_that_is_over_leaves_no_other() {
         order: order(1),
         attempt,
     };
-    // The page of the first attempt was open still, or its call was repeated late.
+    // The call that left the first attempt was repeated late.
     let late = bench.ask("late", leave(1));
     bench.run();
     let over = florin_core::order::Refusal::AttemptOver;
