@@ -75,6 +75,17 @@ pub(crate) fn params_of(query: Option<String>) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The payer left the attempt that the address names.
+pub(crate) fn leaves(view: &View, params: &BTreeMap<String, String>) -> What {
+    match params.get("left").and_then(|number| number.parse().ok()) {
+        Some(attempt) => What::Leave {
+            order: view.order.id,
+            attempt,
+        },
+        None => What::leave(view),
+    }
+}
+
 /// The payer is back: tells the engine, and sends them on to the merchant.
 pub(crate) async fn back(
     State(doors): State<Doors>,
@@ -91,7 +102,7 @@ pub(crate) async fn back(
     let left = params.contains_key("left");
     // Whatever the engine says (it may be over, or busy), the payer goes on: the merchant's page shows how it stands.
     let heard = if left {
-        tell(&doors, &view, What::leave(&view)).await
+        tell(&doors, &view, leaves(&view, &params)).await
     } else {
         is_back(&doors, &view, params).await
     };

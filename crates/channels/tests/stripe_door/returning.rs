@@ -160,3 +160,25 @@ async fn a_return_page_that_is_loaded_again_and_again_asks_the_provider_once_in_
         world.clock.shift_millis(5_000);
     }
 }
+
+#[tokio::test]
+async fn a_page_that_is_left_late_gives_up_no_other_attempt() {
+    let world = World::merchant().await;
+    let (_, url) = opened(&world).await;
+    let token = url.rsplit('/').next().unwrap();
+    let leave = async |attempt: u8| drop(world.page(&format!("/c/back/{token}?left={attempt}")).await);
+    let status = async || {
+        let orders = world.native("GET", "/v1/orders?limit=1", None).await.object();
+        orders["data"][0]["payment_order_status"].as_str().unwrap().to_owned()
+    };
+    world.press(&url, &[]).await;
+    leave(1).await;
+    assert_eq!(status().await, "created");
+    world.press(&url, &[]).await;
+    assert_eq!(status().await, "requires_action");
+    // The first page was open still, in another tab.
+    leave(1).await;
+    assert_eq!(status().await, "requires_action");
+    leave(2).await;
+    assert_eq!(status().await, "created");
+}

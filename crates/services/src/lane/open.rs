@@ -224,7 +224,7 @@ pub(super) fn task(world: &World, view: &View, step: StepName, now: Timestamp) -
         money,
         instrument: plan.instrument.clone(),
         payer: payer(view, &plan.instrument),
-        urls: urls(world, view, memo.get(RETURN_URL)),
+        urls: urls(world, view, memo.get(RETURN_URL), step.attempt),
         account: Account {
             connection: connection.id.to_string(),
             base: connection.base.clone(),
@@ -283,7 +283,8 @@ fn payer(view: &View, instrument: &Instrument) -> Payer {
 }
 
 /// The payer comes back to the door that sent them, or to our own return page, which opens by a token that nobody can guess.
-fn urls(world: &World, view: &View, own: Option<&String>) -> Urls {
+/// Where the payer comes back to. Who leaves a page says of which attempt it was: another one may run by then.
+fn urls(world: &World, view: &View, own: Option<&String>, attempt: u8) -> Urls {
     let back = match (own, &view.details.page_token) {
         (Some(url), _) => url.clone(),
         (None, Some(token)) => format!("{}/return/{token}", world.origin),
@@ -291,7 +292,7 @@ fn urls(world: &World, view: &View, own: Option<&String>) -> Urls {
     };
     let seam = if back.contains('?') { '&' } else { '?' };
     Urls {
-        cancel: format!("{back}{seam}left=1"),
+        cancel: format!("{back}{seam}left={attempt}"),
         back,
     }
 }

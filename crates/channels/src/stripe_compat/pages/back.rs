@@ -4,7 +4,6 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use florin_services::ask::What;
 
 use super::{Door, Opened, Says, Tone, params_of, written};
 use crate::returned::{self, Unpaid};
@@ -22,7 +21,7 @@ pub(super) async fn back(
     let params = params_of(query);
     let left = params.contains_key("left");
     let heard = if left {
-        returned::tell(&door.doors, &opened.view, What::leave(&opened.view)).await
+        returned::tell(&door.doors, &opened.view, returned::leaves(&opened.view, &params)).await
     } else {
         returned::is_back(&door.doors, &opened.view, params).await
     };
